@@ -1,0 +1,57 @@
+"""What the heart says of one asset at one step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Condition(StrEnum):
+    """The state of an asset as far as the agent can tell."""
+
+    NORMAL = "normal"
+    DEVIATING = "deviating"
+    UNSEEN_REGIME = "unseen_regime"
+    BLIND = "blind"
+
+
+class Cause(StrEnum):
+    """Where to look first."""
+
+    COMMUNICATION = "communication"
+    SENSOR = "sensor"
+    MACHINE = "machine"
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """One tag's part in the evidence: `share` of the whole in 0..1, measured and expected value in the tag's unit."""
+
+    tag: str
+    unit: str
+    share: float
+    measured: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The agent's opinion of an asset at one row of its grid.
+
+    `evidence` is calibrated: 1 is the limit that the alarm budget allows. `regime` is None where no value was good
+    enough to tell. `fault_probabilities` maps a fault type to its probability, most probable first.
+    `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no estimate". `coverage` is the share of
+    good values in the window, 0..1.
+    """
+
+    asset: str
+    time_ns: int
+    condition: Condition
+    regime: str | None
+    evidence: float
+    contributions: tuple[Contribution, ...]
+    cause: Cause | None
+    fault_probabilities: tuple[tuple[str, float], ...]
+    remaining_life_s: tuple[float, float, float] | None
+    coverage: float
+    model_hash: str

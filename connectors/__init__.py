@@ -1,0 +1,33 @@
+"""From wire to Frame: what every connector offers, and the one error it raises."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from connectors.frame import Frame, Tag
+
+
+class ConnectorError(Exception):
+    """A connection could not be opened or read; `retryable` says whether trying again can help."""
+
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
+
+
+class Connector(Protocol):
+    """A read-only road from one PLC to frames. There is no write method, by design."""
+
+    tags: tuple[Tag, ...]
+
+    async def open(self) -> None:
+        """Connect; raise ConnectorError where that fails."""
+
+    async def read(self) -> Frame:
+        """Return what is new since the last call, columns in the order of `tags`; a failed tag is a status.
+
+        Raise ConnectorError where the connection is lost.
+        """
+
+    async def close(self) -> None:
+        """Let go of the connection; never raises, may be called twice."""
