@@ -65,7 +65,7 @@ class Source:
         return cls(path, text, tree, dict(imported_names(tree)))
 
     def full_name(self, node: ast.expr) -> str:
-        """Return "datetime.date.today" for `d.today` after `from datetime import date as d`; "" if no name."""
+        """Return "datetime.date.today" for `d.today` after `from datetime import date as d`; "" if none."""
         match node:
             case ast.Name(id=name):
                 return self.names.get(name, name)
