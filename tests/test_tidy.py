@@ -65,7 +65,7 @@ class Source:
         return cls(path, text, tree, dict(imported_names(tree)))
 
     def full_name(self, node: ast.expr) -> str:
-        """Return "datetime.date.today" for `d.today` after `from datetime import date as d`; "" if none."""
+        """Return "datetime.date.today" for `d.today` after `from datetime import date as d`, else ""."""
         match node:
             case ast.Name(id=name):
                 return self.names.get(name, name)
@@ -170,6 +170,8 @@ def errors_are_named(source: Source) -> Complaints:
 
 def catches_everything(source: Source, node: ast.AST) -> bool:
     match node:
+        case ast.ExceptHandler(body=[*_, ast.Raise(exc=None)]):
+            return False  # cleans up and passes it on
         case ast.ExceptHandler(type=caught):
             return is_broad(source, caught)
         case ast.Call(func=function, args=arguments) if source.full_name(function) == "contextlib.suppress":
@@ -346,6 +348,7 @@ CLEAN: dict[Rule, list[tuple[str, str]]] = {
     errors_are_named: [
         ("agent/a.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),
         ("agent/daemon.py", "try:\n    f()\nexcept Exception:\n    pass"),
+        ("agent/a.py", "try:\n    f()\nexcept BaseException:\n    g()\n    raise"),
     ],
     queues_are_bounded: [
         ("agent/a.py", "import asyncio\nq = asyncio.Queue(maxsize=8)"),
