@@ -1,0 +1,1 @@
+"""The REST API: what people and other programs may see and say."""

@@ -1,0 +1,226 @@
+"""One way to write an alert: canonical JSON, the same bytes in the journal, over the API and from a replay.
+
+Keys are sorted, there are no spaces, a float is Python's shortest exact form (`repr`), a time is RFC 3339 in
+UTC with nine digits (a nanosecond count would not survive a reader that knows doubles only). NaN is null; an
+infinity, which no honest computation yields, becomes the largest float of its sign.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from agent.line.alert import (
+    Acknowledge,
+    Acknowledgement,
+    AlarmState,
+    Alert,
+    Command,
+    Priority,
+    Shelf,
+    Shelve,
+    Unshelve,
+)
+from agent.line.verdict import Cause, Condition, Contribution, Verdict
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+class CodecError(Exception):
+    """Bytes are not what this module writes."""
+
+
+def encode(alert: Alert) -> bytes:
+    """Return the canonical JSON of an alert, UTF-8, without a newline."""
+    return dumps(alert_json(alert))
+
+
+def decode(text: bytes | str) -> Alert:
+    """Return the alert of its canonical JSON; raise CodecError where it is none."""
+    try:
+        return _alert(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodecError(f"not an alert: {type(error).__name__}: {error}") from error
+
+
+def encode_command(command: Command) -> bytes:
+    """Return the canonical JSON of a command."""
+    kind = {Acknowledge: "acknowledge", Shelve: "shelve", Unshelve: "unshelve"}[type(command)]
+    body: dict[str, Json] = {
+        "kind": kind,
+        "alert_id": command.alert_id,
+        "by": command.by,
+        "time": format_time(command.time_ns),
+    }
+    match command:
+        case Acknowledge():
+            body["comment"] = command.comment
+        case Shelve():
+            body |= {"until": format_time(command.until_ns), "reason": command.reason}
+        case Unshelve():
+            pass
+    return dumps(body)
+
+
+def decode_command(text: bytes | str) -> Command:
+    """Return the command of its canonical JSON; raise CodecError where it is none."""
+    try:
+        body = json.loads(text)
+        alert_id, by, time_ns = body["alert_id"], body["by"], parse_time(body["time"])
+        match body["kind"]:
+            case "acknowledge":
+                return Acknowledge(alert_id, by, time_ns, body["comment"])
+            case "shelve":
+                return Shelve(alert_id, by, time_ns, parse_time(body["until"]), body["reason"])
+            case "unshelve":
+                return Unshelve(alert_id, by, time_ns)
+            case kind:
+                raise CodecError(f"not a command: {kind!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodecError(f"not a command: {type(error).__name__}: {error}") from error
+
+
+def dumps(body: Json) -> bytes:
+    """Return canonical JSON of plain values."""
+    return json.dumps(
+        body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def format_time(time_ns: int) -> str:
+    """Write UTC nanoseconds as RFC 3339, "2026-11-23T20:27:00.123456789Z"."""
+    seconds, rest_ns = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns:09d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Return the UTC nanoseconds of an RFC 3339 time, with any offset; raise ValueError where it is none."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f'"{text}" does not say its time zone; write it as in "2026-11-23T20:27:00Z"')
+    seconds = math.floor(moment.replace(microsecond=0).timestamp())
+    digits = text.replace(",", ".").partition(".")[2]
+    fraction = digits[: next((i for i, c in enumerate(digits) if not c.isdigit()), len(digits))][:9]
+    return seconds * 1_000_000_000 + int(fraction.ljust(9, "0"))
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Json]:
+    """Return a verdict as plain values."""
+    life = verdict.remaining_life_s
+    return {
+        "asset": verdict.asset,
+        "time": format_time(verdict.time_ns),
+        "condition": verdict.condition.value,
+        "regime": verdict.regime,
+        "evidence": number(verdict.evidence),
+        "contributions": [
+            {
+                "tag": part.tag,
+                "unit": part.unit,
+                "share": number(part.share),
+                "measured": number(part.measured),
+                "expected": number(part.expected),
+            }
+            for part in verdict.contributions
+        ],
+        "cause": verdict.cause.value if verdict.cause else None,
+        "fault_probabilities": [
+            {"fault": fault, "probability": number(share)} for fault, share in verdict.fault_probabilities
+        ],
+        "remaining_life_s": None if life is None else [number(quantile) for quantile in life],
+        "coverage": number(verdict.coverage),
+        "model_hash": verdict.model_hash,
+    }
+
+
+def alert_json(alert: Alert) -> dict[str, Json]:
+    """Return an alert as plain values."""
+    seen, shelf = alert.acknowledgement, alert.shelf
+    return {
+        "id": alert.id,
+        "asset": alert.asset,
+        "revision": alert.revision,
+        "state": alert.state.value,
+        "priority": alert.priority.value,
+        "message": alert.message,
+        "onset_time": format_time(alert.onset_time_ns),
+        "raised_time": format_time(alert.raised_time_ns),
+        "updated_time": format_time(alert.updated_time_ns),
+        "returned_time": None if alert.returned_time_ns is None else format_time(alert.returned_time_ns),
+        "peak_evidence": number(alert.peak_evidence),
+        "acknowledgement": None
+        if seen is None
+        else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
+        "shelf": None
+        if shelf is None
+        else {
+            "by": shelf.by,
+            "since": format_time(shelf.since_ns),
+            "until": format_time(shelf.until_ns),
+            "reason": shelf.reason,
+        },
+        "verdict": verdict_json(alert.verdict),
+    }
+
+
+def number(value: float) -> float | None:
+    """Return a float that JSON can hold: NaN as None, an infinity as the largest float of its sign."""
+    value = float(value)
+    if math.isnan(value):
+        return None
+    return math.copysign(sys.float_info.max, value) if math.isinf(value) else value
+
+
+# Reading back. `Any` is what json.loads gives; a wrong shape raises an error that the callers above catch.
+
+
+def _float(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _alert(body: Any) -> Alert:
+    seen, shelf, returned = body["acknowledgement"], body["shelf"], body["returned_time"]
+    return Alert(
+        id=str(body["id"]),
+        asset=str(body["asset"]),
+        revision=int(body["revision"]),
+        state=AlarmState(body["state"]),
+        priority=Priority(body["priority"]),
+        message=str(body["message"]),
+        onset_time_ns=parse_time(body["onset_time"]),
+        raised_time_ns=parse_time(body["raised_time"]),
+        updated_time_ns=parse_time(body["updated_time"]),
+        returned_time_ns=None if returned is None else parse_time(returned),
+        peak_evidence=_float(body["peak_evidence"]),
+        acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
+        shelf=shelf
+        and Shelf(shelf["by"], parse_time(shelf["since"]), parse_time(shelf["until"]), shelf["reason"]),
+        verdict=_verdict(body["verdict"]),
+    )
+
+
+def _verdict(body: Any) -> Verdict:
+    life = body["remaining_life_s"]
+    return Verdict(
+        asset=str(body["asset"]),
+        time_ns=parse_time(body["time"]),
+        condition=Condition(body["condition"]),
+        regime=body["regime"],
+        evidence=_float(body["evidence"]),
+        contributions=tuple(_contribution(part) for part in body["contributions"]),
+        cause=None if body["cause"] is None else Cause(body["cause"]),
+        fault_probabilities=tuple(
+            (f["fault"], _float(f["probability"])) for f in body["fault_probabilities"]
+        ),
+        remaining_life_s=None if life is None else (_float(life[0]), _float(life[1]), _float(life[2])),
+        coverage=_float(body["coverage"]),
+        model_hash=str(body["model_hash"]),
+    )
+
+
+def _contribution(body: Any) -> Contribution:
+    share, measured, expected = (_float(body[key]) for key in ("share", "measured", "expected"))
+    return Contribution(body["tag"], body["unit"], share, measured, expected)

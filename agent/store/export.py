@@ -1,0 +1,101 @@
+"""Telemetry as Parquet, out and in: one row per row of a frame; what went out replays as it was."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from agent.store.blocks import Step
+from agent.store.journal import StoreError
+from connectors.frame import BAD_NO_COMMUNICATION, GOOD, Frame
+
+if TYPE_CHECKING:
+    import polars as pl
+
+TIME, TAKEN = "time", "taken"
+"""Columns of the source times, and of the times at which the agent took the frames (one value, one frame)."""
+
+
+def write_parquet(steps: Iterable[Step], tags: Sequence[str], path: Path) -> int:
+    """Write the steps of one asset to `path` and return the number of rows.
+
+    Columns: `time` and `taken` (datetime[ns, UTC]), one float32 per tag, one `<tag>.status` (uint32) per tag.
+    """
+    import polars as pl
+
+    taken = [step for step in steps if step.frame.rows]
+    frames = [step.frame for step in taken]
+    whole = Frame(
+        np.concatenate([np.zeros(0, np.int64), *(f.source_time_ns for f in frames)]),
+        np.concatenate([np.zeros((0, len(tags)), np.float32), *(f.values for f in frames)]),
+        np.concatenate([np.zeros((0, len(tags)), np.uint32), *(f.status for f in frames)]),
+    )
+    clock = np.repeat(np.array([step.now_ns for step in taken], np.int64), [frame.rows for frame in frames])
+    utc = pl.Datetime("ns", "UTC")
+    columns = {
+        TIME: pl.Series(whole.source_time_ns).cast(utc),
+        TAKEN: pl.Series(clock).cast(utc),
+        **{tag: pl.Series(whole.values[:, i], nan_to_null=True) for i, tag in enumerate(tags)},
+        **{f"{tag}.status": pl.Series(whole.status[:, i]) for i, tag in enumerate(tags)},
+    }
+    pl.DataFrame(columns).write_parquet(path)
+    return whole.rows
+
+
+def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
+    """Give the steps of an asset recorded in `path`; without a column `taken`, a row is a step at its time.
+
+    Null and NaN are Bad. Raise StoreError where the file or a column is missing.
+    """
+    import polars as pl
+
+    try:
+        names = list(pl.read_parquet_schema(path))
+        missing = [name for name in (TIME, *tags) if name not in names]
+        if missing:
+            raise StoreError(f"{path}: no column {', '.join(missing)}; it has: {', '.join(names)}")
+        wanted = [name for tag in (TIME, TAKEN, *tags) for name in (tag, f"{tag}.status") if name in names]
+        table = pl.read_parquet(path, columns=wanted)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StoreError(f"{path}: not a readable Parquet file: {error}") from error
+    times = _times_ns(table[TIME], path)
+    taken = _times_ns(table[TAKEN], path) if TAKEN in names else times
+    values = table.select(pl.col(tags).cast(pl.Float32, strict=False)).to_numpy()
+    values = np.asarray(values, np.float32).reshape(len(table), len(tags))
+    status = np.column_stack(
+        [
+            table[f"{tag}.status"].cast(pl.UInt32).to_numpy()
+            if f"{tag}.status" in names
+            else np.where(np.isfinite(values[:, i]), np.uint32(GOOD), np.uint32(BAD_NO_COMMUNICATION))
+            for i, tag in enumerate(tags)
+        ]
+    ).astype(np.uint32)
+    frame = Frame.clean(times, values, status)
+    new = np.ones(len(table), np.bool_) if TAKEN not in names else np.diff(taken, prepend=taken[:1] - 1) != 0
+    edges = np.append(np.flatnonzero(new), len(table))
+    for begin, end in itertools.pairwise(edges):
+        part = Frame(frame.source_time_ns[begin:end], frame.values[begin:end], frame.status[begin:end])
+        yield Step(asset, int(taken[begin]), part)
+
+
+def _times_ns(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return UTC nanoseconds of a datetime column; a number is seconds, a big whole number nanoseconds."""
+    import polars as pl
+
+    if column.null_count():
+        raise StoreError(
+            f'{path}: column "{column.name}" has {column.null_count()} rows without a time; remove them'
+        )
+    if column.dtype.is_integer() and len(column) and int(column.abs().max()) > 10**14:  # type: ignore[arg-type]
+        return column.cast(pl.Int64).to_numpy()
+    if column.dtype.is_numeric():
+        return (column.cast(pl.Float64).to_numpy() * 1e9).astype(np.int64)
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.cast_time_unit("ns").to_physical().to_numpy()
+    raise StoreError(
+        f'{path}: column "{column.name}" is {column.dtype}; a date with time, or seconds, is needed'
+    )

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.line.alert import Acknowledge, Acknowledgement, Alert, Command, Shelf, Shelve, Unshelve
+from agent.store import codec
+from tests.agent.samples import START_NS, alert, verdict
+
+TIMES = st.integers(0, 4_102_444_800_000_000_000)
+
+
+def rich() -> Alert:
+    return replace(
+        alert(),
+        acknowledgement=Acknowledgement("Ana", START_NS + 5, "seen"),
+        returned_time_ns=START_NS + 9,
+        shelf=Shelf("Bo", START_NS, START_NS + 7, "spare part ordered"),
+    )
+
+
+def test_an_alert_survives_the_journey_there_and_back() -> None:
+    for original in (
+        alert(),
+        rich(),
+        replace(alert(), verdict=replace(verdict(), remaining_life_s=None, cause=None, regime=None)),
+    ):
+        text = codec.encode(original)
+        again = codec.decode(text)
+        assert codec.encode(again) == text
+        assert math.isnan(again.verdict.contributions[1].measured)
+        assert repr(again) == repr(original)
+
+
+def test_the_form_is_canonical() -> None:
+    text = codec.encode(rich()).decode()
+    body = json.loads(text)
+    assert text == json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert body["raised_time"] == "2026-09-21T14:13:21.123456789Z"
+    assert body["verdict"]["contributions"][1]["measured"] is None
+    assert body["verdict"]["fault_probabilities"][0] == {"fault": "seal_leak", "probability": 0.7}
+
+
+def test_an_infinity_becomes_a_number_that_json_can_hold() -> None:
+    body = json.loads(codec.encode(replace(alert(), peak_evidence=float("inf"))))
+    assert body["peak_evidence"] == 1.7976931348623157e308
+
+
+@given(TIMES)
+def test_every_nanosecond_survives(time_ns: int) -> None:
+    assert codec.parse_time(codec.format_time(time_ns)) == time_ns
+
+
+@given(TIMES, TIMES)
+def test_times_sort_as_text(one_ns: int, other_ns: int) -> None:
+    assert (one_ns < other_ns) == (codec.format_time(one_ns) < codec.format_time(other_ns))
+
+
+def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
+    assert codec.parse_time("1970-01-01T01:00:00.5+01:00") == 500_000_000
+    assert codec.parse_time("1970-01-01T00:00:01Z") == 1_000_000_000
+    assert codec.parse_time("1970-01-01 00:00:01,25Z") == 1_250_000_000
+    with pytest.raises(ValueError, match="time zone"):
+        codec.parse_time("1970-01-01T00:00:01")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Acknowledge("pump-1", "Ana", START_NS, "ok"),
+        Shelve("pump-1", "Bo", START_NS, START_NS + 5, "part ordered"),
+        Unshelve("pump-1", "Bo", START_NS),
+    ],
+)
+def test_commands_survive_the_journey(command: Command) -> None:
+    assert codec.decode_command(codec.encode_command(command)) == command
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b'{"kind":"open"}',
+        b"\xff",
+        codec.encode(alert()).replace(b"unacknowledged", b"burning"),
+    ],
+)
+def test_what_is_not_ours_is_refused_by_one_error(text: bytes) -> None:
+    with pytest.raises(codec.CodecError):
+        codec.decode(text)
+    with pytest.raises(codec.CodecError):
+        codec.decode_command(text)
