@@ -20,6 +20,8 @@ FILE_LINES_MAX = 500
 
 CLOCKS = ("agent/clock.py", "simulators/clock.py")
 BROAD_EXCEPT_ALLOWED = {"agent/daemon.py": 1}
+# onnxruntime's errors have no class in common: all of them may become the one error that we name.
+BROAD_TRANSLATION_ALLOWED = ("models/runtime.py",)
 GENERIC_NAMES = {"utils", "util", "helpers", "common", "misc"}
 
 # Where a library may be imported: a file, or a folder where it ends in "/".
@@ -156,7 +158,7 @@ def unseeded_or_loop_time(source: Source, call: ast.Call) -> Complaints:
     if source.full_name(call.func) == "numpy.random.default_rng" and not call.args and not call.keywords:
         yield call.lineno, "default_rng() without a seed"
     match call.func:
-        case ast.Attribute(value=ast.Call(func=getter), attr="time" | "call_later" | "call_at"):
+        case ast.Attribute(value=ast.Call(func=getter), attr="time"):
             if source.full_name(getter) in {"asyncio.get_running_loop", "asyncio.get_event_loop"}:
                 yield call.lineno, "the loop's own time: take a Clock"
 
@@ -172,6 +174,8 @@ def catches_everything(source: Source, node: ast.AST) -> bool:
     match node:
         case ast.ExceptHandler(body=[*_, ast.Raise(exc=None)]):
             return False  # cleans up and passes it on
+        case ast.ExceptHandler(body=[ast.Raise(cause=ast.Name())]) if source.allows(BROAD_TRANSLATION_ALLOWED):
+            return False
         case ast.ExceptHandler(type=caught):
             return is_broad(source, caught)
         case ast.Call(func=function, args=arguments) if source.full_name(function) == "contextlib.suppress":
@@ -315,6 +319,7 @@ PLANTED: dict[Rule, list[tuple[str, str]]] = {
         ("agent/a.py", "try:\n    f()\nexcept:\n    pass"),
         ("agent/a.py", "import contextlib\nwith contextlib.suppress(Exception):\n    f()"),
         ("agent/daemon.py", "try:\n    f()\nexcept Exception:\n    pass\n" * 2),
+        ("agent/a.py", "try:\n    f()\nexcept Exception as e:\n    raise BundleError(e) from e"),
     ],
     queues_are_bounded: [
         ("agent/a.py", "import asyncio\nq = asyncio.Queue()"),
@@ -349,6 +354,7 @@ CLEAN: dict[Rule, list[tuple[str, str]]] = {
         ("agent/a.py", "try:\n    f()\nexcept (OSError, ValueError):\n    pass"),
         ("agent/daemon.py", "try:\n    f()\nexcept Exception:\n    pass"),
         ("agent/a.py", "try:\n    f()\nexcept BaseException:\n    g()\n    raise"),
+        ("models/runtime.py", "try:\n    f()\nexcept Exception as e:\n    raise BundleError(e) from e"),
     ],
     queues_are_bounded: [
         ("agent/a.py", "import asyncio\nq = asyncio.Queue(maxsize=8)"),
