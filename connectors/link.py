@@ -1,0 +1,295 @@
+"""The supervised connection, for every protocol: back-off, freshness, rebuild, and the guard of the PLC.
+
+A connector is built, used until its first fault and thrown away; the next attempt builds another. No state
+of a wire library is trusted to survive a fault, and a reply that comes late finds nobody who could take it
+for an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol, Self
+
+import numpy as np
+
+from connectors import Connector, ConnectorError
+from connectors.frame import (
+    BAD_COMMUNICATION_ERROR,
+    BAD_CONFIGURATION_ERROR,
+    BAD_NO_COMMUNICATION,
+    BAD_NO_DATA,
+    BAD_NOT_CONNECTED,
+    BAD_TIMEOUT,
+    BAD_WAITING_FOR_INITIAL_DATA,
+    Frame,
+    Tag,
+    is_bad,
+)
+
+_SILENT: Final = np.array([
+    BAD_COMMUNICATION_ERROR, BAD_NO_COMMUNICATION, BAD_NO_DATA, BAD_NOT_CONNECTED, BAD_TIMEOUT,
+    BAD_WAITING_FOR_INITIAL_DATA], np.uint32)
+"""Statuses that do not show that anything lives at the other end; all others do, good or bad."""
+
+
+class Clock(Protocol):
+    """What a connector asks of time (agent.clock offers it)."""
+
+    def monotonic_ns(self) -> int:
+        """Return nanoseconds since an arbitrary start; never goes back."""
+
+    def time_ns(self) -> int:
+        """Return nanoseconds since 1970-01-01 UTC."""
+
+    async def sleep_until(self, monotonic_ns: int) -> None:
+        """Return when `monotonic_ns()` has reached the given value (at once if it has)."""
+
+
+class LoadGuard:
+    """Spares one PLC: `async with guard:` around each request, by every connector to it.
+
+    One request is in flight at a time, no more than `max_requests_per_s` begin within any one second, and
+    each begins at least `min_gap_ms` after the one before has ended.
+    """
+
+    def __init__(self, clock: Clock, max_requests_per_s: float = 10.0, min_gap_ms: float = 50.0) -> None:
+        assert max_requests_per_s > 0
+        assert min_gap_ms >= 0
+        burst = max(1, int(max_requests_per_s))
+        self._clock = clock
+        self._window_ns = int(burst / max_requests_per_s * 1e9)
+        self._gap_ns = int(min_gap_ms * 1e6)
+        self._begun: deque[int] = deque(maxlen=burst)
+        self._free_at_ns = clock.monotonic_ns()
+        self._one = asyncio.Lock()
+        self._requests = 0
+
+    @property
+    def requests(self) -> int:
+        """How many requests have begun since the start."""
+        return self._requests
+
+    async def __aenter__(self) -> Self:
+        await self._one.acquire()
+        try:
+            due_ns = self._free_at_ns
+            if len(self._begun) == self._begun.maxlen:
+                due_ns = max(due_ns, self._begun[0] + self._window_ns)
+            while self._clock.monotonic_ns() < due_ns:
+                await self._clock.sleep_until(due_ns)
+        except BaseException:
+            self._one.release()
+            raise
+        self._begun.append(self._clock.monotonic_ns())
+        self._requests += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._free_at_ns = self._clock.monotonic_ns() + self._gap_ns
+        self._one.release()
+
+
+class LinkState(StrEnum):
+    """Where a link stands."""
+
+    IDLE = "idle"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DELIVERING = "delivering"
+    BACKING_OFF = "backing_off"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+class LinkEvent(StrEnum):
+    """What may befall a link. `refused` is a fault that no further attempt can mend."""
+
+    ATTEMPT = "attempt"
+    OPENED = "opened"
+    DELIVERED = "delivered"
+    LOST = "lost"
+    REFUSED = "refused"
+    CLOSE = "close"
+
+
+_S, _E = LinkState, LinkEvent
+TRANSITIONS: Final[dict[tuple[LinkState, LinkEvent], LinkState]] = {
+    (_S.IDLE, _E.ATTEMPT): _S.CONNECTING,
+    (_S.BACKING_OFF, _E.ATTEMPT): _S.CONNECTING,
+    (_S.CONNECTING, _E.OPENED): _S.CONNECTED,
+    (_S.CONNECTED, _E.DELIVERED): _S.DELIVERING,
+    (_S.DELIVERING, _E.DELIVERED): _S.DELIVERING,
+    **{(state, _E.LOST): _S.BACKING_OFF for state in (_S.CONNECTING, _S.CONNECTED, _S.DELIVERING)},
+    **{(state, _E.REFUSED): _S.FAILED for state in (_S.CONNECTING, _S.CONNECTED, _S.DELIVERING)},
+    **{(state, _E.CLOSE): _S.CLOSED for state in _S},
+}
+"""The whole state machine; what is not here cannot happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """How patient a link is.
+
+    The time-outs are wall time and bound a whole connect or read (each request has the endpoint's own,
+    shorter); the others are the clock's. A link that nothing came through for `stale_after_ms` is rebuilt.
+    """
+
+    backoff_min_ms: int = 1_000
+    backoff_max_ms: int = 60_000
+    connect_timeout_ms: int = 15_000
+    read_timeout_ms: int = 15_000
+    stale_after_ms: int = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHealth:
+    """What is known of a connection. Times are UTC ns; `last_good_ns` is None before the first good value.
+
+    `error` is the last fault in words, empty while all is well; `retry_in_ms` is 0 unless backing off.
+    """
+
+    state: LinkState
+    since_ns: int
+    last_good_ns: int | None
+    attempts: int
+    reads: int
+    reads_failed: int
+    requests: int
+    latency_ms: float
+    retry_in_ms: float
+    error: str
+
+
+class Link:
+    """One connection, supervised. `read` never raises for a fault of the wire: it returns a Bad row instead.
+
+    `build` makes a new connector for each attempt; `seed` decides the jitter of the back-off; `guard`, if
+    given, is where the count of requests comes from.
+    """
+
+    def __init__(self, build: Callable[[], Connector], tags: Sequence[Tag], clock: Clock,
+                 settings: LinkSettings | None = None, seed: int = 0, *,
+                 guard: LoadGuard | None = None) -> None:
+        self.tags = tuple(tags)
+        self._build = build
+        self._clock = clock
+        self._settings = settings or LinkSettings()
+        self._random = np.random.default_rng(seed)
+        self._guard = guard
+        self._connector: Connector | None = None
+        self._state = LinkState.IDLE
+        self._since_ns = clock.time_ns()
+        self._last_good_ns: int | None = None
+        self._alive_at_ns = 0
+        self._retry_at_ns = 0
+        self._failures = 0
+        self._attempts = self._reads = self._reads_failed = 0
+        self._latency_ms = 0.0
+        self._error = ""
+
+    @property
+    def health(self) -> LinkHealth:
+        """How the connection is now."""
+        backing_off = self._state is LinkState.BACKING_OFF
+        wait_ms = max(0, self._retry_at_ns - self._clock.monotonic_ns()) / 1e6 if backing_off else 0.0
+        return LinkHealth(self._state, self._since_ns, self._last_good_ns, self._attempts, self._reads,
+                          self._reads_failed, self._guard.requests if self._guard else 0, self._latency_ms,
+                          wait_ms, self._error)
+
+    async def read(self) -> Frame:
+        """Read once: what is new, or one Bad row where the connection is down (the wire is left alone
+        meanwhile).
+        """
+        self._reads += 1
+        try:
+            connector = await self._connected()
+            frame = None if connector is None else await self._read_once(connector)
+        except ConnectorError as error:
+            await self._fault(error)
+            frame = None
+        if frame is not None:
+            return frame
+        self._reads_failed += 1
+        status = BAD_CONFIGURATION_ERROR if self._state is LinkState.FAILED else BAD_NO_COMMUNICATION
+        return Frame.bad(self._clock.time_ns(), len(self.tags), status)
+
+    async def close(self) -> None:
+        """Let go of the connection for good; may be called twice."""
+        self._step(LinkEvent.CLOSE)
+        await self._drop()
+
+    async def _connected(self) -> Connector | None:
+        """Return an open connector; None where it is not yet, or no longer, time to try."""
+        if self._state in (LinkState.CONNECTED, LinkState.DELIVERING):
+            return self._connector
+        due = self._clock.monotonic_ns() >= self._retry_at_ns
+        if self._state is LinkState.CONNECTING:  # an attempt was cancelled half way
+            await self._fault(ConnectorError("the attempt to connect was broken off"))
+            return None
+        if (self._state, LinkEvent.ATTEMPT) not in TRANSITIONS or not due:
+            return None
+        self._step(LinkEvent.ATTEMPT)
+        self._attempts += 1
+        self._connector = connector = self._build()
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout_ms / 1e3):
+                await connector.open()
+        except TimeoutError:
+            raise ConnectorError(f"no connection within {self._settings.connect_timeout_ms} ms") from None
+        self._step(LinkEvent.OPENED)
+        self._alive_at_ns = self._clock.monotonic_ns()
+        return connector
+
+    async def _read_once(self, connector: Connector) -> Frame:
+        begun_ns = self._clock.monotonic_ns()
+        try:
+            async with asyncio.timeout(self._settings.read_timeout_ms / 1e3):
+                frame = await connector.read()
+        except TimeoutError:
+            raise ConnectorError(f"a read took longer than {self._settings.read_timeout_ms} ms") from None
+        assert frame.columns == len(self.tags)
+        now_ns = self._clock.monotonic_ns()
+        self._latency_ms = (now_ns - begun_ns) / 1e6
+        if not np.all(is_bad(frame.status)):
+            self._step(LinkEvent.DELIVERED)
+            self._last_good_ns = self._clock.time_ns()
+            self._failures = 0
+            self._error = ""
+        if not np.all(np.isin(frame.status, _SILENT)):
+            self._alive_at_ns = now_ns
+        elif now_ns - self._alive_at_ns > self._settings.stale_after_ms * 1_000_000:
+            raise ConnectorError(f"connected, but nothing has come for {self._settings.stale_after_ms} ms")
+        return frame
+
+    async def _fault(self, error: ConnectorError) -> None:
+        """Throw the connector away and, where that can help, set the time of the next attempt."""
+        self._error = str(error)
+        self._step(LinkEvent.LOST if error.retryable else LinkEvent.REFUSED)
+        self._retry_at_ns = self._clock.monotonic_ns() + int(self._backoff_ms() * 1e6)
+        self._failures += 1
+        await self._drop()
+
+    def _backoff_ms(self) -> float:
+        """Return a random wait from the upper half of a span that doubles with each failure; never below the
+        least.
+
+        The jitter keeps many links which lost one switch from coming back in step.
+        """
+        least, most = self._settings.backoff_min_ms, self._settings.backoff_max_ms
+        span = min(most, least * 2 ** min(self._failures + 1, 30))
+        return float(self._random.uniform(max(least, span / 2), max(least, span)))
+
+    async def _drop(self) -> None:
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
+
+    def _step(self, event: LinkEvent) -> None:
+        state = TRANSITIONS[self._state, event]
+        if state is not self._state:
+            self._state = state
+            self._since_ns = self._clock.time_ns()

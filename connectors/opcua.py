@@ -1,0 +1,460 @@
+"""OPC UA, read only, by subscription or by polling: the one module that imports asyncua at run time.
+
+asyncua's own reconnection is not used: it can say "connected" and deliver nothing. A client is used until
+its first fault (see connectors.link); a subscription whose keep-alive is overdue is such a fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.common.connection import SecureConnection, TransportLimits
+from asyncua.crypto import security_policies
+from asyncua.ua.attribute_ids import AttributeIds
+from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+
+from connectors import ConnectorError
+from connectors.frame import (
+    BAD,
+    BAD_NODE_ID_UNKNOWN,
+    BAD_TYPE_MISMATCH,
+    BAD_WAITING_FOR_INITIAL_DATA,
+    Frame,
+    NodeAddress,
+    Tag,
+)
+from connectors.link import Clock, Link, LinkSettings, LoadGuard
+from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode, check_security
+from connectors.readonly import ReadOnlyTransport, WriteRefusedError, check_opcua
+from connectors.rows import Change, CurrentValues
+
+_POLICIES: Final[dict[str, Any]] = {
+    "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
+    "Aes128_Sha256_RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
+    "Aes256_Sha256_RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
+}
+_MODES: Final = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt}
+
+# What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
+_FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupError, AttributeError,
+                  ArithmeticError, struct.error)
+_REMEDIES: Final[dict[int, str]] = {
+    StatusCodes.BadCertificateUntrusted: "trust this agent's certificate on the server",
+    StatusCodes.BadSecurityChecksFailed: "trust this agent's certificate on the server; compare the clocks",
+    StatusCodes.BadIdentityTokenRejected: "check username and password",
+    StatusCodes.BadUserAccessDenied: "check username and password, and that this user may read",
+    StatusCodes.BadTooManySessions: "the server has no session free: close another client",
+    StatusCodes.BadSecurityPolicyRejected: "choose a security_policy which the server offers",
+}
+_NAMESPACE_ARRAY: Final = ua.NodeId(ua.Int32(2255))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME_NS_MAX: Final = 2**63 - 1
+_STATUS_MASK: Final = 0xFFFF0000  # the lower half is flags: limits, queue overflow
+_OVERFLOW: Final = 0x480          # info type DataValue, overflow bit (Part 4, 7.39)
+_MESSAGE_BYTES_MAX: Final = 16 * 2**20
+_CHUNKS_MAX: Final = 1024
+_SESSION_TIMEOUT_MS: Final = 60_000
+_RETRY_NS: Final = 60_000_000_000
+_CLOSE_TIMEOUT_S: Final = 1.0
+
+
+def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
+              settings: LinkSettings | None = None, seed: int = 0) -> Link:
+    """Return a link to `endpoint`, with the one load guard that all its connections share."""
+    guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms)
+
+    def build() -> OpcuaConnector:
+        return OpcuaConnector(endpoint, tags, clock, guard)
+
+    return Link(build, tags, clock, settings, seed, guard=guard)
+
+
+class OpcuaConnector:
+    """A Connector over one OPC UA session. Rows carry source timestamps (connectors.rows says how).
+
+    A node the server does not know, or whose value is no number, is a status of that tag alone.
+    """
+
+    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, guard: LoadGuard) -> None:
+        self.tags = tuple(tags)
+        self._endpoint = endpoint
+        self._clock = clock
+        self._guard = guard
+        self._addresses = _addresses(tags)
+        check_security(endpoint)
+        self._current = CurrentValues(tags, endpoint.group_ms)
+        self._wire: _Wire | None = None
+        self._unknown: list[int] = []
+        self._retry_at_ns = 0
+
+    async def open(self) -> None:
+        """Connect, find the nodes and, if so configured, subscribe; raise ConnectorError saying why that
+        failed.
+        """
+        await self.close()
+        self._current = CurrentValues(self.tags, self._endpoint.group_ms)
+        self._wire = wire = _Wire(self._endpoint, len(self.tags), max(tag.period_ms for tag in self.tags))
+        async with self._guard:
+            await wire.connect()
+            await self._find(wire, range(len(self.tags)))
+            if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
+                await wire.initial_values()
+
+    async def read(self) -> Frame:
+        """Return the rows since the last call; raise ConnectorError where the connection is lost or gone
+        quiet.
+        """
+        wire = self._wire
+        if wire is None:
+            raise ConnectorError(f"{self._endpoint} is not connected")
+        if self._unknown and self._clock.monotonic_ns() >= self._retry_at_ns:
+            async with self._guard:
+                await self._find(wire, self._unknown)
+        if wire.renewal_due:
+            async with self._guard:
+                await wire.renew()
+        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
+            wire.check_alive()
+            return self._current.rows(wire.drain(), self._clock.time_ns(), self._clock.monotonic_ns())
+        changes = list(wire.drain())
+        for columns in wire.batches():
+            async with self._guard:
+                changes += await wire.read_values(columns)
+        return self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
+
+    async def close(self) -> None:
+        """End the session and its subscription; may be called twice."""
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
+
+    @property
+    def drops(self) -> int:
+        """How many values were lost because they came faster than they were read, here or in the server."""
+        return 0 if self._wire is None else self._wire.drops
+
+    async def _find(self, wire: _Wire, columns: Sequence[int]) -> None:
+        self._retry_at_ns = self._clock.monotonic_ns() + _RETRY_NS
+        found = await wire.find({column: self._addresses[column] for column in columns})
+        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
+            found = await wire.subscribe(found, [tag.period_ms for tag in self.tags])
+        self._unknown = [column for column in columns if column not in found]
+
+
+class _ReadOnlyConnection(SecureConnection):
+    """The secure channel, which shows each request to the filter before it is encrypted."""
+
+    def __init__(self, policy: security_policies.SecurityPolicy) -> None:
+        super().__init__(policy, _Limits(max_chunk_count=_CHUNKS_MAX, max_message_size=_MESSAGE_BYTES_MAX))
+        self._passed = b""
+
+    def message_to_binary(self, message: bytes, message_type: Any = ua.MessageType.SecureMessage,
+                          request_id: int = 0) -> bytes:
+        check_opcua(message)
+        self._passed = super().message_to_binary(message, message_type, request_id)
+        return self._passed
+
+    def check_sent(self, data: bytes) -> None:
+        """Let pass a Hello and what `message_to_binary` has just made; raise WriteRefusedError for all else.
+        """
+        passed, self._passed = self._passed, b""
+        if data[:4] != b"HELF" and (not passed or data != passed):
+            raise WriteRefusedError(f"an OPC UA message that went round the filter ({data[:16].hex(' ')})")
+
+
+class _Limits(TransportLimits):
+    """What a server may send us; it can ask for less but not for more (0 means without limit)."""
+
+    def update_client_limits(self, msg: ua.Acknowledge) -> None:
+        super().update_client_limits(msg)
+        self.max_chunk_count = min(self.max_chunk_count or _CHUNKS_MAX, _CHUNKS_MAX)
+        self.max_message_size = min(self.max_message_size or _MESSAGE_BYTES_MAX, _MESSAGE_BYTES_MAX)
+
+
+class _Wire:
+    """One session by asyncua, its requests filtered on the way out; values wait in one bounded queue."""
+
+    def __init__(self, endpoint: OpcuaEndpoint, columns: int, period_ms: int) -> None:
+        self._endpoint = endpoint
+        self.client = Client(endpoint.url, timeout=endpoint.timeout_ms / 1e3)
+        self.client.application_uri = endpoint.application_uri
+        self.client.name = self.client.description = "Forewarn"
+        # An orphaned session takes one of the few a PLC has: it should end soon, yet not between two reads.
+        self.client.session_timeout = max(_SESSION_TIMEOUT_MS, 4 * period_ms)
+        self._columns = columns
+        self._nodes: dict[int, ua.NodeId] = {}
+        self._changes: deque[Change] = deque(maxlen=endpoint.buffer_changes)
+        self._subscription = 0
+        self._alive_s = 0.0
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.TimerHandle | None = None
+        self.renewal_due = False
+        self._lost = ""
+        self._missing_first: set[int] = set()
+        self._all_first = asyncio.Event()
+        self.drops = 0
+
+    async def connect(self) -> None:
+        client, endpoint = self.client, self._endpoint
+        if endpoint.username is not None:
+            client.set_user(endpoint.username)
+            client.set_password(endpoint.password or "")
+        with self._faults("connect to"):
+            if endpoint.security_policy != "None":
+                await self._secure()
+            await client.connect_socket()
+            protocol = client.uaclient.protocol
+            if protocol is None or protocol.transport is None:
+                raise ConnectionError("closed by the server")
+            connection = _ReadOnlyConnection(client.uaclient.security_policy)
+            protocol._connection = connection
+            protocol.transport = cast("asyncio.Transport",
+                                      ReadOnlyTransport(protocol.transport, connection.check_sent))
+            await client.send_hello()
+            await client.open_secure_channel()
+            await client.create_session()
+            await client.activate_session(username=client._username, password=client._password)
+        self._schedule_renewal()
+
+    async def _secure(self) -> None:
+        endpoint = self._endpoint
+        assert endpoint.certificate, "see check_security"
+        assert endpoint.private_key
+        assert endpoint.server_certificate
+        await self.client.set_security(
+            _POLICIES[endpoint.security_policy], endpoint.certificate, endpoint.private_key,
+            endpoint.private_key_password, str(endpoint.server_certificate), _MODES[endpoint.security_mode])
+
+    async def renew(self) -> None:
+        """Renew the security token of the channel before it expires."""
+        with self._faults("renew the secure channel to"):
+            await self.client.open_secure_channel(renew=True)
+            self.client.uaclient.revolve_security_token()
+        self._schedule_renewal()
+
+    async def find(self, addresses: dict[int, NodeAddress]) -> list[int]:
+        """Look up where the namespaces are today; return the columns whose namespace the server has."""
+        with self._faults("read the namespaces of"):
+            answer = await self.client.uaclient.read_attributes([_NAMESPACE_ARRAY], AttributeIds.Value)
+            value = answer[0].Value
+            uris = list(value.Value if value is not None else ())
+        found = []
+        for column, address in addresses.items():
+            if address.namespace_uri in uris:
+                self._nodes[column] = _node_id(uris.index(address.namespace_uri), address.identifier)
+                found.append(column)
+            else:
+                self._report(Change(column, None, float("nan"), BAD_NODE_ID_UNKNOWN))
+        return found
+
+    def batches(self) -> list[list[int]]:
+        """Return the columns to read, in as many requests as the server needs."""
+        return _chunks(list(self._nodes), self._endpoint.max_nodes_per_request)
+
+    async def read_values(self, columns: list[int]) -> list[Change]:
+        """Read these columns at once."""
+        items = [ua.ReadValueId(self._nodes[column], AttributeIds.Value) for column in columns]
+        with self._faults("read from"):
+            answers = await self.client.uaclient.read(
+                ua.ReadParameters(0, ua.TimestampsToReturn.Both, items))
+            if len(answers) != len(columns):
+                raise ValueError(f"{len(answers)} values for {len(columns)} nodes")
+            return [self._change(column, value) for column, value in zip(columns, answers, strict=True)]
+
+    async def subscribe(self, columns: list[int], sampling_ms: list[int]) -> list[int]:
+        """Ask to be told of changes; return the columns for which the server agreed."""
+        with self._faults("subscribe at"):
+            if not self._subscription:
+                await self._create_subscription()
+            agreed: list[int] = []
+            for batch in _chunks(columns, self._endpoint.max_nodes_per_request):
+                codes = await self._monitor(batch, sampling_ms, _every_sample())
+                plain = [column for column in batch if codes[column] in _FILTER_REFUSED]
+                if plain:  # a server that cannot report the new time of an old value still reports new values
+                    codes |= await self._monitor(plain, sampling_ms, None)
+                for column in batch:
+                    if codes[column] & BAD:
+                        self._report(Change(column, None, float("nan"), codes[column] & _STATUS_MASK))
+                    else:
+                        agreed.append(column)
+        return agreed
+
+    async def initial_values(self) -> None:
+        """Wait, at most one time-out, until every monitored tag has been reported once."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._endpoint.timeout_ms / 1e3):
+                await self._all_first.wait()
+
+    def drain(self) -> list[Change]:
+        """Take all that was reported since the last call."""
+        changes = list(self._changes)
+        self._changes.clear()
+        return changes
+
+    def check_alive(self) -> None:
+        """Raise ConnectorError where the subscription has ended or its keep-alive is overdue."""
+        protocol = self.client.uaclient.protocol
+        if not self._lost and (protocol is None or protocol.is_closed):
+            self._lost = "the server closed the connection"
+        if self._lost:
+            raise ConnectorError(f"{self._endpoint}: {self._lost}")
+
+    async def close(self) -> None:
+        for timer in (self._watchdog, self._renewal):
+            if timer is not None:
+                timer.cancel()
+        client = self.client
+        try:
+            if client.uaclient.protocol is not None:
+                with suppress(*_FAULTS):
+                    async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                        await client.close_session()
+                        await client.close_secure_channel()
+        finally:
+            client.disconnect_socket()
+
+    async def _create_subscription(self) -> None:
+        endpoint = self._endpoint
+        result = await self.client.uaclient.create_subscription(
+            ua.CreateSubscriptionParameters(
+                RequestedPublishingInterval=endpoint.publishing_interval_ms,
+                RequestedLifetimeCount=endpoint.lifetime_count,
+                RequestedMaxKeepAliveCount=endpoint.keepalive_count),
+            self._published)
+        self._subscription = result.SubscriptionId
+        keepalive_ms = result.RevisedPublishingInterval * result.RevisedMaxKeepAliveCount
+        self._alive_s = (1.5 * keepalive_ms + endpoint.timeout_ms) / 1e3
+        self._feed_watchdog()
+
+    async def _monitor(self, columns: list[int], sampling_ms: list[int],
+                       trigger: ua.DataChangeFilter | None) -> dict[int, int]:
+        items = [ua.MonitoredItemCreateRequest(
+            ua.ReadValueId(self._nodes[column], AttributeIds.Value), ua.MonitoringMode.Reporting,
+            ua.MonitoringParameters(ClientHandle=column, SamplingInterval=sampling_ms[column], Filter=trigger,
+                                    QueueSize=self._endpoint.queue_size, DiscardOldest=True))
+            for column in columns]
+        self._missing_first.update(columns)
+        results = await self.client.uaclient.create_monitored_items(ua.CreateMonitoredItemsParameters(
+            self._subscription, ua.TimestampsToReturn.Both, items))
+        if len(results) != len(columns):
+            raise ValueError(f"{len(results)} results for {len(columns)} monitored items")
+        codes = {column: int(result.StatusCode.value)
+                 for column, result in zip(columns, results, strict=True)}
+        self._seen_first(column for column, code in codes.items() if code & BAD)
+        return codes
+
+    def _published(self, result: ua.PublishResult) -> None:
+        """Queue what a publish response carries; called by asyncua for each, keep-alives included."""
+        self._feed_watchdog()
+        for notification in result.NotificationMessage.NotificationData or ():
+            if isinstance(notification, ua.DataChangeNotification):
+                for item in notification.MonitoredItems:
+                    if 0 <= item.ClientHandle < self._columns:
+                        self._report(self._change(item.ClientHandle, item.Value))
+            elif isinstance(notification, ua.StatusChangeNotification) and notification.Status.is_bad():
+                self._lost = f"the server ended the subscription ({notification.Status.name})"
+
+    def _report(self, change: Change) -> None:
+        self.drops += len(self._changes) == self._changes.maxlen
+        self._changes.append(change)
+        self._seen_first((change.column,))
+
+    def _seen_first(self, columns: Iterable[int]) -> None:
+        self._missing_first.difference_update(columns)
+        if not self._missing_first:
+            self._all_first.set()
+
+    def _change(self, column: int, value: ua.DataValue) -> Change:
+        code = 0 if value.StatusCode is None else int(value.StatusCode.value)
+        self.drops += code & _OVERFLOW == _OVERFLOW
+        status = code & _STATUS_MASK
+        raw = None if value.Value is None else value.Value.Value
+        if not status & BAD:
+            if raw is None:
+                status = BAD_WAITING_FOR_INITIAL_DATA
+            elif not isinstance(raw, bool | int | float):
+                status = BAD_TYPE_MISMATCH
+        number = float("nan") if status & BAD or raw is None else float(raw)
+        time_ns = _time_ns(value.SourceTimestamp) or _time_ns(value.ServerTimestamp)
+        return Change(column, time_ns, number, status)
+
+    def _feed_watchdog(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = asyncio.get_running_loop().call_later(self._alive_s, self._overdue)
+
+    def _overdue(self) -> None:
+        self._lost = f"no keep-alive of the subscription for {self._alive_s:.1f} s"
+
+    def _schedule_renewal(self) -> None:
+        self.renewal_due = False
+        loop = asyncio.get_running_loop()
+        self._renewal = loop.call_later(0.75 * self.client.secure_channel_timeout / 1e3, self._expect_renewal)
+
+    def _expect_renewal(self) -> None:
+        self.renewal_due = True
+
+    @contextmanager
+    def _faults(self, doing: str) -> Iterator[None]:
+        """Turn what asyncua raises for a fault of the wire or the server into a ConnectorError."""
+        try:
+            yield
+        except _FAULTS as error:
+            code = error.code if isinstance(error, UaStatusCodeError) else 0
+            why = str(error) or f"no answer within {self._endpoint.timeout_ms} ms"
+            remedy = _REMEDIES.get(code, "check the address, the network and that the server runs")
+            raise ConnectorError(f"cannot {doing} {self._endpoint}: {why}. Remedy: {remedy}") from error
+
+
+_FILTER_REFUSED: Final = frozenset({
+    StatusCodes.BadMonitoredItemFilterUnsupported, StatusCodes.BadMonitoredItemFilterInvalid,
+    StatusCodes.BadFilterNotAllowed})
+
+
+def _every_sample() -> ua.DataChangeFilter:
+    """Report a value also where only its time stamp is new: it tells a steady process from a dead source."""
+    return ua.DataChangeFilter(ua.DataChangeTrigger.StatusValueTimestamp, int(ua.DeadbandType.None_), 0.0)
+
+
+def _chunks(columns: list[int], size: int) -> list[list[int]]:
+    return [columns[i:i + size] for i in range(0, len(columns), size)]
+
+
+def _time_ns(stamp: datetime | None) -> int | None:
+    """Return UTC ns since 1970, or None for a stamp that is missing or says nothing (1601, 9999)."""
+    if stamp is None:
+        return None
+    aware = stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
+    time_ns = (aware - _EPOCH) // timedelta(microseconds=1) * 1000
+    return time_ns if 0 < time_ns < _TIME_NS_MAX else None
+
+
+def _node_id(namespace: int, identifier: str) -> ua.NodeId:
+    return ua.NodeId.from_string(f"ns={namespace};{identifier}")
+
+
+def _addresses(tags: Sequence[Tag]) -> list[NodeAddress]:
+    """Return the tags' addresses; raise ConnectorError naming every one that cannot be."""
+    addresses, problems = [], []
+    for tag in tags:
+        if not isinstance(tag.address, NodeAddress):
+            problems.append(f"tag '{tag.name}' has no OPC UA node")
+            continue
+        addresses.append(tag.address)
+        try:
+            _node_id(1, tag.address.identifier)
+        except (UaError, ValueError):
+            problems.append(f"tag '{tag.name}': '{tag.address.identifier}' is no node identifier; write "
+                            "s=NAME, i=NUMBER, g=GUID or b=BASE64")
+    if problems:
+        raise ConnectorError("; ".join(problems), retryable=False)
+    return addresses
