@@ -101,7 +101,7 @@ EFFECTS: Final[dict[str, dict[str, Effect]]] = {
             Shape.EXPONENTIAL,
         ),
         "belt_slip": _machine(
-            "belt_speed part_rate belt_tension drive_current spindle_load spindle_current drive_temperature"
+            "belt_tension belt_speed part_rate drive_current spindle_load spindle_current drive_temperature"
             " spindle_temperature cabinet_temperature spindle_vibration",
             1 * DAY_S,
         ),
@@ -162,8 +162,8 @@ def truth(degradation: Degradation, time_s: float) -> Truth:
 
 
 def damage(severity: Floats) -> Floats:
-    """Return how far the physics has moved: severity ** 1.5, so the first tenth stays inside the noise."""
-    return np.asarray(severity**1.5)
+    """Return how far the physics has moved: severity ** 2, so the first tenth stays inside the noise."""
+    return np.asarray(severity**2)
 
 
 def effect(machine: str, degradation: Degradation) -> Effect:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from connectors.frame import Float32s, Int64s
-from simulators.plant import EPOCH_NS, Plant
+from simulators.machine import EPOCH_NS
+from simulators.plant import Plant
 
 if TYPE_CHECKING:
     import polars as pl

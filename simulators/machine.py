@@ -17,6 +17,9 @@ Floats = npt.NDArray[np.float64]
 BLOCK_S: Final = 3600
 """Plants are simulated in blocks of this many seconds, whatever is asked for."""
 
+EPOCH_NS: Final = 1_767_592_800 * 1_000_000_000
+"""Simulated second 0: Monday 2026-01-05 06:00 UTC, the beginning of the early shift."""
+
 NAMESPACE_URI: Final = "urn:forewarn:simulators"
 UNIT_ID: Final = 1
 

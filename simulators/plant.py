@@ -18,9 +18,6 @@ from simulators.pump import PUMP
 from simulators.schedule import ambient, plan
 from simulators.sensors import observe
 
-EPOCH_NS: Final = 1_767_592_800 * 1_000_000_000
-"""Simulated second 0: Monday 2026-01-05 06:00 UTC, the beginning of the early shift."""
-
 MACHINES: Final[dict[str, Machine]] = {machine.name: machine for machine in (PUMP, PRESS, CONVEYOR)}
 
 _BLOCKS_KEPT = 4
