@@ -174,7 +174,7 @@ def catches_everything(source: Source, node: ast.AST) -> bool:
     match node:
         case ast.ExceptHandler(body=[*_, ast.Raise(exc=None)]):
             return False  # cleans up and passes it on
-        case ast.ExceptHandler(body=[ast.Raise(cause=ast.Name())]) if source.allows(BROAD_TRANSLATION_ALLOWED):
+        case ast.ExceptHandler(body=[ast.Raise(cause=ast.Name())]) if source.path in BROAD_TRANSLATION_ALLOWED:
             return False
         case ast.ExceptHandler(type=caught):
             return is_broad(source, caught)
@@ -200,8 +200,21 @@ def queues_are_bounded(source: Source) -> Complaints:
             yield node.lineno, f"{name} without maxsize"
         elif name in {"queue.SimpleQueue", "multiprocessing.SimpleQueue"}:
             yield node.lineno, f"{name} has no bound"
-        elif name == "collections.deque" and len(node.args) < 2 and "maxlen" not in keywords:
-            yield node.lineno, "deque without maxlen"
+        elif (name == "collections.deque" and len(node.args) < 2 and "maxlen" not in keywords
+              and node not in bounded_by_hand(source)):
+            yield node.lineno, "deque without maxlen, and nobody compares its len() with a bound"
+
+
+def bounded_by_hand(source: Source) -> list[ast.expr]:
+    """Return what is assigned to names whose len() the file compares: refusing is better than forgetting."""
+    compared = {
+        ast.unparse(side.args[0])
+        for node in ast.walk(source.tree) if isinstance(node, ast.Compare)
+        for side in [node.left, *node.comparators]
+        if isinstance(side, ast.Call) and ast.unparse(side.func) == "len" and side.args
+    }
+    return [node.value for node in ast.walk(source.tree)
+            if isinstance(node, ast.AnnAssign) and node.value and ast.unparse(node.target) in compared]
 
 
 @rule
@@ -359,6 +372,7 @@ CLEAN: dict[Rule, list[tuple[str, str]]] = {
     queues_are_bounded: [
         ("agent/a.py", "import asyncio\nq = asyncio.Queue(maxsize=8)"),
         ("agent/a.py", "from collections import deque\nq = deque(maxlen=8)"),
+        ("agent/a.py", "from collections import deque\nq: deque[int] = deque()\nfull = len(q) >= 8"),
     ],
     public_names_are_described: [
         ("agent/__init__.py", ""),
