@@ -21,7 +21,7 @@ FILE_LINES_MAX = 500
 CLOCKS = ("agent/clock.py", "simulators/clock.py")
 BROAD_EXCEPT_ALLOWED = {"agent/daemon.py": 1}
 # onnxruntime's errors have no class in common: all of them may become the one error that we name.
-BROAD_TRANSLATION_ALLOWED = ("models/runtime.py",)
+TRANSLATORS = ("models/runtime.py",)
 GENERIC_NAMES = {"utils", "util", "helpers", "common", "misc"}
 
 # Where a library may be imported: a file, or a folder where it ends in "/".
@@ -174,7 +174,7 @@ def catches_everything(source: Source, node: ast.AST) -> bool:
     match node:
         case ast.ExceptHandler(body=[*_, ast.Raise(exc=None)]):
             return False  # cleans up and passes it on
-        case ast.ExceptHandler(body=[ast.Raise(cause=ast.Name())]) if source.path in BROAD_TRANSLATION_ALLOWED:
+        case ast.ExceptHandler(body=[ast.Raise(cause=ast.Name())]) if source.path in TRANSLATORS:
             return False
         case ast.ExceptHandler(type=caught):
             return is_broad(source, caught)
