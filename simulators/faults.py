@@ -96,13 +96,13 @@ EFFECTS: Final[dict[str, dict[str, Effect]]] = {
     "conveyor": {
         "bearing_wear": _machine(
             "spindle_vibration spindle_temperature spindle_load spindle_current"
-            " cabinet_temperature drive_temperature",
+            " cabinet_temperature drive_temperature spindle_speed",
             3 * DAY_S,
             Shape.EXPONENTIAL,
         ),
         "belt_slip": _machine(
             "belt_tension belt_speed part_rate drive_current spindle_load spindle_current drive_temperature"
-            " spindle_temperature cabinet_temperature spindle_vibration",
+            " spindle_temperature cabinet_temperature spindle_vibration spindle_speed",
             1 * DAY_S,
         ),
         "filter_fouling": _machine("drive_temperature cabinet_temperature", 2 * DAY_S),
