@@ -52,23 +52,25 @@ class Journal:
     `damage` tells what was found broken at the start and set aside, None where all was well.
     """
 
-    def __init__(self, path: Path, now_ns: int) -> None:
+    def __init__(self, path: Path, now_ns: int, *, busy_timeout_s: float = 5.0) -> None:
         """Open or create; a damaged file is moved aside, what can be read of it is carried over.
 
+        `busy_timeout_s` is how long to wait for another process that has the file locked.
         Raise StoreError where the folder cannot be used, or a newer Forewarn wrote the file.
         """
         self.path = path
+        self._busy_timeout_s = busy_timeout_s
         self.damage: str | None = None
         self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
-                self._writer = _open_sound(path)
+                self._writer = _open_sound(path, busy_timeout_s)
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and not _says_damage(error, path):
                     raise
                 self._writer = self._replace_damaged(str(error), now_ns)
-            self._reader = _connect(path)
+            self._reader = _connect(path, busy_timeout_s)
             self._reader.execute("PRAGMA query_only = ON")
         except (OSError, sqlite3.Error, migrations.NewerSchemaError) as error:
             raise StoreError(f"{path}: the alert journal cannot be opened: {error}") from error
@@ -167,7 +169,7 @@ class Journal:
             source = self.path.with_name(self.path.name + suffix)
             if source.exists():
                 source.rename(aside.with_name(aside.name + suffix))
-        writer = _open_sound(self.path)
+        writer = _open_sound(self.path, self._busy_timeout_s)
         saved = 0
         for body in _readable(aside):
             with writer:
@@ -180,8 +182,8 @@ class Journal:
         return writer
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5.0, check_same_thread=False)
+def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -192,9 +194,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _open_sound(path: Path) -> sqlite3.Connection:
+def _open_sound(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
     """Open, check the whole file, migrate; raise sqlite3.DatabaseError where it is damaged."""
-    connection = _connect(path)
+    connection = _connect(path, busy_timeout_s)
     try:
         verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if verdict != "ok":

@@ -1,0 +1,405 @@
+"""The bodies of the API: what is sent back, what is accepted, an example of each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic.config import JsonDict
+
+from agent.line.alert import AlarmState, Priority
+from agent.line.verdict import Cause, Condition
+from agent.store.codec import parse_time
+from connectors.link import LinkState
+
+TIME = "2026-11-23T20:27:00.123456789Z"
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [TIME]})]
+"""RFC 3339, UTC, nine digits."""
+
+
+def _time_ns(value: object) -> int:
+    if not isinstance(value, str):  # pydantic turns a ValueError into an answer, a TypeError into a crash
+        raise ValueError(f'a time such as "{TIME}" is needed')  # noqa: TRY004
+    return parse_time(value)
+
+
+TimeNs = Annotated[int, BeforeValidator(_time_ns), WithJsonSchema({"type": "string", "format": "date-time"})]
+"""A time given as RFC 3339 text, taken as UTC nanoseconds."""
+
+Person = Annotated[str, Field(min_length=1, max_length=100, description="who says so")]
+
+
+def example(body: JsonDict) -> ConfigDict:
+    """Return the configuration of a model with an example of it."""
+    return ConfigDict(extra="forbid", frozen=True, json_schema_extra={"examples": [body]})
+
+
+class Model(BaseModel):
+    """A body; what it does not name is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ContributionModel(Model):
+    """One tag's part in the evidence."""
+
+    tag: str
+    unit: str
+    share: float | None = Field(description="part of the whole, 0 to 1")
+    measured: float | None = Field(description="in the tag's unit; null where nothing good was measured")
+    expected: float | None = Field(description="in the tag's unit")
+
+
+class FaultModel(Model):
+    """A fault type and its probability."""
+
+    fault: str
+    probability: float | None
+
+
+class VerdictModel(Model):
+    """The agent's opinion of an asset at one time."""
+
+    asset: str
+    time: Time
+    condition: Condition = Field(description='"blind" where too little good data came')
+    regime: str | None = Field(description="the operating regime, null where none could be told")
+    evidence: float | None = Field(description="1 is the limit that the alarm budget allows")
+    contributions: list[ContributionModel]
+    cause: Cause | None = Field(description="where to look first")
+    fault_probabilities: list[FaultModel]
+    remaining_life_s: Annotated[list[float | None], Field(min_length=3, max_length=3)] | None = Field(
+        description="5 %, 50 % and 95 % quantiles in seconds; null: no estimate"
+    )
+    coverage: float | None = Field(description="share of good values in the window, 0 to 1")
+    model_hash: str
+
+
+class AcknowledgementModel(Model):
+    """Who took an alert on, and when."""
+
+    by: str
+    time: Time
+    comment: str
+
+
+class ShelfModel(Model):
+    """An alert put aside by a person for a time; its alarm state goes on underneath."""
+
+    by: str
+    since: Time
+    until: Time
+    reason: str
+
+
+VERDICT_EXAMPLE: JsonDict = {
+    "asset": "pump",
+    "time": TIME,
+    "condition": "deviating",
+    "regime": "2",
+    "evidence": 1.7,
+    "contributions": [
+        {"tag": "discharge_pressure", "unit": "bar", "share": 0.8, "measured": 11.1, "expected": 9.3},
+        {"tag": "oil_temperature", "unit": "degC", "share": 0.2, "measured": None, "expected": 41.0},
+    ],
+    "cause": "machine",
+    "fault_probabilities": [{"fault": "seal_leak", "probability": 0.7}],
+    "remaining_life_s": [3600.0, 7200.0, 100000.0],
+    "coverage": 0.95,
+    "model_hash": "6f1c0a",
+}
+
+ALERT_EXAMPLE: JsonDict = {
+    "id": "pump-3",
+    "asset": "pump",
+    "revision": 2,
+    "state": "acknowledged",
+    "priority": "medium",
+    "message": "discharge_pressure is 11.1 bar where 9.3 bar is expected",
+    "onset_time": TIME,
+    "raised_time": TIME,
+    "updated_time": TIME,
+    "returned_time": None,
+    "peak_evidence": 2.4,
+    "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
+    "shelf": None,
+    "verdict": VERDICT_EXAMPLE,
+}
+
+
+class AlertModel(Model):
+    """One occurrence of an alarm as it stands after `revision` changes; the same bytes as in the journal."""
+
+    model_config = example(ALERT_EXAMPLE)
+
+    id: str
+    asset: str
+    revision: int
+    state: AlarmState
+    priority: Priority
+    message: str
+    onset_time: Time
+    raised_time: Time
+    updated_time: Time
+    returned_time: Time | None
+    peak_evidence: float | None
+    acknowledgement: AcknowledgementModel | None
+    shelf: ShelfModel | None
+    verdict: VerdictModel
+
+
+class AlertPage(Model):
+    """Alerts, the newest first."""
+
+    model_config = example({"items": [ALERT_EXAMPLE], "before": 17})
+
+    items: list[AlertModel]
+    before: int | None = Field(description="give it as `before` to get the next page; null at the end")
+
+
+class AlertHistory(Model):
+    """All revisions of one alert, the oldest first."""
+
+    model_config = example({"items": [ALERT_EXAMPLE]})
+
+    items: list[AlertModel]
+
+
+class AcknowledgeBody(Model):
+    """A person takes an alert on."""
+
+    model_config = example({"by": "Ana", "comment": "looking at the seal"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
+class ShelveBody(Model):
+    """A person puts an alert aside for a limited time."""
+
+    model_config = example({"by": "Ana", "reason": "spare part ordered", "duration_s": 86400})
+
+    by: Person
+    reason: str = Field(min_length=1, max_length=2000)
+    duration_s: float = Field(gt=0, le=30 * 86_400, description="seconds from now, 30 days at most")
+
+
+class UnshelveBody(Model):
+    """A person takes a shelved alert back."""
+
+    model_config = example({"by": "Ana"})
+
+    by: Person
+
+
+class CommandAccepted(Model):
+    """The command is queued and takes effect at the asset's next step, within about one of its periods."""
+
+    model_config = example({"command": "acknowledge", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"})
+
+    command: Literal["acknowledge", "shelve", "unshelve"]
+    alert_id: str
+    href: str = Field(description="where the effect will be seen")
+
+
+class AssetSummary(Model):
+    """An asset at a glance."""
+
+    model_config = example(
+        {
+            "asset": "pump",
+            "time": TIME,
+            "condition": "deviating",
+            "regime": "2",
+            "evidence": 1.7,
+            "alert_id": "pump-3",
+            "alarm_state": "acknowledged",
+        }
+    )
+
+    asset: str
+    time: Time | None = Field(description="of the newest verdict")
+    condition: Condition
+    regime: str | None
+    evidence: float | None
+    alert_id: str | None = Field(description="the open alert")
+    alarm_state: AlarmState
+
+
+class AssetList(Model):
+    """All assets, in the order of the configuration."""
+
+    items: list[AssetSummary]
+
+
+class ReadingModel(Model):
+    """The newest value of a tag."""
+
+    tag: str
+    unit: str
+    value: float | None = Field(description="null where the status is bad")
+    status: str = Field(description='OPC UA status by name, such as "Good" or "BadTimeout"')
+    status_code: int
+    time: Time | None
+
+
+class AssetDetail(Model):
+    """One asset: what is configured, what was read, and the live verdict."""
+
+    model_config = example(
+        {
+            "asset": "pump",
+            "period_ms": 1000,
+            "budget": "1/week",
+            "bundle": "bundles/pump",
+            "snapshot_time": TIME,
+            "verdict": VERDICT_EXAMPLE,
+            "alert": ALERT_EXAMPLE,
+            "readings": [
+                {
+                    "tag": "discharge_pressure",
+                    "unit": "bar",
+                    "value": 11.1,
+                    "status": "Good",
+                    "status_code": 0,
+                    "time": TIME,
+                }
+            ],
+            "rows": 86400,
+            "rows_late": 0,
+            "commands_dropped": 0,
+            "clock_steps": 0,
+        }
+    )
+
+    asset: str
+    period_ms: int
+    budget: str
+    bundle: str
+    snapshot_time: Time
+    verdict: VerdictModel | None
+    alert: AlertModel | None = Field(description="the open alert")
+    readings: list[ReadingModel]
+    rows: int = Field(description="rows judged since the start")
+    rows_late: int
+    commands_dropped: int
+    clock_steps: int
+
+
+class TagSeries(Model):
+    """One tag in a window: mean, least and greatest value per point, null where nothing was measured."""
+
+    tag: str
+    unit: str
+    mean: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
+class TelemetryWindow(Model):
+    """Recorded telemetry; a point stands for one row, or for several."""
+
+    model_config = example(
+        {
+            "asset": "pump",
+            "since": TIME,
+            "until": TIME,
+            "rows": 2,
+            "times": [TIME],
+            "tags": [
+                {
+                    "tag": "discharge_pressure",
+                    "unit": "bar",
+                    "mean": [9.3],
+                    "low": [9.2],
+                    "high": [9.4],
+                }
+            ],
+        }
+    )
+
+    asset: str
+    since: Time
+    until: Time
+    rows: int = Field(description="rows summarised")
+    times: list[Time]
+    tags: list[TagSeries]
+
+
+class ConnectionModel(Model):
+    """One connection and its health."""
+
+    model_config = example(
+        {
+            "connection": "line3_plc",
+            "protocol": "modbus-tcp",
+            "device": "192.0.2.10:502",
+            "tags": 12,
+            "period_ms": 1000,
+            "state": "delivering",
+            "since": TIME,
+            "last_good": TIME,
+            "attempts": 1,
+            "reads": 900,
+            "reads_failed": 2,
+            "requests": 1800,
+            "latency_ms": 4.2,
+            "retry_in_ms": 0.0,
+            "error": "",
+            "ticks_missed": 0,
+            "frames_dropped": 0,
+        }
+    )
+
+    connection: str
+    protocol: str
+    device: str
+    tags: int
+    period_ms: int
+    state: LinkState
+    since: Time
+    last_good: Time | None
+    attempts: int
+    reads: int
+    reads_failed: int
+    requests: int
+    latency_ms: float
+    retry_in_ms: float
+    error: str = Field(description="the last fault in words, empty while all is well")
+    ticks_missed: int = Field(description="reads that were due while another still ran")
+    frames_dropped: int = Field(description="frames that found the queue to the lines full")
+
+
+class ConnectionList(Model):
+    """All connections, in the order of the configuration."""
+
+    items: list[ConnectionModel]
+
+
+class Health(Model):
+    """The process answers."""
+
+    model_config = example({"status": "live", "version": "0.1.0"})
+
+    status: Literal["live"]
+    version: str
+
+
+class Ready(Model):
+    """The agent watches and keeps what it sees. A PLC that is down is shown by its connection instead."""
+
+    model_config = example(
+        {
+            "status": "ready",
+            "telemetry_steps": 900,
+            "telemetry_steps_lost": 0,
+            "telemetry_bytes_damaged": 0,
+            "telemetry_error": None,
+        }
+    )
+
+    status: Literal["ready"]
+    telemetry_steps: int
+    telemetry_steps_lost: int
+    telemetry_bytes_damaged: int
+    telemetry_error: str | None

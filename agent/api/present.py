@@ -1,0 +1,122 @@
+"""From the agent's own types to the bodies of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from agent.api import models
+from agent.line.alert import AlarmState, Alert
+from agent.line.verdict import Condition
+from agent.store import codec
+from agent.store.series import Float64s, Series
+from agent.view import AssetInfo, ConnectionInfo, Snapshot
+from connectors.frame import status_name
+
+
+def package_version() -> str:
+    """Return the version of Forewarn that runs."""
+    try:
+        return version("forewarn")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"
+
+
+def alert_page(alerts: Sequence[Alert], before: int | None) -> bytes:
+    """Return a page of alerts as canonical JSON."""
+    return codec.dumps({"items": [codec.alert_json(alert) for alert in alerts], "before": before})
+
+
+def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
+    """Return an asset at a glance; one that was not judged yet is blind."""
+    verdict, alert = snapshot.verdict, snapshot.alert
+    return models.AssetSummary(
+        asset=info.name,
+        time=codec.format_time(verdict.time_ns) if verdict else None,
+        condition=verdict.condition if verdict else Condition.BLIND,
+        regime=verdict.regime if verdict else None,
+        evidence=codec.number(verdict.evidence) if verdict else None,
+        alert_id=alert.id if alert else None,
+        alarm_state=alert.state if alert else AlarmState.NORMAL,
+    )
+
+
+def detail(info: AssetInfo, snapshot: Snapshot) -> models.AssetDetail:
+    """Return everything about an asset."""
+    verdict, alert = snapshot.verdict, snapshot.alert
+    return models.AssetDetail(
+        asset=info.name,
+        period_ms=info.period_ms,
+        budget=info.budget,
+        bundle=info.bundle,
+        snapshot_time=codec.format_time(snapshot.time_ns),
+        verdict=models.VerdictModel.model_validate(codec.verdict_json(verdict)) if verdict else None,
+        alert=models.AlertModel.model_validate(codec.alert_json(alert)) if alert else None,
+        readings=[
+            models.ReadingModel(
+                tag=reading.tag,
+                unit=reading.unit,
+                value=codec.number(reading.value),
+                status=status_name(reading.status),
+                status_code=reading.status,
+                time=codec.format_time(reading.time_ns) if reading.time_ns else None,
+            )
+            for reading in snapshot.readings
+        ],
+        rows=snapshot.rows,
+        rows_late=snapshot.rows_late,
+        commands_dropped=snapshot.commands_dropped,
+        clock_steps=snapshot.clock_steps,
+    )
+
+
+def connection(info: ConnectionInfo) -> models.ConnectionModel:
+    """Return a connection and its health."""
+    health = info.health
+    return models.ConnectionModel(
+        connection=info.name,
+        protocol=info.protocol,
+        device=info.device,
+        tags=info.tags,
+        period_ms=info.period_ms,
+        state=health.state,
+        since=codec.format_time(health.since_ns),
+        last_good=None if health.last_good_ns is None else codec.format_time(health.last_good_ns),
+        attempts=health.attempts,
+        reads=health.reads,
+        reads_failed=health.reads_failed,
+        requests=health.requests,
+        latency_ms=health.latency_ms,
+        retry_in_ms=health.retry_in_ms,
+        error=health.error,
+        ticks_missed=info.ticks_missed,
+        frames_dropped=info.frames_dropped,
+    )
+
+
+def window(
+    info: AssetInfo, names: Sequence[str], since_ns: int, until_ns: int, series: Series
+) -> models.TelemetryWindow:
+    """Return summarised telemetry."""
+    units = dict(info.tags)
+    return models.TelemetryWindow(
+        asset=info.name,
+        since=codec.format_time(since_ns),
+        until=codec.format_time(until_ns),
+        rows=series.rows,
+        times=[codec.format_time(int(time_ns)) for time_ns in series.time_ns],
+        tags=[
+            models.TagSeries(
+                tag=name,
+                unit=units[name],
+                mean=_numbers(series.mean[:, column]),
+                low=_numbers(series.low[:, column]),
+                high=_numbers(series.high[:, column]),
+            )
+            for column, name in enumerate(names)
+        ],
+    )
+
+
+def _numbers(values: Float64s) -> list[float | None]:
+    return [codec.number(value) for value in values]

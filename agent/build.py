@@ -1,0 +1,163 @@
+"""From the configuration to a running agent's parts: bundles, lines, links, stores."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent import wiring
+from agent.clock import Clock
+from agent.config import AssetConfig, Config, ConfigError
+from agent.daemon import STALL_NS, Agent
+from agent.line.line import Line, LineSettings
+from agent.notify import Notifier
+from agent.reader import Reader
+from agent.store.blocks import Layout
+from agent.store.journal import Journal, StoreError
+from agent.store.telemetry import TelemetryLog
+from agent.view import AssetInfo
+from agent.worker import Worker
+from connectors.link import Link
+from models import bundle as bundles
+from models.bundle import BundleError
+from models.runtime import Detector
+
+JOURNAL = "journal.sqlite3"
+TELEMETRY = "telemetry"
+
+
+def load_detectors(config: Config) -> dict[str, Detector]:
+    """Load each asset's bundle; raise ConfigError with everything that is missing or does not fit."""
+    problems: list[str] = []
+    detectors: dict[str, Detector] = {}
+    for name, asset in config.assets.items():
+        try:
+            detector = Detector(bundles.load(asset.bundle))
+        except BundleError as error:
+            problems.append(f"assets.{name}.bundle: {error}")
+            continue
+        problems += [f"assets.{name}.{problem}" for problem in _misfits(asset, detector)]
+        detectors[name] = detector
+    if problems:
+        raise ConfigError(tuple(problems))
+    return detectors
+
+
+def make_line(config: Config, asset: str, detector: Detector, journal: Journal | None = None) -> Line:
+    """Return an asset's line, going on from what the journal says of it."""
+    said = config.assets[asset]
+    settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s)
+    if journal is None:
+        return Line(asset, detector, settings)
+    open_alert, number = journal.open_alert(asset), journal.next_number(asset)
+    return Line(asset, detector, settings, open_alert=open_alert, next_number=number)
+
+
+def layout_of(detectors: Mapping[str, Detector]) -> Layout:
+    """Return each asset's columns as (name, unit), in the order of its model."""
+    return {name: tuple((tag.name, tag.unit) for tag in d.manifest.tags) for name, d in detectors.items()}
+
+
+def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
+    """Return the agent that a configuration describes, not connected yet; raise ConfigError, StoreError."""
+    detectors = load_detectors(config)
+    layout = layout_of(detectors)
+    state = config.agent.state_dir
+    journal = Journal(state / JOURNAL, clock.time_ns())
+    try:
+        telemetry = TelemetryLog(
+            state / TELEMETRY,
+            layout,
+            sync_interval_ns=int(config.agent.telemetry_sync_s * 1e9),
+            retain_bytes=config.agent.telemetry_max_mb * 1_000_000,
+        )
+    except StoreError:
+        journal.close()
+        raise
+    lines = {name: make_line(config, name, detector, journal) for name, detector in detectors.items()}
+    worker = Worker(lines, journal, telemetry, clock)
+    columns = {name: line.tags for name, line in lines.items()}
+    readers = [
+        Reader(
+            name,
+            _link(config, name, clock, speed),
+            wiring.routes(config, name, columns),
+            wiring.period_ns(config, name),
+            worker,
+            clock,
+        )
+        for name in config.connections
+    ]
+    return Agent(
+        assets=[
+            AssetInfo(name, layout[name], asset.period_ms, asset.budget, str(asset.bundle))
+            for name, asset in config.assets.items()
+        ],
+        lines=lines,
+        readers=readers,
+        devices={
+            name: (said.protocol, str(wiring.endpoint(config, name)))
+            for name, said in config.connections.items()
+        },
+        worker=worker,
+        journal=journal,
+        telemetry=telemetry,
+        clock=clock,
+        notifier=notifier,
+        stall_ns=int(STALL_NS * max(speed, 1.0)),
+    )
+
+
+@contextmanager
+def sole_owner(state_dir: Path) -> Iterator[None]:
+    """Hold a state directory for this process; raise StoreError where another agent has it."""
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StoreError(
+            f"{state_dir}: cannot be used: {error.strerror}; "
+            "name a folder that can be written as agent.state_dir"
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise StoreError(
+            f"{state_dir}: another forewarn runs with this state_dir; stop it, or give each its own"
+        ) from None
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _link(config: Config, connection: str, clock: Clock, speed: float) -> Link:
+    where = wiring.endpoint(config, connection, speed=speed)
+    tags = [tag for _, tag in wiring.tags_of(config, connection)]
+    return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}")
+
+
+def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:
+    """Tell where an asset's tags or period are not those its model was learnt on."""
+    manifest = detector.manifest
+    said, learnt = {tag.name: tag.unit for tag in asset.tags}, {tag.name: tag.unit for tag in manifest.tags}
+    if missing := sorted(learnt.keys() - said.keys()):
+        yield f"tags: the bundle was learnt with {', '.join(missing)}, not configured here; add them"
+    if extra := sorted(said.keys() - learnt.keys()):
+        yield f"tags: the bundle knows no {', '.join(extra)}; remove them, or learn a bundle with them"
+    for name in sorted(said.keys() & learnt.keys()):
+        if said[name] != learnt[name]:
+            yield (
+                f'tags ({name}).unit: is "{said[name]}" and the bundle was learnt in "{learnt[name]}"; '
+                "change the unit (with scale and offset), or learn it anew"
+            )
+    if asset.period_ms != manifest.period_ms:
+        yield (
+            f"period_ms: is {asset.period_ms} and the bundle was learnt at {manifest.period_ms}; "
+            f"set it to {manifest.period_ms}, or learn it anew"
+        )

@@ -1,0 +1,174 @@
+"""The daemon: one task group of read loops, the worker, the API and the watchdog, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from agent.clock import Clock
+from agent.line.alert import Alert, Command
+from agent.notify import Notifier
+from agent.reader import Reader
+from agent.server import ApiServer
+from agent.store.journal import AlertFilter, Journal, Page
+from agent.store.series import Series, summarise
+from agent.store.telemetry import TelemetryHealth, TelemetryLog
+from agent.view import AssetInfo, ConnectionInfo, Line, Readiness, Snapshot, Submitted
+from agent.worker import Worker
+from connectors.link import LinkState
+
+log = logging.getLogger(__name__)
+
+STATUS_INTERVAL_NS = 10_000_000_000
+STALL_NS = 60_000_000_000
+"""A read loop or a job that takes this much longer than its period has hung; all time-outs are shorter."""
+
+
+class Agent:
+    """The running agent, and what the API may see of it (agent.view.AgentView)."""
+
+    def __init__(
+        self,
+        *,
+        assets: Sequence[AssetInfo],
+        lines: Mapping[str, Line],
+        readers: Sequence[Reader],
+        devices: Mapping[str, tuple[str, str]],
+        worker: Worker,
+        journal: Journal,
+        telemetry: TelemetryLog,
+        clock: Clock,
+        notifier: Notifier,
+        stall_ns: int = STALL_NS,
+    ) -> None:
+        self.assets = tuple(assets)
+        self._lines, self._readers, self._devices = lines, tuple(readers), devices
+        self._worker, self._journal, self._telemetry = worker, journal, telemetry
+        self._clock, self._notifier = clock, notifier
+        self._stall_ns = stall_ns
+        self._started = False
+
+    async def run(self, stop: asyncio.Event, server: ApiServer | None = None) -> None:
+        """Run until `stop` is set; what was read by then is judged and kept before this returns.
+
+        An error nobody expected ends everything at once: the service manager starts a fresh process.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                reads = [
+                    group.create_task(reader.run(), name=f"read {reader.name}") for reader in self._readers
+                ]
+                work = group.create_task(self._worker.run(), name="lines")
+                serve = group.create_task(server.run_here(), name="api") if server else None
+                told = group.create_task(self._tell(server), name="notify")
+                await stop.wait()
+                self._notifier.send("STOPPING=1", "STATUS=judging the last frames")
+                for task in (*reads, told):
+                    task.cancel()
+                await asyncio.wait([*reads, told])
+                self._worker.finish()
+                await work
+                if server is not None and serve is not None:
+                    server.should_exit = True
+                    await serve
+        finally:
+            for reader in self._readers:
+                await reader.link.close()
+            self._telemetry.close()
+            self._journal.close()
+        log.info("stopped; everything read was judged and kept")
+
+    async def _tell(self, server: ApiServer | None) -> None:
+        """Tell the service manager that we are ready, then that we live, and how we are."""
+        for reader in self._readers:
+            await reader.tried.wait()
+        if server is not None:
+            await server.up.wait()
+            log.info("the API listens", extra={"url": server.url})
+        self._started = True
+        self._notifier.send("READY=1", f"STATUS={self.status()}")
+        log.info("ready", extra={"status": self.status()})
+        interval_ns = min(
+            STATUS_INTERVAL_NS, (self._notifier.watchdog_interval_ns or 2 * STATUS_INTERVAL_NS) // 2
+        )
+        while True:
+            await self._clock.sleep_until(self._clock.monotonic_ns() + interval_ns)
+            hung = self._hung()
+            if hung:
+                log.error("no progress", extra={"hung": hung})
+            self._notifier.send(f"STATUS={self.status()}", *([] if hung else ["WATCHDOG=1"]))
+
+    def _hung(self) -> list[str]:
+        """Name what made no progress. A journal that refuses is not hung: it is tried again."""
+        hung = [f"read loop {r.name}" for r in self._readers if r.idle_ns() > r.period_ns + self._stall_ns]
+        return hung + (["lines or disk"] if self._worker.busy_ns() > self._stall_ns else [])
+
+    def status(self) -> str:
+        """Return one line for people."""
+        up = sum(reader.link.health.state is LinkState.DELIVERING for reader in self._readers)
+        alerts = sum(line.snapshot.alert is not None for line in self._lines.values())
+        text = (
+            f"watching {len(self._lines)} assets; {up} of {len(self._readers)} connections deliver; "
+            f"{alerts} open alerts"
+        )
+        return "; ".join([text, *self.readiness().reasons])
+
+    def now_ns(self) -> int:
+        """Return the time, UTC."""
+        return self._clock.time_ns()
+
+    def snapshot(self, asset: str) -> Snapshot:
+        """Return the newest snapshot of a configured asset."""
+        return self._lines[asset].snapshot
+
+    def connections(self) -> Sequence[ConnectionInfo]:
+        """Return how the connections are."""
+        return [
+            ConnectionInfo(
+                name=reader.name,
+                protocol=self._devices[reader.name][0],
+                device=self._devices[reader.name][1],
+                tags=len(reader.link.tags),
+                period_ms=reader.period_ns // 1_000_000,
+                health=reader.link.health,
+                ticks_missed=reader.ticks_missed,
+                frames_dropped=reader.frames_dropped,
+            )
+            for reader in self._readers
+        ]
+
+    def readiness(self) -> Readiness:
+        """Return whether the agent does its work; a PLC that is down is the connection's business."""
+        reasons = [] if self._started else ["starting: not every connection was tried yet"]
+        if self._worker.journal_error is not None:
+            reasons.append(f"alerts cannot be recorded and wait: {self._worker.journal_error}")
+        return Readiness((*reasons, *(f"{name} makes no progress" for name in self._hung())))
+
+    def submit(self, asset: str, command: Command) -> Submitted:
+        """Queue a command for the next step of an asset's line."""
+        return Submitted.ACCEPTED if self._worker.submit(asset, command) else Submitted.QUEUE_FULL
+
+    def alerts(self, where: AlertFilter, *, limit: int, before: int | None) -> Page:
+        """List alerts, the newest first; raise StoreError."""
+        return self._journal.alerts(where, limit=limit, before=before)
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """Return the latest revision of an alert; raise StoreError."""
+        return self._journal.alert(alert_id)
+
+    def history(self, alert_id: str) -> Sequence[Alert]:
+        """Return all revisions of an alert; raise StoreError."""
+        return self._journal.history(alert_id)
+
+    def series(
+        self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int
+    ) -> Series:
+        """Summarise recorded telemetry of one asset."""
+        columns = [self._lines[asset].tags.index(tag) for tag in tags]
+        steps = self._telemetry.rows(asset, since_ns, until_ns)
+        return summarise(steps, columns, since_ns, until_ns, points_max)
+
+    def telemetry_health(self) -> TelemetryHealth:
+        """Return what was written and lost of the telemetry."""
+        return self._telemetry.health

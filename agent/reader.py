@@ -1,0 +1,65 @@
+"""The read loop of one connection: frames at a fixed cadence, for the lines of the assets in them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.clock import Clock
+from agent.view import Link
+from agent.worker import Job, Worker
+
+Intps = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where an asset's columns are in a connection's frame (`sources`) and in the asset's (`targets`)."""
+
+    asset: str
+    sources: Intps
+    targets: Intps
+    columns: int
+
+
+class Reader:
+    """Reads one link every `period_ns`; ticks that pass while a read still runs are skipped and counted.
+
+    `tried` is set after the first read, whatever came of it.
+    """
+
+    def __init__(
+        self, name: str, link: Link, routes: Sequence[Route], period_ns: int, worker: Worker, clock: Clock
+    ) -> None:
+        assert period_ns > 0
+        self.name, self.link, self.period_ns = name, link, period_ns
+        self.tried = asyncio.Event()
+        self.ticks_missed = 0
+        self.frames_dropped = 0
+        self._routes, self._worker, self._clock = tuple(routes), worker, clock
+        self._turn_ns = clock.monotonic_ns()
+
+    def idle_ns(self) -> int:
+        """Return how long ago the last turn of the loop ended."""
+        return self._clock.monotonic_ns() - self._turn_ns
+
+    async def run(self) -> None:
+        """Read until cancelled."""
+        due_ns = self._clock.monotonic_ns()
+        while True:
+            await self._clock.sleep_until(due_ns)
+            frame = await self.link.read()
+            now_ns = self._clock.time_ns()
+            for route in self._routes:
+                part = frame.select(route.sources).spread(route.targets, route.columns)
+                if not self._worker.offer(Job(route.asset, part, now_ns)):
+                    self.frames_dropped += 1
+            self.tried.set()
+            self._turn_ns = self._clock.monotonic_ns()
+            missed = max(0, -(-(self._turn_ns - due_ns) // self.period_ns) - 1)
+            self.ticks_missed += missed
+            due_ns += (missed + 1) * self.period_ns

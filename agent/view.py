@@ -1,0 +1,211 @@
+"""What the API and the daemon ask of a line: Protocols declared here, by those who use them.
+
+The API sees immutable snapshots, the journal and the telemetry log, and may put a command into a bounded
+queue; that is the only road from a person to the state of an alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from agent.line.alert import Alert, Command
+from agent.line.verdict import Verdict
+from agent.store.journal import AlertFilter, Page
+from agent.store.series import Series
+from agent.store.telemetry import TelemetryHealth
+from connectors.frame import Frame, Tag
+from connectors.link import LinkHealth
+
+
+class TagReading(Protocol):
+    """The newest value of one tag."""
+
+    @property
+    def tag(self) -> str:
+        """Its name."""
+
+    @property
+    def unit(self) -> str:
+        """Its unit."""
+
+    @property
+    def value(self) -> float:
+        """The value in its unit, NaN where the status is Bad."""
+
+    @property
+    def status(self) -> int:
+        """The OPC UA status code."""
+
+    @property
+    def time_ns(self) -> int:
+        """When it was measured, UTC."""
+
+
+class Snapshot(Protocol):
+    """One asset as it stood after a step; never changes."""
+
+    @property
+    def time_ns(self) -> int:
+        """When it was made, UTC."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The newest verdict, None before the first."""
+
+    @property
+    def alert(self) -> Alert | None:
+        """The open alert."""
+
+    @property
+    def readings(self) -> Sequence[TagReading]:
+        """The newest value of each tag."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows were judged."""
+
+    @property
+    def rows_late(self) -> int:
+        """How many rows came too late for their place on the grid."""
+
+    @property
+    def commands_dropped(self) -> int:
+        """How many commands found the queue full."""
+
+    @property
+    def clock_steps(self) -> int:
+        """How often a clock was seen to step."""
+
+
+class Line(Protocol):
+    """The sole owner of one asset."""
+
+    @property
+    def asset(self) -> str:
+        """The asset's name."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The names of its tags, in the order of the columns."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What everyone may see."""
+
+    def submit(self, command: Command) -> bool:
+        """Take a command for the next step; False where the queue is full."""
+
+    def step(self, frame: Frame, now_ns: int) -> list[Alert]:
+        """Take new rows; return the new revisions of alerts, in order."""
+
+    def publish(self) -> None:
+        """Show what the steps so far have led to; called once their alerts are on disk."""
+
+
+class Link(Protocol):
+    """One supervised connection; `read` never raises for a fault of the wire."""
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """The tags it reads, in the order of its columns."""
+
+    @property
+    def health(self) -> LinkHealth:
+        """How it is."""
+
+    async def read(self) -> Frame:
+        """Read what is new; Bad rows where nothing can be read."""
+
+    async def close(self) -> None:
+        """Let go of the wire."""
+
+
+@dataclass(frozen=True, slots=True)
+class AssetInfo:
+    """What is configured for one asset; `tags` are (name, unit) in the order of the columns."""
+
+    name: str
+    tags: tuple[tuple[str, str], ...]
+    period_ms: int
+    budget: str
+    bundle: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """One connection: what it is, how it is, and what was lost of it.
+
+    `ticks_missed` counts reads that were due while another still ran, `frames_dropped` frames that found the
+    queue to the lines full.
+    """
+
+    name: str
+    protocol: str
+    device: str
+    tags: int
+    period_ms: int
+    health: LinkHealth
+    ticks_missed: int
+    frames_dropped: int
+
+
+class Submitted(StrEnum):
+    """What became of a command."""
+
+    ACCEPTED = "accepted"
+    QUEUE_FULL = "queue_full"
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the agent watches and can keep what it sees; `reasons` say why not."""
+
+    reasons: tuple[str, ...] = field(default=())
+
+    @property
+    def ready(self) -> bool:
+        """True where there is no reason against it."""
+        return not self.reasons
+
+
+class AgentView(Protocol):
+    """The agent as the API sees it. Each method may be called from any thread and waits for disk at most."""
+
+    @property
+    def assets(self) -> Sequence[AssetInfo]:
+        """What is configured, in the order of the file."""
+
+    def now_ns(self) -> int:
+        """Return the time, UTC."""
+
+    def snapshot(self, asset: str) -> Snapshot:
+        """Return the newest snapshot of a configured asset."""
+
+    def connections(self) -> Sequence[ConnectionInfo]:
+        """Return how the connections are."""
+
+    def readiness(self) -> Readiness:
+        """Return whether the agent does its work."""
+
+    def submit(self, asset: str, command: Command) -> Submitted:
+        """Queue a command for the next step of an asset's line."""
+
+    def alerts(self, where: AlertFilter, *, limit: int, before: int | None) -> Page:
+        """List alerts, the newest first; raise StoreError."""
+
+    def alert(self, alert_id: str) -> Alert | None:
+        """Return the latest revision of an alert; raise StoreError."""
+
+    def history(self, alert_id: str) -> Sequence[Alert]:
+        """Return all revisions of an alert; raise StoreError."""
+
+    def series(
+        self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int
+    ) -> Series:
+        """Summarise recorded telemetry; raise StoreError."""
+
+    def telemetry_health(self) -> TelemetryHealth:
+        """Return what was written and lost of the telemetry."""

@@ -1,0 +1,113 @@
+"""From the configuration to tags, endpoints and routes. Pure."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from agent.clock import Clock
+from agent.config import Config, ModbusConfig, OpcuaConfig, TagConfig, split_node
+from agent.reader import Route
+from connectors import Connector, modbus, opcua
+from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
+from connectors.link import Link, LoadGuard
+from connectors.modbus import ModbusConnector, ModbusEndpoint
+from connectors.opcua import OpcuaConnector
+from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+
+Endpoint = ModbusEndpoint | OpcuaEndpoint
+PUBLISHING_MS_MIN, PUBLISHING_MS_MAX = 20, 500
+
+
+def tag_of(said: TagConfig, period_ms: int) -> Tag:
+    """Return a configured tag; `period_ms` is its asset's, which holds where the tag has none of its own."""
+    dtype = said.dtype or Dtype.FLOAT32
+    address: ModbusAddress | NodeAddress
+    if said.node is not None:
+        address = NodeAddress(*split_node(said.node))
+    else:
+        assert said.unit_id is not None
+        assert said.table is not None
+        assert said.register_ is not None, "the configuration was checked"
+        address = ModbusAddress(said.unit_id, said.table, said.register_, said.order or "ABCD", said.bit)
+        if said.bit is not None or said.table in (Table.COIL, Table.DISCRETE_INPUT):
+            dtype = Dtype.BIT
+    return Tag(
+        said.name,
+        said.unit,
+        address,
+        dtype,
+        said.scale,
+        said.offset,
+        said.low,
+        said.high,
+        said.period_ms or period_ms,
+    )
+
+
+def tags_of(config: Config, connection: str) -> list[tuple[str, Tag]]:
+    """Return (asset, tag) of all on a connection, in the order of the file: the columns of its frames."""
+    return [
+        (name, tag_of(tag, asset.period_ms))
+        for name, asset in config.assets.items()
+        for tag in asset.tags
+        if tag.connection == connection
+    ]
+
+
+def period_ns(config: Config, connection: str) -> int:
+    """Return how often a connection is read: as often as its most wanted tag."""
+    return min(tag.period_ms for _, tag in tags_of(config, connection)) * 1_000_000
+
+
+def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]) -> list[Route]:
+    """Return where the connection's columns go; `columns` are each asset's tags in the order of its line."""
+    tags = tags_of(config, connection)
+    found = []
+    for asset in dict.fromkeys(name for name, _ in tags):
+        sources = [i for i, (name, _) in enumerate(tags) if name == asset]
+        targets = [columns[asset].index(tags[i][1].name) for i in sources]
+        found.append(
+            Route(asset, np.array(sources, np.intp), np.array(targets, np.intp), len(columns[asset]))
+        )
+    return found
+
+
+def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool = False) -> Endpoint:
+    """Return a connection's endpoint; `speed` is the clock's, `poll` asks OPC UA instead of subscribing."""
+    match config.connections[connection]:
+        case ModbusConfig() as said:
+            return ModbusEndpoint(said.host, said.port, said.timeout_ms, said.max_requests_per_s)
+        case OpcuaConfig() as said:
+            period_ms = period_ns(config, connection) / 1e6 / speed
+            return OpcuaEndpoint(
+                said.url,
+                OpcuaMode.POLL if poll else OpcuaMode(said.mode),
+                said.timeout_ms,
+                publishing_interval_ms=int(min(max(period_ms, PUBLISHING_MS_MIN), PUBLISHING_MS_MAX)),
+                max_requests_per_s=said.max_requests_per_s,
+                security_policy=said.security_policy,
+                security_mode=said.security_mode,
+                insecure=said.insecure,
+                certificate=said.certificate,
+                private_key=said.private_key,
+                server_certificate=said.server_certificate,
+            )
+
+
+def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
+    """Return the supervised link to an endpoint; `name` (of machine and connection) decides its jitter."""
+    seed = zlib.crc32(name.encode())
+    if isinstance(where, ModbusEndpoint):
+        return modbus.supervise(where, tags, clock, seed=seed)
+    return opcua.supervise(where, tags, clock, seed=seed)
+
+
+def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
+    """Return a bare connector to an endpoint, for a single read."""
+    guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
+    if isinstance(where, ModbusEndpoint):
+        return ModbusConnector(where, tags, clock, guard)
+    return OpcuaConnector(where, tags, clock, guard)

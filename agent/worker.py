@@ -1,0 +1,167 @@
+"""The one thread on which lines are stepped: telemetry logged, alerts on disk, and only then shown."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import ParamSpec
+
+from agent.clock import Clock
+from agent.line.alert import Alert, Command
+from agent.store import codec
+from agent.store.blocks import Step
+from agent.store.journal import Journal, StoreError
+from agent.store.telemetry import TelemetryLog
+from agent.view import Line
+from connectors.frame import Frame
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+COMMANDS_WAITING_MAX = 16
+UNRECORDED_MAX = 1000
+RETRY_NS = 1_000_000_000
+LAST_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A frame for one asset's line, laid out in the asset's columns, and the time (UTC) it was read."""
+
+    asset: str
+    frame: Frame
+    now_ns: int
+
+
+class Worker:
+    """Takes jobs in order; an alert is shown only after the journal has it.
+
+    A disk that refuses delays alerts and never loses them: lines go on and their alerts wait here, in order;
+    when too many wait, lines stop and the queue of jobs fills, which `offer` reports. Commands are given to a
+    line with its next job, so that the telemetry log holds all that a line was told, in order.
+    """
+
+    def __init__(
+        self,
+        lines: Mapping[str, Line],
+        journal: Journal,
+        telemetry: TelemetryLog,
+        clock: Clock,
+        *,
+        jobs_max: int = 1000,
+    ) -> None:
+        self._lines = lines
+        self._journal, self._telemetry, self._clock = journal, telemetry, clock
+        self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
+        self._jobs_max = jobs_max
+        self._commands: dict[str, queue.Queue[Command]] = {
+            asset: queue.Queue(COMMANDS_WAITING_MAX) for asset in lines
+        }
+        self._unrecorded: deque[Alert] = deque()
+        self._unpublished: set[str] = set()
+        self._retry_at_ns = 0
+        self._finishing = False
+        self._busy_since_ns: int | None = None
+        self.journal_error: str | None = None
+
+    def offer(self, job: Job) -> bool:
+        """Queue a job; False where the queue is full and the job is lost. To be called on the event loop."""
+        if self._jobs.qsize() >= self._jobs_max:
+            return False
+        self._jobs.put_nowait(job)
+        return True
+
+    def submit(self, asset: str, command: Command) -> bool:
+        """Queue a command for an asset's next job; False where too many wait. From any thread."""
+        try:
+            self._commands[asset].put_nowait(command)
+        except queue.Full:
+            return False
+        return True
+
+    def busy_ns(self) -> int:
+        """Return how long the present job has been running, 0 where there is none."""
+        since_ns = self._busy_since_ns
+        return 0 if since_ns is None else self._clock.monotonic_ns() - since_ns
+
+    async def run(self) -> None:
+        """Work until `finish` was called and everything before it is done."""
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="lines") as thread:
+                await self._work(thread)
+        finally:
+            for alert in self._unrecorded:
+                log.critical("an alert could not be recorded", extra={"alert": codec.encode(alert).decode()})
+
+    async def _work(self, thread: ThreadPoolExecutor) -> None:
+        while (job := await self._jobs.get()) is not None:
+            while len(self._unrecorded) >= UNRECORDED_MAX and not self._finishing:
+                await self._retry(thread)
+            await self._on(thread, self._take, job, self._clock.monotonic_ns())
+        for _ in range(LAST_TRIES):
+            if not self._unrecorded:
+                break
+            await self._retry(thread)
+        await self._on(thread, self._telemetry.sync)
+
+    def finish(self) -> None:
+        """Let `run` return once the jobs queued before are done; to be called once, on the event loop."""
+        self._finishing = True
+        self._jobs.put_nowait(None)
+
+    async def _retry(self, thread: ThreadPoolExecutor) -> None:
+        await self._clock.sleep_until(self._retry_at_ns)
+        await self._on(thread, self._record, self._clock.monotonic_ns())
+
+    async def _on(
+        self, thread: ThreadPoolExecutor, work: Callable[P, None], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Run `work` on the thread, known to be busy meanwhile."""
+        self._busy_since_ns = self._clock.monotonic_ns()
+        try:
+            await asyncio.get_running_loop().run_in_executor(thread, partial(work, *args, **kwargs))
+        finally:
+            self._busy_since_ns = None
+
+    # What follows runs on the thread.
+
+    def _take(self, job: Job, monotonic_ns: int) -> None:
+        line, waiting = self._lines[job.asset], self._commands[job.asset]
+        commands = []
+        while not waiting.empty() and line.submit(command := waiting.get_nowait()):
+            commands.append(command)
+        self._telemetry.append(Step(job.asset, job.now_ns, job.frame, tuple(commands)), monotonic_ns)
+        self._unrecorded.extend(line.step(job.frame, job.now_ns))
+        self._unpublished.add(job.asset)
+        if monotonic_ns >= self._retry_at_ns:
+            self._record(monotonic_ns)
+        self._publish()
+
+    def _record(self, monotonic_ns: int) -> None:
+        """Record what waits, in order, until the journal refuses."""
+        try:
+            while self._unrecorded:
+                self._journal.record(self._unrecorded[0])
+                self._unrecorded.popleft()
+        except StoreError as error:
+            self._retry_at_ns = monotonic_ns + RETRY_NS
+            if self.journal_error is None:
+                log.critical("the alert journal refuses; trying again", extra={"error": str(error)})
+            self.journal_error = str(error)
+            return
+        if self.journal_error is not None:
+            log.warning("the alert journal works again")
+        self.journal_error = None
+
+    def _publish(self) -> None:
+        """Show every asset that has nothing left to record."""
+        waiting = {alert.asset for alert in self._unrecorded}
+        for asset in self._unpublished - waiting:
+            self._lines[asset].publish()
+        self._unpublished &= waiting

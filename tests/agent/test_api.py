@@ -1,0 +1,436 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel, TypeAdapter
+
+from agent.api import guard, models, problems
+from agent.api.app import create_app
+from agent.line.alert import Acknowledgement, AlarmState, Shelf
+from agent.store import codec
+from agent.worker import COMMANDS_WAITING_MAX
+from tests.agent.plant import Plant
+from tests.agent.samples import SECOND_NS, alert, revised
+
+URL = "http://127.0.0.1:8470"
+
+
+def client(plant: Plant, **options: Any) -> httpx.AsyncClient:
+    app = create_app(plant.agent, allowed_hosts=["gateway.example"])
+    transport = httpx.ASGITransport(app, raise_app_exceptions=options.pop("raise_app_exceptions", True))
+    return httpx.AsyncClient(transport=transport, base_url=options.pop("base_url", URL), **options)
+
+
+def ask(plant: Plant, method: str, path: str, **options: Any) -> httpx.Response:
+    async def once() -> httpx.Response:
+        async with client(plant) as http:
+            return await http.request(method, f"/api/v1{path}", **options)
+
+    return asyncio.run(once())
+
+
+def problem(response: httpx.Response, status: int) -> problems.Problem:
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    found = problems.Problem.model_validate(response.json())
+    assert (found.status, found.instance) == (status, response.url.path)
+    return found
+
+
+def test_the_agent_is_live_before_it_is_ready(plant: Plant) -> None:
+    assert models.Health.model_validate(ask(plant, "GET", "/health").json()).status == "live"
+    starting = ask(plant, "GET", "/readiness")
+    assert problem(starting, 503).detail == "starting: not every connection was tried yet"
+    assert starting.headers["retry-after"] == "5"
+
+
+def test_assets_with_live_verdict_and_values(plant: Plant) -> None:
+    async def scenario() -> tuple[Any, Any, Any, Any]:
+        async with plant.running(), client(plant) as http:
+            before = (await http.get("/api/v1/assets")).json()
+            await plant.advance(2)
+            return (
+                before,
+                (await http.get("/api/v1/assets")).json(),
+                (await http.get("/api/v1/assets/pump")).json(),
+                (await http.get("/api/v1/connections")).json(),
+            )
+
+    before, assets, pump, connections = asyncio.run(scenario())
+    assert models.AssetList.model_validate(before).items[0].condition in ("blind", "normal")
+    (shown,) = models.AssetList.model_validate(assets).items
+    assert (shown.asset, shown.condition, shown.alert_id, shown.alarm_state) == (
+        "pump",
+        "normal",
+        None,
+        "normal",
+    )
+    detail = models.AssetDetail.model_validate(pump)
+    assert [(r.tag, r.value, r.status) for r in detail.readings] == [
+        ("pressure", 9.0, "Good"),
+        ("temperature", 40.0, "Good"),
+    ]
+    assert detail.rows == 5
+    one, two = models.ConnectionList.model_validate(connections).items
+    assert (one.connection, one.protocol, one.period_ms, one.reads, one.ticks_missed) == (
+        "line3_plc",
+        "modbus-tcp",
+        1000,
+        3,
+        0,
+    )
+    assert (two.connection, two.reads) == ("press_plc", 2)
+
+
+def test_an_asset_that_was_never_judged_is_blind_not_normal(plant: Plant) -> None:
+    (shown,) = models.AssetList.model_validate(ask(plant, "GET", "/assets").json()).items
+    assert (shown.condition, shown.time) == ("blind", None)
+    detail = ask(plant, "GET", "/assets/pump").json()
+    assert detail["readings"][0]["value"] is None
+    assert detail["readings"][0]["status"] == "BadNoData"
+
+
+def test_an_alert_is_the_journals_bytes(plant: Plant) -> None:
+    plant.journal.record(alert())
+    response = ask(plant, "GET", "/alerts/pump-1")
+    assert response.status_code == 200
+    assert response.content == codec.encode(alert())
+    assert models.AlertModel.model_validate_json(response.content).verdict.contributions[1].measured is None
+
+
+def test_alerts_are_filtered_and_paged(plant: Plant) -> None:
+    for number in range(1, 6):
+        plant.journal.record(alert(number))
+    plant.journal.record(revised(alert(1), AlarmState.NORMAL))
+
+    def ids(query: str) -> tuple[list[str], int | None]:
+        page = models.AlertPage.model_validate(ask(plant, "GET", f"/alerts{query}").json())
+        return [item.id for item in page.items], page.before
+
+    assert ids("") == (["pump-5", "pump-4", "pump-3", "pump-2", "pump-1"], None)
+    first, before = ids("?limit=2")
+    second, _ = ids(f"?limit=2&before={before}")
+    assert first + second == ["pump-5", "pump-4", "pump-3", "pump-2"]
+    assert ids("?open=false") == (["pump-1"], None)
+    assert ids("?state=normal&asset=pump") == (["pump-1"], None)
+    assert ids(f"?since={codec.format_time(alert(4).raised_time_ns)}") == (["pump-5", "pump-4"], None)
+    history = models.AlertHistory.model_validate(ask(plant, "GET", "/alerts/pump-1/history").json())
+    assert [item.state for item in history.items] == ["unacknowledged", "normal"]
+
+
+def test_a_person_acknowledges_and_shelves_and_the_next_step_shows_it(plant: Plant) -> None:
+    async def scenario() -> list[httpx.Response]:
+        answers = []
+        plant.pressure = 11.0
+        async with plant.running(), client(plant) as http:
+            await plant.advance(1)
+            for body, path in (
+                ({"by": "Ana", "comment": "on it"}, "acknowledge"),
+                ({"by": "Bo", "reason": "part ordered", "duration_s": 60}, "shelve"),
+                ({"by": "Bo"}, "unshelve"),
+            ):
+                answers.append(await http.post(f"/api/v1/alerts/pump-1/{path}", json=body))
+                before = (await http.get("/api/v1/alerts/pump-1/history")).json()["items"]
+                await plant.advance(1)
+                after = (await http.get("/api/v1/alerts/pump-1/history")).json()["items"]
+                assert len(after) == len(before) + 1
+            answers.append(await http.get("/api/v1/alerts/pump-1/history"))
+            answers.append(await http.get("/api/v1/assets/pump"))
+        return answers
+
+    acknowledged, shelved, unshelved, history, pump = asyncio.run(scenario())
+    for answer, command in ((acknowledged, "acknowledge"), (shelved, "shelve"), (unshelved, "unshelve")):
+        assert answer.status_code == 202
+        assert answer.headers["location"] == "/api/v1/alerts/pump-1"
+        assert models.CommandAccepted.model_validate(answer.json()).command == command
+    _, second, third, fourth = models.AlertHistory.model_validate(history.json()).items
+    assert second.acknowledgement is not None
+    assert (second.state, second.acknowledgement.by, second.acknowledgement.comment) == (
+        "acknowledged",
+        "Ana",
+        "on it",
+    )
+    assert third.shelf is not None
+    assert codec.parse_time(third.shelf.until) - codec.parse_time(third.shelf.since) == 60 * SECOND_NS
+    assert fourth.shelf is None
+    assert pump.json()["alert"]["revision"] == 4
+    assert pump.json()["alert"]["state"] == "acknowledged"
+
+
+def test_commands_that_cannot_be_are_refused(plant: Plant) -> None:
+    seen = Acknowledgement("Ana", plant.clock.time_ns(), "")
+    shelf = Shelf("Bo", plant.clock.time_ns(), plant.clock.time_ns() + 5 * SECOND_NS, "part ordered")
+    plant.journal.record(replace(alert(1), state=AlarmState.ACKNOWLEDGED, acknowledgement=seen))
+    plant.journal.record(replace(alert(2), state=AlarmState.NORMAL))
+    plant.journal.record(replace(alert(3), shelf=shelf))
+    for path, status, said in [
+        ("/alerts/pump-9/acknowledge", 404, 'there is no alert "pump-9"; GET /api/v1/alerts lists them'),
+        ("/alerts/pump-1/acknowledge", 409, "pump-1 was acknowledged by Ana at 2026-"),
+        ("/alerts/pump-2/acknowledge", 409, "pump-2 is over"),
+        ("/alerts/pump-2/shelve", 409, "pump-2 is over"),
+        ("/alerts/pump-3/shelve", 409, "pump-3 is shelved until 2026-"),
+        ("/alerts/pump-1/unshelve", 409, "pump-1 is not shelved"),
+    ]:
+        body = {"by": "Cy"} | ({"reason": "x", "duration_s": 5} if path.endswith("/shelve") else {})
+        assert problem(ask(plant, "POST", path, json=body), status).detail.startswith(said)
+
+
+def test_a_full_queue_says_when_to_come_again(plant: Plant) -> None:
+    plant.journal.record(alert(1))
+    answers = [
+        ask(plant, "POST", "/alerts/pump-1/acknowledge", json={"by": "Ana"})
+        for _ in range(COMMANDS_WAITING_MAX + 1)
+    ]
+    assert {answer.status_code for answer in answers[:-1]} == {202}
+    assert problem(answers[-1], 503).detail == "too many commands wait for pump; try again"
+    assert answers[-1].headers["retry-after"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "said"),
+    [
+        ("GET", "/nothing", {}, 404, "there is nothing at /api/v1/nothing; see GET /api/v1/openapi.json"),
+        ("GET", "/assets/press", {}, 404, 'there is no asset "press"; there are: pump'),
+        ("GET", "/assets/press/telemetry", {}, 404, 'there is no asset "press"; there are: pump'),
+        ("GET", "/alerts/pump-9", {}, 404, 'there is no alert "pump-9"; GET /api/v1/alerts lists them'),
+        (
+            "GET",
+            "/alerts/pump-9/history",
+            {},
+            404,
+            'there is no alert "pump-9"; GET /api/v1/alerts lists them',
+        ),
+        ("GET", "/alerts?asset=press", {}, 404, 'there is no asset "press"; there are: pump'),
+        ("DELETE", "/alerts", {}, 405, "DELETE is not for /api/v1/alerts"),
+        ("GET", "/alerts?limit=0", {}, 422, "query.limit: Input should be greater than or equal to 1"),
+        ("GET", "/alerts?state=burning", {}, 422, "query.state: Input should be 'normal', 'unacknowledged'"),
+        ("GET", "/alerts?since=yesterday", {}, 422, "query.since: Invalid isoformat string: 'yesterday'"),
+        ("GET", "/alerts?since=2026-01-01", {}, 422, 'query.since: "2026-01-01" does not say its time zone'),
+        (
+            "GET",
+            "/assets/pump/telemetry?tags=flow",
+            {},
+            422,
+            "query.tags: pump has no tag flow; it has: pressure, temper",
+        ),
+        (
+            "GET",
+            "/assets/pump/telemetry?since=2026-02-01T00:00:00Z&until=2026-01-01T00:00:00Z",
+            {},
+            422,
+            "query.since: must be before until, by 31 days at most",
+        ),
+        (
+            "GET",
+            "/assets/pump/telemetry?max_points=5001",
+            {},
+            422,
+            "query.max_points: Input should be less than or equal",
+        ),
+        ("POST", "/alerts/pump-1/acknowledge", {"json": {}}, 422, "body.by: Field required"),
+        (
+            "POST",
+            "/alerts/pump-1/acknowledge",
+            {"json": {"by": "A", "bye": 1}},
+            422,
+            "body.bye: Extra inputs are not",
+        ),
+        ("POST", "/alerts/pump-1/acknowledge", {"content": b"{"}, 422, "body"),
+        (
+            "POST",
+            "/alerts/pump-1/acknowledge",
+            {"content": b'{"by":"A"}', "headers": {"content-type": "text/plain"}},
+            422,
+            "body: ",
+        ),
+        (
+            "POST",
+            "/alerts/pump-1/shelve",
+            {"json": {"by": "A", "reason": "", "duration_s": 1}},
+            422,
+            "body.reason: ",
+        ),
+        (
+            "POST",
+            "/alerts/pump-1/shelve",
+            {"json": {"by": "A", "reason": "x", "duration_s": 1e9}},
+            422,
+            "body.duration_s",
+        ),
+    ],
+)
+def test_every_error_is_a_problem(
+    plant: Plant, method: str, path: str, options: dict[str, Any], status: int, said: str
+) -> None:
+    assert problem(ask(plant, method, path, **options), status).detail.startswith(said)
+
+
+def test_what_was_refused_in_a_request_is_listed(plant: Plant) -> None:
+    found = problem(ask(plant, "GET", "/alerts?limit=x&open=maybe"), 422)
+    assert [error.location for error in found.errors] == ["query.open", "query.limit"]
+
+
+def test_a_method_that_is_not_allowed_says_which_is(plant: Plant) -> None:
+    assert ask(plant, "PUT", "/alerts/pump-1/acknowledge").headers["allow"] == "POST"
+
+
+def test_a_bug_is_a_problem_without_a_traceback(plant: Plant) -> None:
+    async def once() -> httpx.Response:
+        async with client(plant, raise_app_exceptions=False) as http:
+            return await http.get("/api/v1/assets")
+
+    plant.agent._lines = {}  # type: ignore[assignment]  # an impossible state
+    response = asyncio.run(once())
+    assert problem(response, 500).detail == "the agent failed to answer; its log says why"
+    assert "Traceback" not in response.text
+
+
+def test_a_journal_that_cannot_be_read_is_named(plant: Plant) -> None:
+    plant.journal.close()
+    assert "the alert journal cannot be read" in problem(ask(plant, "GET", "/alerts"), 503).detail
+
+
+def test_a_body_that_is_too_large_is_refused_announced_or_not(plant: Plant) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(300):
+            yield b" " * 1024
+
+    for content in (b" " * (guard.BODY_BYTES_MAX + 1), stream()):
+        found = problem(ask(plant, "POST", "/alerts/pump-1/acknowledge", content=content), 413)
+        assert found.detail == "the body is larger than 262144 bytes"
+
+
+def test_a_body_that_does_not_come_is_given_up(plant: Plant) -> None:
+    async def scenario() -> list[Any]:
+        sent: list[Any] = []
+
+        async def never() -> Any:
+            await asyncio.Event().wait()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/x", "headers": [(b"host", b"localhost")]}
+        await guard.Guard(create_app(plant.agent), receipt_s_max=0.01)(scope, never, send)
+        return sent
+
+    sent = asyncio.run(scenario())
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["detail"] == "the body did not come within 0.01 s"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8470", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8470", 200),
+        ("LOCALHOST", 200),
+        ("gateway.example:80", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example", 421),
+        ("192.0.2.1", 421),
+        ("", 421),
+        ("[::2]", 421),
+        ("localhost.evil.example:8470", 421),
+    ],
+)
+def test_names_that_were_rebound_are_refused(plant: Plant, host: str, status: int) -> None:
+    response = ask(plant, "GET", "/health", headers={"host": host})
+    assert response.status_code == status
+    if status == 421:
+        assert "name it in api.allowed_hosts" in problem(response, 421).detail
+
+
+def test_no_other_origin_is_invited(plant: Plant) -> None:
+    response = ask(plant, "GET", "/health", headers={"origin": "http://evil.example"})
+    assert not [name for name in response.headers if name.startswith("access-control-")]
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-store"
+    preflight = ask(
+        plant,
+        "OPTIONS",
+        "/alerts/pump-1/acknowledge",
+        headers={"origin": "http://evil.example", "access-control-request-method": "POST"},
+    )
+    assert preflight.status_code == 405
+
+
+def test_a_window_of_telemetry(plant: Plant) -> None:
+    since = codec.format_time(plant.clock.time_ns())
+
+    async def scenario() -> httpx.Response:
+        async with plant.running(), client(plant) as http:
+            plant.temperature = None
+            for second in range(10):
+                plant.pressure = float(second)
+                await plant.advance(1)
+            query = {"tags": ["temperature", "pressure"], "max_points": 5000, "since": since}
+            return await http.get("/api/v1/assets/pump/telemetry", params=query)
+
+    window = models.TelemetryWindow.model_validate(asyncio.run(scenario()).json())
+    assert [(tag.tag, tag.unit) for tag in window.tags] == [("temperature", "degC"), ("pressure", "bar")]
+    assert window.rows == 17
+    assert window.tags[1].mean == [9.0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
+    assert window.tags[0].mean == [40.0] + [None] * 10
+    assert window.times == sorted(window.times)
+
+
+def schemas(plant: Plant) -> dict[str, Any]:
+    return ask(plant, "GET", "/openapi.json").json()  # type: ignore[no-any-return]
+
+
+def test_every_example_in_the_schema_is_valid(plant: Plant) -> None:
+    kinds = [
+        kind
+        for module in (models, problems)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, BaseModel)
+    ]
+    tried = 0
+    for kind in kinds:
+        for example in TypeAdapter(kind).json_schema().get("examples", []):
+            kind.model_validate_json(json.dumps(example))
+            tried += 1
+    assert tried >= 14
+    named = schemas(plant)["components"]["schemas"]
+    bodies = [name for name in named if name.endswith(("Body", "Detail", "Page", "Window", "Model"))]
+    assert {"AcknowledgeBody", "ShelveBody", "AssetDetail", "AlertPage", "TelemetryWindow"} <= set(bodies)
+    assert all(
+        named[name].get("examples") for name in ("AlertModel", "AcknowledgeBody", "ShelveBody", "AssetDetail")
+    )
+
+
+def test_the_schema_tells_of_problems_in_their_own_media_type(plant: Plant) -> None:
+    for path, operations in schemas(plant)["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            assert set(answers) >= {"421", "422", "503", "500"}, f"{method} {path}"
+            for status, answer in answers.items():
+                kind = "application/problem+json" if status >= "400" else "application/json"
+                assert list(answer["content"]) == [kind], f"{method} {path} {status}"
+                assert "$ref" in answer["content"][kind]["schema"]
+
+
+def test_the_schema_of_an_alert_is_what_is_sent(plant: Plant) -> None:
+    sent = json.loads(
+        codec.encode(
+            replace(alert(), acknowledgement=Acknowledgement("A", 0, ""), shelf=Shelf("B", 0, 1, "x"))
+        )
+    )
+
+    def compare(model: type[BaseModel], body: dict[str, Any]) -> None:
+        assert set(model.model_fields) == set(body)
+
+    compare(models.AlertModel, sent)
+    compare(models.VerdictModel, sent["verdict"])
+    compare(models.ContributionModel, sent["verdict"]["contributions"][0])
+    compare(models.FaultModel, sent["verdict"]["fault_probabilities"][0])
+    compare(models.AcknowledgementModel, sent["acknowledgement"])
+    compare(models.ShelfModel, sent["shelf"])
