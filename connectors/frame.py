@@ -67,7 +67,7 @@ def status_name(status: int) -> str:
 
 def is_bad(status: UInt32s) -> Bools:
     """Return where the severity bits say Bad (Uncertain values are kept as information)."""
-    return (status & np.uint32(BAD)) != 0
+    return np.asarray((status & np.uint32(BAD)) != 0)
 
 
 class Table(StrEnum):
@@ -160,9 +160,11 @@ class Frame:
 
     def __post_init__(self) -> None:
         rows, columns = self.values.shape
-        assert self.source_time_ns.shape == (rows,) and self.source_time_ns.dtype == np.int64
+        assert self.source_time_ns.shape == (rows,)
+        assert self.source_time_ns.dtype == np.int64
         assert self.values.dtype == np.float32
-        assert self.status.shape == (rows, columns) and self.status.dtype == np.uint32
+        assert self.status.shape == (rows, columns)
+        assert self.status.dtype == np.uint32
         assert not np.any(is_bad(self.status) & ~np.isnan(self.values)), "a Bad value is NaN"
 
     @property
@@ -178,8 +180,11 @@ class Frame:
     @classmethod
     def of(cls, source_time_ns: int, values: npt.ArrayLike, status: npt.ArrayLike) -> Frame:
         """Make a frame of one row; where the status is Bad or the value is not finite, the value becomes NaN."""
-        return cls.clean(np.array([source_time_ns], np.int64), np.atleast_2d(np.asarray(values, np.float32)),
-                         np.atleast_2d(np.asarray(status, np.uint32)))
+        return cls.clean(
+            np.array([source_time_ns], np.int64),
+            np.atleast_2d(np.asarray(values, np.float32)),
+            np.atleast_2d(np.asarray(status, np.uint32)),
+        )
 
     @classmethod
     def clean(cls, source_time_ns: Int64s, values: Float32s, status: UInt32s) -> Frame:

@@ -7,11 +7,15 @@ from enum import StrEnum
 
 
 class Condition(StrEnum):
-    """The state of an asset as far as the agent can tell."""
+    """The state of an asset as far as the agent can tell.
+
+    Settling: the machine has just been switched, and start-ups are not judged. Blind: too little good data.
+    """
 
     NORMAL = "normal"
     DEVIATING = "deviating"
     UNSEEN_REGIME = "unseen_regime"
+    SETTLING = "settling"
     BLIND = "blind"
 
 

@@ -1,0 +1,118 @@
+"""Health assessment: what an evidence is made of, in which class of cause, and which type of fault it looks like."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.line.assess import CONDITIONS, DEVIATING, Assessment
+from agent.line.verdict import Cause, Contribution, Verdict
+from models.bundle import Manifest
+
+LOOK_BACK_ROWS = 32
+"""Contributions are means over so many rows: one row is too noisy to name a tag."""
+NAMED_MAX = 5
+MISSING_MAX = 0.2
+FROZEN = "stuck"
+PROBABILITY_MIN = 0.05
+
+
+def diagnose(
+    asset: str, assessment: Assessment, row: int, manifest: Manifest, ordinary: float, model_hash: str
+) -> Verdict:
+    """Return the verdict on new row `row` of the assessment; a mean score up to `ordinary` is nothing remarkable."""
+    at = assessment.position(row)
+    recent = slice(max(at + 1 - LOOK_BACK_ROWS, 0), at + 1)
+    condition = CONDITIONS[assessment.condition[row]]
+    evidence = float(assessment.evidence[row])
+    deviating = assessment.condition[row] == DEVIATING
+    weight = _weights(assessment, row, recent)
+    known = not np.isnan(assessment.scores.score[0, at])
+    return Verdict(
+        asset=asset,
+        time_ns=int(assessment.grid.time_ns[at]),
+        condition=condition,
+        regime=manifest.regimes[int(assessment.scores.regime[0, at])].id if known else None,
+        evidence=_rounded(evidence),
+        contributions=_contributions(assessment, recent, weight, manifest) if known else (),
+        cause=_cause(assessment, row, recent, weight, ordinary) if deviating else None,
+        fault_probabilities=_faults(assessment, row, weight, manifest) if deviating else (),
+        remaining_life_s=None,
+        coverage=_rounded(float(assessment.coverage[at])),
+        model_hash=model_hash,
+    )
+
+
+def _rounded(value: float) -> float:
+    """Keep what means something: six significant digits, the same on every machine."""
+    return float(f"{value:.6g}")
+
+
+def _weights(assessment: Assessment, row: int, recent: slice) -> npt.NDArray[np.float64]:
+    """Return each tag's weight f64[C]: its mean squared residual above that of a healthy tag, or its standing still."""
+    frozen = assessment.frozen[row]
+    if frozen.max() >= 1.0:
+        return np.where(frozen >= 1.0, frozen, 0.0)
+    squares = np.nan_to_num(assessment.scores.residual[0, recent].astype(np.float64)) ** 2
+    weight = squares.mean(0)
+    return np.asarray(np.maximum(weight - 1.0, 0.0) if weight.max() > 1.0 else weight)
+
+
+def _contributions(
+    assessment: Assessment, recent: slice, weight: npt.NDArray[np.float64], manifest: Manifest
+) -> tuple[Contribution, ...]:
+    total = weight.sum()
+    if total <= 0:
+        return ()
+    largest = [int(i) for i in np.argsort(-weight, kind="stable")[:NAMED_MAX] if weight[i] > 0]
+    good = assessment.grid.good[recent]
+    measured = _mean(assessment.grid.values[recent], good)
+    expected = _mean(assessment.scores.expected[0, recent], good)
+    return tuple(
+        Contribution(
+            manifest.tags[i].name,
+            manifest.tags[i].unit,
+            _rounded(float(weight[i] / total)),
+            _rounded(float(measured[i])),
+            _rounded(float(expected[i])),
+        )
+        for i in largest
+    )
+
+
+def _mean(values: npt.NDArray[np.float32], good: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    return np.asarray(np.where(good, values.astype(np.float64), 0.0).sum(0) / np.maximum(good.sum(0), 1))
+
+
+def _cause(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[np.float64], ordinary: float) -> Cause:
+    """Tell the class of cause.
+
+    Missing data points to the communication. One tag points to its sensor, where the others agree among themselves:
+    leaving tag i out lowers a row's squared distance by exactly its squared residual.
+    """
+    if 1.0 - assessment.grid.good[recent].mean() > MISSING_MAX:
+        return Cause.COMMUNICATION
+    if assessment.frozen[row].max() >= 1.0:
+        return Cause.SENSOR
+    residual = np.nan_to_num(assessment.scores.residual[0, recent].astype(np.float64))
+    tags = int((~np.isnan(assessment.scores.residual[0, recent]).all(0)).sum())
+    distance = np.nanmean(assessment.scores.score[0, recent]) * tags
+    without = (distance - (residual[:, int(weight.argmax())] ** 2).mean()) / max(tags - 1, 1)
+    return Cause.SENSOR if without < ordinary else Cause.MACHINE
+
+
+def _faults(
+    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], manifest: Manifest
+) -> tuple[tuple[str, float], ...]:
+    """Return the fault types the head sees in the tag that deviates most, most probable first, "none" left out."""
+    if assessment.frozen[row].max() >= 1.0:
+        return ((FROZEN, 1.0),)
+    logits = assessment.scores.fault_logits[0, assessment.position(row), int(weight.argmax())].astype(np.float64)
+    odds = np.exp(logits - logits.max())[1:]
+    probability = odds / odds.sum()
+    order = np.argsort(-probability, kind="stable")
+    return tuple(
+        (manifest.faults[1 + int(i)], _rounded(float(probability[i])))
+        for i in order
+        if probability[i] >= PROBABILITY_MIN
+    )

@@ -1,0 +1,186 @@
+"""The line: sole owner of one asset's window, statistics and alarm; a pure function of frames, commands and time."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from agent.line import advise
+from agent.line.advise import AlarmEvent, Change, Delays, Watch
+from agent.line.alert import AlarmState, Alert, Command
+from agent.line.assess import Assessment, Assessor, Detector
+from agent.line.diagnose import diagnose
+from agent.line.verdict import Verdict
+from agent.line.window import Window
+from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Frame
+
+COMMANDS_MAX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """What an asset's line is told: the alarm budget in alerts per second, the delays in seconds."""
+
+    alerts_per_s: float
+    on_delay_s: float
+    off_delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagReading:
+    """The newest sample of a tag: `value` is NaN where `status` is Bad; `time_ns` is its source time."""
+
+    tag: str
+    unit: str
+    value: float
+    status: int
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the API may see of an asset at one moment; never changes.
+
+    `alert` is the open one. `rows` counts grid rows, `rows_late` samples that came too late for theirs,
+    `commands_dropped` commands refused because the queue was full, `clock_steps` how often the source's clock was
+    set back.
+    """
+
+    asset: str
+    time_ns: int
+    verdict: Verdict | None
+    alert: Alert | None
+    readings: tuple[TagReading, ...]
+    rows: int
+    rows_late: int
+    commands_dropped: int
+    clock_steps: int
+
+
+class Line:
+    """One asset from frame to alert: `step` changes the state, `publish` shows it as the `snapshot`, for any thread."""
+
+    def __init__(
+        self,
+        asset: str,
+        detector: Detector,
+        settings: LineSettings,
+        *,
+        open_alert: Alert | None = None,
+        next_number: int = 1,
+    ) -> None:
+        """Start from the learnt reference; `open_alert` and `next_number` continue after a restart."""
+        manifest = detector.manifest
+        self.asset = asset
+        self.tags = tuple(tag.name for tag in manifest.tags)
+        self.period_ns = manifest.period_ms * 1_000_000
+        self._detector = detector
+        self._window = Window(len(self.tags), self.period_ns, manifest.window_rows)
+        self._assessor = Assessor(detector, settings.alerts_per_s)
+        self._watch = Watch(self._delays(settings), raised=open_alert is not None and _is_active(open_alert))
+        self._alert = open_alert
+        self._next_number = next_number
+        self._commands: deque[Command] = deque()
+        self._commands_dropped = 0
+        self._rows = 0
+        waiting = (
+            TagReading(tag.name, tag.unit, float("nan"), BAD_WAITING_FOR_INITIAL_DATA, 0) for tag in manifest.tags
+        )
+        self._readings = list(waiting)
+        self.snapshot = Snapshot(asset, 0, None, open_alert, tuple(self._readings), 0, 0, 0, 0)
+        self._next_snapshot = self.snapshot
+
+    def submit(self, command: Command) -> bool:
+        """Queue a person's command for the next step; False where the queue is full. May be called from any thread."""
+        if len(self._commands) >= COMMANDS_MAX:
+            self._commands_dropped += 1
+            return False
+        self._commands.append(command)
+        return True
+
+    def step(self, frame: Frame, now_ns: int) -> list[Alert]:
+        """Take a frame and the queued commands in; return the alerts they change, oldest revision first.
+
+        The frame's columns are the asset's tags; `now_ns` is the agent's UTC time. The caller records the alerts
+        and then calls `publish`.
+        """
+        changed = self._obey(now_ns)
+        self._read(frame)
+        grid = self._window.push(frame)
+        verdict = self._next_snapshot.verdict
+        if grid.rows:
+            self._rows += grid.rows
+            assessment = self._assessor.update(grid)
+            for change in self._watch.changes(assessment):
+                changed += self._apply(change, assessment, now_ns)
+            verdict = self._verdict(assessment, grid.rows - 1)
+        if self._alert is not None and (unshelved := advise.expire(self._alert, now_ns)):
+            self._alert = unshelved
+            changed.append(unshelved)
+        self._next_snapshot = Snapshot(
+            self.asset,
+            now_ns,
+            verdict,
+            self._alert,
+            tuple(self._readings),
+            self._rows,
+            self._window.late,
+            self._commands_dropped,
+            self._window.clock_steps,
+        )
+        return changed
+
+    def publish(self) -> None:
+        """Show the state after the last step: one reference assignment."""
+        self.snapshot = self._next_snapshot
+
+    def _delays(self, settings: LineSettings) -> Delays:
+        period_s = self.period_ns / 1e9
+        return Delays(max(1, round(settings.on_delay_s / period_s)), max(1, round(settings.off_delay_s / period_s)))
+
+    def _obey(self, now_ns: int) -> list[Alert]:
+        changed = []
+        while self._commands:
+            command = self._commands.popleft()
+            moved = None if self._alert is None else advise.obey(self._alert, command, now_ns)
+            if moved is not None:
+                changed.append(moved)
+                self._alert = moved if advise.is_open(moved) else None
+        return changed
+
+    def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Alert]:
+        verdict = self._verdict(assessment, change.row)
+        if self._alert is None:
+            if change.event is not AlarmEvent.RAISE:
+                return []
+            onset_ns = verdict.time_ns - change.since_rows * self.period_ns
+            moved: Alert | None = advise.raised(f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict)
+            self._next_number += 1
+        else:
+            moved = advise.move(self._alert, change.event, now_ns, verdict)
+        if moved is None:
+            return []
+        self._alert = moved if advise.is_open(moved) else None
+        return [moved]
+
+    def _verdict(self, assessment: Assessment, row: int) -> Verdict:
+        detector, ordinary = self._detector, self._assessor.ordinary
+        return diagnose(self.asset, assessment, row, detector.manifest, ordinary, detector.hash)
+
+    def _read(self, frame: Frame) -> None:
+        """Remember the newest sample of each tag."""
+        sampled = frame.status != BAD_NO_DATA
+        for column in np.flatnonzero(sampled.any(0)):
+            row = int(np.flatnonzero(sampled[:, column])[-1])
+            self._readings[column] = replace(
+                self._readings[column],
+                value=float(frame.values[row, column]),
+                status=int(frame.status[row, column]),
+                time_ns=int(frame.source_time_ns[row]),
+            )
+
+
+def _is_active(alert: Alert) -> bool:
+    return alert.state in (AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED)

@@ -1,0 +1,215 @@
+"""A model's folder: `manifest.json`, `model.onnx`, `statistics.npz`, `README.md` (the model card), all hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from models.calibrate import Calibration
+from models.modes import Modes
+from models.regimes import Regimes
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+GRAPH: Final = "model.onnx"
+STATISTICS: Final = "statistics.npz"
+CARD: Final = "README.md"
+
+
+class BundleError(Exception):
+    """A bundle cannot be used: what is wrong with which file, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagSchema:
+    """A tag the model was learnt on; `role` is "scored", "constant" (never moved) or "drifting" (no stable level)."""
+
+    name: str
+    unit: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegimeCard:
+    """A regime as a person reads it: `share` is the part of the learnt rows in it, 0..1."""
+
+    id: str
+    description: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a model eats and where it comes from. `files` maps a file's name to its SHA-256."""
+
+    name: str
+    tags: tuple[TagSchema, ...]
+    period_ms: int
+    window_rows: int
+    faults: tuple[str, ...]
+    regimes: tuple[RegimeCard, ...]
+    rates: tuple[float, ...]
+    learnt_rows: int
+    learnt_from: str
+    files: dict[str, str]
+
+    def to_json(self) -> str:
+        """Return the manifest as canonical JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """The closed-form part, for filling gaps and for re-learning: S scored channels out of C, K regimes.
+
+    `scored` i64[S], `centre` f64[S], `scale` f64[S], the regimes, the calibration of the score bank, the operating
+    modes and `frozen_limits` i64[C], the rows after which each tag counts as frozen.
+    """
+
+    scored: np.ndarray[tuple[int], np.dtype[np.int64]]
+    centre: np.ndarray[tuple[int], np.dtype[np.float64]]
+    scale: np.ndarray[tuple[int], np.dtype[np.float64]]
+    regimes: Regimes
+    calibration: Calibration
+    modes: Modes
+    frozen_limits: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified model: manifest, graph bytes, statistics, and `hash`, the SHA-256 of its manifest."""
+
+    manifest: Manifest
+    graph: bytes
+    statistics: Statistics
+    card: str
+    hash: str
+
+    def save(self, path: Path) -> None:
+        """Write the bundle as a folder; an older bundle at the same place is replaced file by file, manifest last."""
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in (
+            (GRAPH, self.graph),
+            (STATISTICS, pack(self.statistics)),
+            (CARD, self.card.encode()),
+            (MANIFEST, self.manifest.to_json().encode()),
+        ):
+            partial = path / f".{name}.part"
+            partial.write_bytes(content)
+            partial.replace(path / name)
+
+
+def make(manifest_parts: dict[str, object], graph: bytes, statistics: Statistics, card: str) -> Bundle:
+    """Hash the parts and return the bundle they make."""
+    files = {GRAPH: _sha256(graph), STATISTICS: _sha256(pack(statistics)), CARD: _sha256(card.encode())}
+    manifest = Manifest(**manifest_parts, files=files)  # type: ignore[arg-type]
+    return Bundle(manifest, graph, statistics, card, _sha256(manifest.to_json().encode()))
+
+
+def load(path: Path) -> Bundle:
+    """Read a bundle, verify every file's hash and return it.
+
+    Raises BundleError that names the file and the remedy where one is missing, truncated, altered or of another format.
+    """
+    manifest = _manifest(path)
+    contents: dict[str, bytes] = {}
+    for name, expected in manifest.files.items():
+        contents[name] = _read(path, name)
+        if _sha256(contents[name]) != expected:
+            raise BundleError(
+                f"{path / name} is not the file the manifest was written for (truncated or altered, "
+                f"{len(contents[name])} bytes): copy the bundle again or learn it anew with `forewarn learn`"
+            )
+    missing = {GRAPH, STATISTICS, CARD} - contents.keys()
+    if missing:
+        raise BundleError(f"{path / MANIFEST} lists no {', '.join(sorted(missing))}: learn the bundle anew")
+    statistics = unpack(contents[STATISTICS])
+    return Bundle(manifest, contents[GRAPH], statistics, contents[CARD].decode(), _sha256(_read(path, MANIFEST)))
+
+
+def _manifest(path: Path) -> Manifest:
+    if not path.is_dir():
+        raise BundleError(
+            f"{path} is not a bundle: no such folder; make one with `forewarn learn HISTORY.parquet --out {path}`"
+        )
+    raw = _read(path, MANIFEST)
+    try:
+        fields = json.loads(raw)
+        if fields.pop("format") != FORMAT:
+            raise BundleError(f"{path / MANIFEST} has another format than {FORMAT}: learn the bundle with this version")
+        return Manifest(
+            **{
+                **fields,
+                "tags": tuple(TagSchema(**tag) for tag in fields["tags"]),
+                "regimes": tuple(RegimeCard(**regime) for regime in fields["regimes"]),
+                "faults": tuple(fields["faults"]),
+                "rates": tuple(fields["rates"]),
+            }
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{path / MANIFEST} cannot be read ({error}): copy the bundle again or learn it anew"
+        ) from error
+
+
+def _read(path: Path, name: str) -> bytes:
+    if name not in (MANIFEST, GRAPH, STATISTICS, CARD):
+        raise BundleError(f"{path / MANIFEST} lists a file that no bundle has: {name!r}; learn the bundle anew")
+    try:
+        return (path / name).read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{path / name} cannot be read ({error.strerror}): the bundle is incomplete, copy it again"
+        ) from error
+
+
+def pack(statistics: Statistics) -> bytes:
+    """Return the statistics as an npz archive; the same statistics give the same bytes."""
+    regimes, calibration = statistics.regimes, statistics.calibration
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        scored=statistics.scored,
+        centre=statistics.centre,
+        scale=statistics.scale,
+        log_weight=regimes.log_weight,
+        mean=regimes.mean,
+        covariance=regimes.covariance,
+        statistic_centre=calibration.centre,
+        threshold=calibration.threshold,
+        tail_scale=calibration.scale,
+        block_rows=calibration.block_rows,
+        switches=np.array(statistics.modes.switches, np.int64),
+        known_modes=np.array(statistics.modes.known, np.float64),
+        settle_rows=statistics.modes.settle_rows,
+        frozen_limits=statistics.frozen_limits,
+    )
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> Statistics:
+    """Return the statistics of an npz archive written by `pack`."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as a:
+        return Statistics(
+            a["scored"],
+            a["centre"],
+            a["scale"],
+            Regimes(a["log_weight"], a["mean"], a["covariance"]),
+            Calibration(a["statistic_centre"], a["threshold"], a["tail_scale"], a["block_rows"]),
+            Modes(
+                tuple(int(i) for i in a["switches"]),
+                tuple(tuple(float(v) for v in mode) for mode in a["known_modes"]),
+                int(a["settle_rows"]),
+            ),
+            a["frozen_limits"],
+        )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,48 @@
+"""Channel typing without labels: which tags have a level that can be learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Float64s = npt.NDArray[np.float64]
+
+SCORED, CONSTANT, DRIFTING = "scored", "constant", "drifting"
+
+DRIFT_MAX = 0.7
+"""A tag whose halves differ by more of its own spread has no level yet: it was still on its way somewhere."""
+_STEP_MADS = 6.0
+
+
+def roles(segments: Sequence[Float64s]) -> list[str]:
+    """Return the role of each of C tags from stretches of history f64[T, C] (NaN = missing).
+
+    "constant": never moved. "drifting": in most stretches its level shifts from the first to the second half, also when
+    jumps (set-point and product changes) are taken out. "scored": all others.
+    """
+    everything = np.concatenate(segments)
+    with np.errstate(invalid="ignore"):
+        spread, size = np.nanstd(everything, 0), np.nanmax(np.abs(everything), 0)
+    moves = spread > 1e-7 * np.maximum(size, 1e-6)
+    shift = np.median([np.minimum(_half_shift(s), _half_shift(_without_jumps(s))) for s in segments], 0)
+    return [CONSTANT if not m else DRIFTING if d > DRIFT_MAX else SCORED for m, d in zip(moves, shift, strict=True)]
+
+
+def _half_shift(x: Float64s) -> Float64s:
+    half = len(x) // 2
+    return np.asarray(np.abs(_mean(x[:half]) - _mean(x[half:])) / np.maximum(np.nanstd(x, 0), 1e-12))
+
+
+def _mean(x: Float64s) -> Float64s:
+    seen = ~np.isnan(x)
+    return np.asarray(np.where(seen, x, 0.0).sum(0) / np.maximum(seen.sum(0), 1))
+
+
+def _without_jumps(x: Float64s) -> Float64s:
+    """Rebuild each column from its increments, those beyond 6 robust deviations cut down to that."""
+    filled = np.where(np.isnan(x), _mean(x), x)
+    steps = np.diff(filled, axis=0)
+    limit = _STEP_MADS * 1.4826 * np.median(np.abs(steps), 0)
+    return np.vstack([np.zeros(x.shape[1]), np.cumsum(np.clip(steps, -limit, limit), 0)])

@@ -1,0 +1,57 @@
+"""The frozen-sensor check: a value that stays exactly the same for much longer than it ever did in the history."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Float64s = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
+
+FACTOR = 3
+"""A value counts as frozen after this many times the longest stay in the history."""
+ROWS_MIN = 120
+FROZEN_TOGETHER_MAX = 0.5
+"""When a larger share of the tags stands still at once, the source is stale, not the sensors."""
+
+
+def frozen_limits(stretches: Sequence[Float64s]) -> Int64s:
+    """Return for each of C tags of f64[T, C] after how many rows without any change its value counts as frozen."""
+    longest = np.max([_stays(s, np.zeros(s.shape[1], np.int64), s[:1])[0].max(0) for s in stretches], 0)
+    return np.asarray(np.maximum(FACTOR * longest, ROWS_MIN))
+
+
+class FrozenTracker:
+    """Counts how long each of C tags has shown exactly the same value; `limits` i64[C] as of `frozen_limits`."""
+
+    def __init__(self, limits: Int64s) -> None:
+        self._limits = limits.astype(np.float64)
+        self._stay = np.zeros(len(limits), np.int64)
+        self._last = np.full((1, len(limits)), np.nan)
+
+    def update(self, values: npt.NDArray[np.float32], good: Bools) -> tuple[Float64s, Bools]:
+        """Take rows f32[T, C] in; return evidence f64[T, C], 1 at the limit, and bool[T]: the whole source is stale.
+
+        A missing value ends a stay. A source is stale when most tags that used to move stand still at the limit's
+        third.
+        """
+        x = np.where(good, values.astype(np.float64), np.nan)
+        stay, self._last = _stays(x, self._stay, self._last)
+        if len(stay):
+            self._stay = stay[-1]
+        evidence = stay / self._limits
+        stale = (evidence > 1.0 / FACTOR).mean(1) > FROZEN_TOGETHER_MAX
+        return np.where(stale[:, None], 0.0, evidence), stale
+
+
+def _stays(x: Float64s, before: Int64s, last: Float64s) -> tuple[Int64s, Float64s]:
+    """Return for each cell of x f64[T, C] how many rows before it showed the same value, and the last row."""
+    if not len(x):
+        return np.zeros(x.shape, np.int64), last
+    row = np.arange(len(x))[:, None]
+    changed = np.vstack([last, x[:-1]]) != x
+    start = np.maximum.accumulate(np.where(changed, row, -1), 0)
+    return np.where(start >= 0, row - start, row + 1 + before), x[-1:]

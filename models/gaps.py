@@ -1,0 +1,60 @@
+"""Filling gaps so that they add no evidence: a missing value becomes what the present ones predict."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import Statistics
+from models.regimes import Float64s
+
+_PATTERNS_MAX = 256
+
+
+class GapFiller:
+    """Replaces missing scored channels by their mean given the present ones, in the most likely regime.
+
+    The squared distance of a completed row is then exactly that of its present channels alone (the Schur complement
+    of the precision), so that a lost tag neither raises nor hides evidence.
+    """
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._s = statistics
+        self._precision = statistics.regimes.precision()
+        self._maps: dict[bytes, tuple[Float64s, Float64s, Float64s]] = {}
+
+    def fill(self, x: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """Return rows f32[N, C] without NaN; `mask` bool[N, C] says which values are good."""
+        s = self._s
+        out = np.where(mask, x, np.float32(0))
+        good = mask[:, s.scored]
+        for pattern in np.unique(good[~good.all(1)], axis=0):
+            rows = np.flatnonzero((good == pattern).all(1))
+            out[np.ix_(rows, s.scored[~pattern])] = self._expected(x[np.ix_(rows, s.scored)], pattern)
+        return out
+
+    def _expected(self, x: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]) -> Float64s:
+        regimes, missing = self._s.regimes, ~present
+        if not present.any():
+            typical = regimes.mean[int(np.argmax(regimes.log_weight))]
+            return np.broadcast_to(typical * self._s.scale + self._s.centre, x.shape)
+        to_missing, inner, log_det = self._pattern(present)
+        z = ((x - self._s.centre) / self._s.scale)[:, present]
+        centred = z[:, None, :] - regimes.mean[None, :, present]  # (N, K, P)
+        density = regimes.log_weight + 0.5 * log_det - 0.5 * np.einsum("nkp,kpq,nkq->nk", centred, inner, centred)
+        best = density.argmax(1)
+        chosen = centred[np.arange(len(z)), best]
+        filled = regimes.mean[best][:, missing] + np.einsum("nmp,np->nm", to_missing[best], chosen)
+        return np.asarray(filled * self._s.scale[missing] + self._s.centre[missing])
+
+    def _pattern(self, present: npt.NDArray[np.bool_]) -> tuple[Float64s, Float64s, Float64s]:
+        """Return per regime the map present -> missing f64[K, M, P], the precision f64[K, P, P], its log det."""
+        key = present.tobytes()
+        if key not in self._maps:
+            if len(self._maps) >= _PATTERNS_MAX:
+                self._maps.clear()
+            P, missing = self._precision, ~present
+            to_missing = -np.linalg.solve(P[:, missing][:, :, missing], P[:, missing][:, :, present])
+            inner = P[:, present][:, :, present] + P[:, present][:, :, missing] @ to_missing
+            self._maps[key] = np.asarray(to_missing), inner, np.asarray(np.linalg.slogdet(inner)[1])
+        return self._maps[key]
