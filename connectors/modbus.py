@@ -8,6 +8,8 @@ connectors.link).
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -271,7 +273,7 @@ class _Wire:
         try:
             transport, protocol = await self._create()
         except (OSError, UnicodeError) as error:  # the latter for a host name that cannot be one
-            self._reason = getattr(error, "strerror", None) or str(error)
+            self._reason = _reason(error)
             raise OSError(self._reason) from error
         return ReadOnlyTransport(transport, check_modbus), protocol
 
@@ -280,3 +282,12 @@ class _Wire:
         future: asyncio.Future[ModbusPDU] = self.client.ctx.response_future
         if not connected and self._waiting and not future.done():
             future.set_exception(ConnectionException("closed by the device"))
+
+
+def _reason(error: OSError | UnicodeError) -> str:
+    """Return the operating system's words for an error; asyncio puts its own, without the reason, in their
+    place.
+    """
+    if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and error.errno:
+        return os.strerror(error.errno)
+    return str(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -63,6 +63,8 @@ _OVERFLOW: Final = 0x480          # info type DataValue, overflow bit (Part 4, 7
 _MESSAGE_BYTES_MAX: Final = 16 * 2**20
 _CHUNKS_MAX: Final = 1024
 _SESSION_TIMEOUT_MS: Final = 60_000
+_TICKS_PER_INTERVAL: Final = 4
+_TICKS_KEPT: Final = 2 * _TICKS_PER_INTERVAL + 1
 _RETRY_NS: Final = 60_000_000_000
 _CLOSE_TIMEOUT_S: Final = 1.0
 
@@ -102,7 +104,7 @@ class OpcuaConnector:
         """
         await self.close()
         self._current = CurrentValues(self.tags, self._endpoint.group_ms)
-        self._wire = wire = _Wire(self._endpoint, len(self.tags), max(tag.period_ms for tag in self.tags))
+        self._wire = wire = _Wire(self._endpoint, self.tags, self._clock)
         async with self._guard:
             await wire.connect()
             await self._find(wire, range(len(self.tags)))
@@ -124,7 +126,7 @@ class OpcuaConnector:
                 await wire.renew()
         if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
             wire.check_alive()
-            return self._current.rows(wire.drain(), self._clock.time_ns(), self._clock.monotonic_ns())
+            return self._current.rows(wire.drain(), self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
         changes = list(wire.drain())
         for columns in wire.batches():
             async with self._guard:
@@ -146,7 +148,7 @@ class OpcuaConnector:
         self._retry_at_ns = self._clock.monotonic_ns() + _RETRY_NS
         found = await wire.find({column: self._addresses[column] for column in columns})
         if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
-            found = await wire.subscribe(found, [tag.period_ms for tag in self.tags])
+            found = await wire.subscribe(found)
         self._unknown = [column for column in columns if column not in found]
 
 
@@ -183,20 +185,25 @@ class _Limits(TransportLimits):
 class _Wire:
     """One session by asyncua, its requests filtered on the way out; values wait in one bounded queue."""
 
-    def __init__(self, endpoint: OpcuaEndpoint, columns: int, period_ms: int) -> None:
+    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock) -> None:
         self._endpoint = endpoint
+        self._clock = clock
+        self._sampling_ms = [tag.period_ms for tag in tags]
         self.client = Client(endpoint.url, timeout=endpoint.timeout_ms / 1e3)
         self.client.application_uri = endpoint.application_uri
         self.client.name = self.client.description = "Forewarn"
         # An orphaned session takes one of the few a PLC has: it should end soon, yet not between two reads.
-        self.client.session_timeout = max(_SESSION_TIMEOUT_MS, 4 * period_ms)
-        self._columns = columns
+        self.client.session_timeout = max(_SESSION_TIMEOUT_MS, *(4 * ms for ms in self._sampling_ms))
         self._nodes: dict[int, ua.NodeId] = {}
         self._changes: deque[Change] = deque(maxlen=endpoint.buffer_changes)
         self._subscription = 0
         self._alive_s = 0.0
+        self._tick_s = 0.0
+        self._ticks_ns = deque([clock.monotonic_ns()], maxlen=_TICKS_KEPT)
         self._watchdog: asyncio.TimerHandle | None = None
         self._renewal: asyncio.TimerHandle | None = None
+        self._ticking: asyncio.TimerHandle | None = None
+        self.arrived_ns = clock.monotonic_ns()
         self.renewal_due = False
         self._lost = ""
         self._missing_first: set[int] = set()
@@ -270,17 +277,18 @@ class _Wire:
                 raise ValueError(f"{len(answers)} values for {len(columns)} nodes")
             return [self._change(column, value) for column, value in zip(columns, answers, strict=True)]
 
-    async def subscribe(self, columns: list[int], sampling_ms: list[int]) -> list[int]:
+    async def subscribe(self, columns: list[int]) -> list[int]:
         """Ask to be told of changes; return the columns for which the server agreed."""
+        self._missing_first.update(columns)
         with self._faults("subscribe at"):
             if not self._subscription:
                 await self._create_subscription()
             agreed: list[int] = []
             for batch in _chunks(columns, self._endpoint.max_nodes_per_request):
-                codes = await self._monitor(batch, sampling_ms, _every_sample())
+                codes = await self._monitor(batch, _every_sample())
                 plain = [column for column in batch if codes[column] in _FILTER_REFUSED]
                 if plain:  # a server that cannot report the new time of an old value still reports new values
-                    codes |= await self._monitor(plain, sampling_ms, None)
+                    codes |= await self._monitor(plain, None)
                 for column in batch:
                     if codes[column] & BAD:
                         self._report(Change(column, None, float("nan"), codes[column] & _STATUS_MASK))
@@ -290,6 +298,8 @@ class _Wire:
 
     async def initial_values(self) -> None:
         """Wait, at most one time-out, until every monitored tag has been reported once."""
+        if self._missing_first:
+            self._all_first.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._endpoint.timeout_ms / 1e3):
                 await self._all_first.wait()
@@ -300,6 +310,14 @@ class _Wire:
         self._changes.clear()
         return changes
 
+    @property
+    def settled_ns(self) -> int:
+        """Up to when, on the monotonic clock, all changes have surely come: two publishing intervals ago.
+
+        The intervals are the server's and pass in its time, whatever the speed of our clock; hence the ticks.
+        """
+        return self._ticks_ns[0]
+
     def check_alive(self) -> None:
         """Raise ConnectorError where the subscription has ended or its keep-alive is overdue."""
         protocol = self.client.uaclient.protocol
@@ -309,7 +327,7 @@ class _Wire:
             raise ConnectorError(f"{self._endpoint}: {self._lost}")
 
     async def close(self) -> None:
-        for timer in (self._watchdog, self._renewal):
+        for timer in (self._watchdog, self._renewal, self._ticking):
             if timer is not None:
                 timer.cancel()
         client = self.client
@@ -333,32 +351,32 @@ class _Wire:
         self._subscription = result.SubscriptionId
         keepalive_ms = result.RevisedPublishingInterval * result.RevisedMaxKeepAliveCount
         self._alive_s = (1.5 * keepalive_ms + endpoint.timeout_ms) / 1e3
+        self._tick_s = result.RevisedPublishingInterval / 1e3 / _TICKS_PER_INTERVAL
         self._feed_watchdog()
+        self._tick()
 
-    async def _monitor(self, columns: list[int], sampling_ms: list[int],
-                       trigger: ua.DataChangeFilter | None) -> dict[int, int]:
+    async def _monitor(self, columns: list[int], trigger: ua.DataChangeFilter | None) -> dict[int, int]:
         items = [ua.MonitoredItemCreateRequest(
             ua.ReadValueId(self._nodes[column], AttributeIds.Value), ua.MonitoringMode.Reporting,
-            ua.MonitoringParameters(ClientHandle=column, SamplingInterval=sampling_ms[column], Filter=trigger,
-                                    QueueSize=self._endpoint.queue_size, DiscardOldest=True))
+            ua.MonitoringParameters(
+                ClientHandle=column, SamplingInterval=self._sampling_ms[column], Filter=trigger,
+                QueueSize=self._endpoint.queue_size, DiscardOldest=True))
             for column in columns]
-        self._missing_first.update(columns)
         results = await self.client.uaclient.create_monitored_items(ua.CreateMonitoredItemsParameters(
             self._subscription, ua.TimestampsToReturn.Both, items))
         if len(results) != len(columns):
             raise ValueError(f"{len(results)} results for {len(columns)} monitored items")
-        codes = {column: int(result.StatusCode.value)
-                 for column, result in zip(columns, results, strict=True)}
-        self._seen_first(column for column, code in codes.items() if code & BAD)
-        return codes
+        return {column: int(result.StatusCode.value)
+                for column, result in zip(columns, results, strict=True)}
 
     def _published(self, result: ua.PublishResult) -> None:
         """Queue what a publish response carries; called by asyncua for each, keep-alives included."""
         self._feed_watchdog()
+        self.arrived_ns = self._clock.monotonic_ns()
         for notification in result.NotificationMessage.NotificationData or ():
             if isinstance(notification, ua.DataChangeNotification):
                 for item in notification.MonitoredItems:
-                    if 0 <= item.ClientHandle < self._columns:
+                    if 0 <= item.ClientHandle < len(self._sampling_ms):
                         self._report(self._change(item.ClientHandle, item.Value))
             elif isinstance(notification, ua.StatusChangeNotification) and notification.Status.is_bad():
                 self._lost = f"the server ended the subscription ({notification.Status.name})"
@@ -366,10 +384,7 @@ class _Wire:
     def _report(self, change: Change) -> None:
         self.drops += len(self._changes) == self._changes.maxlen
         self._changes.append(change)
-        self._seen_first((change.column,))
-
-    def _seen_first(self, columns: Iterable[int]) -> None:
-        self._missing_first.difference_update(columns)
+        self._missing_first.discard(change.column)
         if not self._missing_first:
             self._all_first.set()
 
@@ -391,6 +406,10 @@ class _Wire:
         if self._watchdog is not None:
             self._watchdog.cancel()
         self._watchdog = asyncio.get_running_loop().call_later(self._alive_s, self._overdue)
+
+    def _tick(self) -> None:
+        self._ticks_ns.append(self._clock.monotonic_ns())
+        self._ticking = asyncio.get_running_loop().call_later(self._tick_s, self._tick)
 
     def _overdue(self) -> None:
         self._lost = f"no keep-alive of the subscription for {self._alive_s:.1f} s"

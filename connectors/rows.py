@@ -38,17 +38,19 @@ class CurrentValues:
         self._status = np.full(len(tags), BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
         self._source_ns: int | None = None  # the newest source time of the latest changes
         self._row_ns: int | None = None     # the time of the latest row
-        self._row_at_ns = 0                 # when, on our monotonic clock, that row was made
+        self._row_at_ns = 0                 # what that time is on our monotonic clock
 
-    def rows(self, changes: Iterable[Change], time_ns: int, monotonic_ns: int) -> Frame:
+    def rows(self, changes: Iterable[Change], time_ns: int, arrived_ns: int, settled_ns: int) -> Frame:
         """Return one row for each source time among `changes`, in its order, near ones (group_ms) as one.
 
-        The very first changes are a starting point, not history: one row. Without changes: one row as long
-        after the latest as our clock says, or none if no time has passed.
+        The very first changes are a starting point, not history: one row. Without changes: one row of what
+        still holds, as long after the latest as our clock says, or none if that is not known yet.
+        `arrived_ns` is when the changes came and `settled_ns` up to when all changes have surely come, on
+        our monotonic clock; `time_ns` stands in for source times where there are none.
         """
         groups = self._groups(changes, time_ns)
         if not groups:
-            return self._unchanged(time_ns, monotonic_ns)
+            return self._unchanged(time_ns, settled_ns)
         if self._row_ns is None:
             groups = [[change for group in groups for change in group]]
         for group in groups[:-ROWS_MAX]:
@@ -62,7 +64,7 @@ class CurrentValues:
             times_ns[t] = _source_time(group[-1])
             raw[t], status[t] = self._raw, self._status
         self._source_ns = self._row_ns = int(times_ns[-1])
-        self._row_at_ns = monotonic_ns
+        self._row_at_ns = arrived_ns
         return Frame(times_ns, *self._scaling.apply(raw, status))
 
     def poll(self, changes: Sequence[Change], time_ns: int, monotonic_ns: int) -> Frame:
@@ -79,13 +81,13 @@ class CurrentValues:
         self._row_at_ns = monotonic_ns
         return self._row(self._row_ns)
 
-    def _unchanged(self, time_ns: int, monotonic_ns: int) -> Frame:
+    def _unchanged(self, time_ns: int, settled_ns: int) -> Frame:
         if self._row_ns is None:
             return self._row(time_ns)
-        if monotonic_ns == self._row_at_ns:
+        if settled_ns <= self._row_at_ns:
             return Frame.empty(len(self._raw))
-        self._row_ns += monotonic_ns - self._row_at_ns
-        self._row_at_ns = monotonic_ns
+        self._row_ns += settled_ns - self._row_at_ns
+        self._row_at_ns = settled_ns
         return self._row(self._row_ns)
 
     def _groups(self, changes: Iterable[Change], time_ns: int) -> list[list[Change]]:

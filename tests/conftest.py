@@ -1,0 +1,45 @@
+"""What holds for every test: no asyncio task is left behind, and no PLC is ever written to."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import runners
+from collections.abc import Iterator
+
+import pytest
+
+from tests import wire
+
+
+def _is_test_server(task: asyncio.Task[object]) -> bool:
+    """Whether it is a task of asyncua's server (in tests only), which leaves some when a client just
+    vanishes.
+    """
+    code = getattr(task.get_coro(), "cr_code", None)
+    return code is not None and "/asyncua/server/" in code.co_filename
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test whose event loop ends with tasks that nobody has awaited or cancelled."""
+    leaked: list[str] = []
+    cancel_all = runners._cancel_all_tasks
+
+    def cancel_and_note(loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(10):  # let those that were just cancelled, or are ending, come to their end
+            loop.run_until_complete(asyncio.sleep(0))
+        leaked.extend(repr(task) for task in asyncio.all_tasks(loop) if not _is_test_server(task))
+        cancel_all(loop)
+
+    monkeypatch.setattr(runners, "_cancel_all_tasks", cancel_and_note)
+    yield
+    if leaked:
+        pytest.fail("asyncio tasks left behind:\n" + "\n".join(leaked))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_write_on_the_wire() -> Iterator[None]:
+    """Fail the run if any recording proxy of any test has seen a request that is no read."""
+    yield
+    found = wire.violations(wire.PROXIES)
+    assert not found, "a PLC was written to:\n" + "\n".join(found)

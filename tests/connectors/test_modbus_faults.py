@@ -1,0 +1,214 @@
+"""Modbus TCP when things go wrong: hostile replies, partitions, restarts, nobody there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import numpy as np
+import pytest
+
+from connectors import ConnectorError
+from connectors.frame import (
+    BAD_DECODING_ERROR,
+    BAD_NO_COMMUNICATION,
+    GOOD,
+    Frame,
+)
+from connectors.link import LinkState, LoadGuard
+from connectors.modbus import ModbusConnector, ModbusEndpoint, supervise
+from tests.connectors.modbus_side import HOLDING, connector, endpoint, plc_of, tag
+from tests.connectors.servers import (
+    ManualClock,
+    Script,
+    answer,
+    modbus_server,
+    run,
+    scripted_server,
+)
+from tests.wire import ModbusRecorder, RecordingProxy
+
+VALUE = bytes([3, 8]) + bytes(range(8))
+
+
+async def drip(request: bytes) -> bytes:
+    await asyncio.sleep(10)
+    return answer(request, VALUE)
+
+
+HOSTILE: dict[str, Script] = {
+    "silence": lambda request: None,
+    "hang up": lambda request: b"",
+    "another transaction": lambda r: answer(r, VALUE, transaction=int.from_bytes(r[:2], "big") ^ 0x55),
+    "transaction 0": lambda r: answer(r, VALUE, transaction=0),
+    "another unit": lambda r: answer(r, VALUE, unit_id=7),
+    "another function": lambda r: answer(r, b"\x04" + VALUE[1:]),
+    "a write's reply": lambda r: answer(r, bytes([6, 0, 0, 0, 1])),
+    "an exception of another function": lambda r: answer(r, bytes([0x84, 2])),
+    "fewer registers": lambda r: answer(r, bytes([3, 4]) + bytes(4)),
+    "more registers": lambda r: answer(r, bytes([3, 20]) + bytes(20)),
+    "a count that lies": lambda r: answer(r, bytes([3, 8]) + bytes(4)),
+    "an odd count": lambda r: answer(r, bytes([3, 7]) + bytes(7)),
+    "bytes after the data": lambda r: answer(r, VALUE + bytes(3)),
+    "an empty reply": lambda r: answer(r, b""),
+    "an exception without a code": lambda r: answer(r, b"\x83"),
+    "an unknown function": lambda r: answer(r, bytes([99, 1, 2])),
+    "a length of 65535": lambda r: r[:2] + b"\0\0\xff\xff\x01\x03\x08" + bytes(8),
+    "another protocol": lambda r: r[:2] + b"\0\x07" + answer(r, VALUE)[4:],
+    "too late": drip,
+    "a flood": lambda r: bytes(2_000_000),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_reply_that_is_not_ours_is_never_a_value(name: str) -> None:
+    async def main() -> None:
+        tags = [tag(HOLDING, i) for i in range(4)]
+        async with scripted_server(HOSTILE[name]) as port:
+            link = supervise(endpoint(port, timeout_ms=50), tags, ManualClock())
+            frame = await link.read()
+            assert np.isnan(frame.values).all()
+            assert (frame.status & 0x80000000).all()
+            await link.close()
+
+    run(main)
+
+
+def test_a_reply_of_another_length_is_a_decoding_error_of_its_block_alone() -> None:
+    def script(request: bytes) -> bytes:
+        return answer(request, bytes([3, 2, 0, 7]) if request[6] == 2 else bytes([3, 4, 0, 7, 0, 8]))
+
+    async def main() -> None:
+        async with scripted_server(script) as port:
+            tags = [tag(HOLDING, 0, unit_id=1), tag(HOLDING, 0, unit_id=2)]
+            link = supervise(endpoint(port), tags, ManualClock())
+            assert (await link.read()).status.tolist() == [[BAD_DECODING_ERROR, GOOD]]
+            await link.close()
+
+    run(main)
+
+
+def test_mutated_replies_end_in_statuses_and_never_in_an_error() -> None:
+    chance = random.Random(5)
+
+    def mutate(request: bytes) -> bytes:
+        reply = bytearray(answer(request, VALUE))
+        for _ in range(chance.randint(1, 5)):
+            reply[chance.randrange(len(reply))] = chance.randrange(256)
+        return bytes(reply[: chance.randint(1, len(reply))])
+
+    async def main() -> None:
+        clock = ManualClock()
+        async with scripted_server(mutate) as port:
+            link = supervise(endpoint(port, timeout_ms=10), [tag(HOLDING, i) for i in range(4)], clock)
+            for _ in range(150):
+                frame = await link.read()
+                assert frame.rows == 1
+                clock.advance_s(61)
+            await link.close()
+
+    run(main)
+
+
+def test_a_device_that_hangs_up_is_noticed_at_once() -> None:
+    async def main() -> None:
+        async with scripted_server(lambda request: b"") as port:
+            road = connector(port, [tag(HOLDING, 0)], ManualClock(), timeout_ms=3_600_000)
+            await road.open()
+            with pytest.raises(ConnectorError, match="dropped the connection"):
+                await road.read()
+            await road.close()
+
+    run(main)
+
+
+def test_nobody_listening_is_said_with_the_address() -> None:
+    async def main() -> None:
+        async with scripted_server(lambda request: None) as port:
+            pass
+        link = supervise(endpoint(port), [tag(HOLDING, 0)], ManualClock())
+        assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION]]
+        assert f"127.0.0.1:{port}" in link.health.error
+        assert "refused" in link.health.error.lower()
+        await link.close()
+        nowhere = ModbusConnector(
+            ModbusEndpoint("a" * 70 + ".invalid"), [tag(HOLDING, 0)], ManualClock(), LoadGuard(ManualClock())
+        )
+        with pytest.raises(ConnectorError, match="cannot connect"):
+            await nowhere.open()
+        await nowhere.close()
+
+    run(main)
+
+
+async def until_good(link: object, clock: ManualClock) -> Frame:
+    """Read once a (manual) second until a read is good; the test's own time-out is the limit."""
+    while True:
+        frame: Frame = await link.read()  # type: ignore[attr-defined]
+        if not frame.status.any():
+            return frame
+        clock.advance_s(1)
+
+
+def test_a_partition_is_noticed_and_its_late_replies_are_taken_by_nobody() -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        plc = plc_of(4)
+        tags = [tag(HOLDING, i) for i in range(4)]
+        async with modbus_server({1: plc}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
+            link = supervise(endpoint(proxy.port, timeout_ms=100), tags, clock)
+            assert (await link.read()).values[0, 0] == 100
+            proxy.partition()
+            assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 4]
+            assert link.health.state is LinkState.BACKING_OFF
+            plc.put(HOLDING, 0, [900])
+            proxy.heal()
+            assert (await until_good(link, clock)).values[0].tolist() == [900, 101, 102, 103]
+            assert proxy.connections >= 2
+            await link.close()
+            proxy.assert_read_only()
+
+    run(main)
+
+
+def test_a_plc_that_restarts_is_found_again_by_one_connection_at_a_time() -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        plc = plc_of(4)
+        tags = [tag(HOLDING, i) for i in range(4)]
+        async with modbus_server({1: plc}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
+            link = supervise(endpoint(proxy.port), tags, clock)
+            for _ in range(3):
+                await until_good(link, clock)
+                await proxy.refuse()
+                proxy.hang_up()
+                assert (await link.read()).status.all()
+                clock.advance_s(2)
+                assert (await link.read()).status.all(), "refused"
+                await proxy.accept()
+            await until_good(link, clock)
+            await link.close()
+            assert proxy.connections_at_once_max == 1
+            assert proxy.connections == 4
+
+    run(main)
+
+
+def test_a_late_reply_to_a_question_we_gave_up_is_not_the_answer_to_the_next() -> None:
+    async def late(request: bytes) -> bytes:
+        if request[6] == 1:  # the slow unit: its answer comes while the other is being asked
+            return await asyncio.sleep(0.08, answer(request, bytes([3, 2, 0, 66])))
+        return answer(request, bytes([3, 2, 0, 7]))
+
+    async def main() -> None:
+        clock = ManualClock()
+        tags = [tag(HOLDING, 0, unit_id=1), tag(HOLDING, 0, unit_id=2)]
+        async with scripted_server(late) as port:
+            link = supervise(endpoint(port, timeout_ms=50), tags, clock)
+            for _ in range(5):
+                frame = await link.read()
+                assert frame.values[0, 1] == 7.0 or np.isnan(frame.values[0, 1])
+                clock.advance_s(30)
+            await link.close()
+
+    run(main)
