@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Callable, Mapping, Sequence
 
 from agent.clock import Clock
 from agent.line.alert import Alert, Command
@@ -20,9 +21,32 @@ from connectors.link import LinkState
 
 log = logging.getLogger(__name__)
 
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
 STATUS_INTERVAL_NS = 10_000_000_000
 STALL_NS = 60_000_000_000
 """A read loop or a job that takes this much longer than its period has hung; all time-outs are shorter."""
+
+
+def run_until_stopped(agent: Agent, server: ApiServer, loop_factory: LoopFactory | None = None) -> bool:
+    """Run an agent until SIGTERM or SIGINT; False where it ended by an error, which is then logged.
+
+    This is the one place that catches everything: whatever it was, the service manager starts a fresh process.
+    """
+
+    async def until_stopped() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await agent.run(stop, server)
+
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(until_stopped())
+    except Exception:
+        log.critical("stopped by an error nobody expected", exc_info=True)
+        return False
+    return True
 
 
 class Agent:

@@ -32,4 +32,4 @@ def configure(level: str = "INFO") -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for library in ("asyncua", "pymodbus", "uvicorn", "asyncio"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))

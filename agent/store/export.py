@@ -46,6 +46,16 @@ def write_parquet(steps: Iterable[Step], tags: Sequence[str], path: Path) -> int
     return whole.rows
 
 
+def column_names(path: Path) -> list[str]:
+    """Return the columns of a Parquet file; raise StoreError where it is none."""
+    import polars as pl
+
+    try:
+        return list(pl.read_parquet_schema(path))
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise StoreError(f"{path}: not a readable Parquet file: {error}") from error
+
+
 def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
     """Give the steps of an asset recorded in `path`; without a column `taken`, a row is a step at its time.
 
@@ -53,12 +63,12 @@ def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
     """
     import polars as pl
 
+    names = column_names(path)
+    missing = [name for name in (TIME, *tags) if name not in names]
+    if missing:
+        raise StoreError(f"{path}: no column {', '.join(missing)}; it has: {', '.join(names)}")
+    wanted = [name for tag in (TIME, TAKEN, *tags) for name in (tag, f"{tag}.status") if name in names]
     try:
-        names = list(pl.read_parquet_schema(path))
-        missing = [name for name in (TIME, *tags) if name not in names]
-        if missing:
-            raise StoreError(f"{path}: no column {', '.join(missing)}; it has: {', '.join(names)}")
-        wanted = [name for tag in (TIME, TAKEN, *tags) for name in (tag, f"{tag}.status") if name in names]
         table = pl.read_parquet(path, columns=wanted)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"{path}: not a readable Parquet file: {error}") from error

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from agent.line.alert import AlarmState, Alert
 from agent.store import codec, migrations
@@ -46,57 +47,24 @@ class Page:
     before: int | None
 
 
-class Journal:
-    """The alerts of one state directory.
+class JournalReader:
+    """The alerts of a journal, for reading; any thread may call."""
 
-    `damage` tells what was found broken at the start and set aside, None where all was well.
-    """
-
-    def __init__(self, path: Path, now_ns: int, *, busy_timeout_s: float = 5.0) -> None:
-        """Open or create; a damaged file is moved aside, what can be read of it is carried over.
-
-        `busy_timeout_s` is how long to wait for another process that has the file locked.
-        Raise StoreError where the folder cannot be used, or a newer Forewarn wrote the file.
-        """
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
-        self._busy_timeout_s = busy_timeout_s
-        self.damage: str | None = None
-        self._write_lock, self._read_lock = threading.Lock(), threading.Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            try:
-                self._writer = _open_sound(path, busy_timeout_s)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError) and not _says_damage(error, path):
-                    raise
-                self._writer = self._replace_damaged(str(error), now_ns)
-            self._reader = _connect(path, busy_timeout_s)
-            self._reader.execute("PRAGMA query_only = ON")
-        except (OSError, sqlite3.Error, migrations.NewerSchemaError) as error:
-            raise StoreError(f"{path}: the alert journal cannot be opened: {error}") from error
+        self._reader = connection
+        self._read_lock = threading.Lock()
 
-    def record(self, alert: Alert) -> None:
-        """Commit one revision to disk; when this returns, it survives a power cut.
-
-        A revision already there with the same content is accepted: a retry.
-        Raise StoreError where the disk refuses.
-        """
-        body = codec.encode(alert)
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open an existing journal without changing it; raise StoreError where that fails."""
         try:
-            with self._write_lock, self._writer:
-                _insert(self._writer, alert, body)
-        except sqlite3.IntegrityError as error:
-            if self._stored(alert.id, alert.revision) == body:
-                return
-            raise StoreError(
-                f"{self.path}: alert {alert.id} revision {alert.revision} is recorded already, "
-                "with another content"
-            ) from error
+            return cls(
+                path,
+                sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False),
+            )
         except sqlite3.Error as error:
-            raise StoreError(
-                f"{self.path}: alert {alert.id} could not be recorded: {error}; "
-                "free space on the disk or repair it"
-            ) from error
+            raise StoreError(f"{path}: there is no alert journal that can be read: {error}") from error
 
     def alerts(
         self, where: AlertFilter = AlertFilter(), *, limit: int = 100, before: int | None = None
@@ -139,13 +107,8 @@ class Journal:
 
     def close(self) -> None:
         """Close the file; may be called twice."""
-        with self._write_lock, self._read_lock:
+        with self._read_lock:
             self._reader.close()
-            self._writer.close()
-
-    def _stored(self, alert_id: str, revision: int) -> bytes | None:
-        rows = self._read("SELECT body FROM revisions WHERE id = ? AND revision = ?", (alert_id, revision))
-        return rows[0][0] if rows else None
 
     def _read(self, sql: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
         try:
@@ -161,22 +124,85 @@ class Journal:
             )
         return codec.decode(body)
 
-    def _replace_damaged(self, reason: str, now_ns: int) -> sqlite3.Connection:
+
+class Journal(JournalReader):
+    """The alerts of one state directory, for recording.
+
+    `damage` tells what was found broken at the start and set aside, None where all was well.
+    """
+
+    def __init__(self, path: Path, now_ns: int, *, busy_timeout_s: float = 5.0) -> None:
+        """Open or create; a damaged file is moved aside, what can be read of it is carried over.
+
+        `busy_timeout_s` is how long to wait for another process that has the file locked.
+        Raise StoreError where the folder cannot be used, or a newer Forewarn wrote the file.
+        """
+        self.damage: str | None = None
+        self._busy_timeout_s = busy_timeout_s
+        self._write_lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                self._writer = _open_sound(path, busy_timeout_s)
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and not _says_damage(error, path):
+                    raise
+                self._writer = self._replace_damaged(path, str(error), now_ns)
+            reader = _connect(path, busy_timeout_s)
+            reader.execute("PRAGMA query_only = ON")
+        except (OSError, sqlite3.Error, migrations.NewerSchemaError) as error:
+            raise StoreError(f"{path}: the alert journal cannot be opened: {error}") from error
+        super().__init__(path, reader)
+
+    def record(self, alert: Alert) -> None:
+        """Commit one revision to disk; when this returns, it survives a power cut.
+
+        A revision already there with the same content is accepted: a retry.
+        Raise StoreError where the disk refuses.
+        """
+        body = codec.encode(alert)
+        try:
+            with self._write_lock, self._writer:
+                _insert(self._writer, alert, body)
+        except sqlite3.IntegrityError as error:
+            if self._stored(alert.id, alert.revision) == body:
+                return
+            raise StoreError(
+                f"{self.path}: alert {alert.id} revision {alert.revision} is recorded already, "
+                "with another content"
+            ) from error
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"{self.path}: alert {alert.id} could not be recorded: {error}; "
+                "free space on the disk or repair it"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        super().close()
+        with self._write_lock:
+            self._writer.close()
+
+    def _stored(self, alert_id: str, revision: int) -> bytes | None:
+        rows = self._read("SELECT body FROM revisions WHERE id = ? AND revision = ?", (alert_id, revision))
+        return rows[0][0] if rows else None
+
+    def _replace_damaged(self, path: Path, reason: str, now_ns: int) -> sqlite3.Connection:
         """Set the file aside, start a new one, carry over every revision that is readable and whole."""
         stamp = codec.format_time(now_ns).partition(".")[0].replace(":", "")
-        aside = self.path.with_name(f"{self.path.name}.damaged-{stamp}")
+        aside = path.with_name(f"{path.name}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
-            source = self.path.with_name(self.path.name + suffix)
+            source = path.with_name(path.name + suffix)
             if source.exists():
                 source.rename(aside.with_name(aside.name + suffix))
-        writer = _open_sound(self.path, self._busy_timeout_s)
+        writer = _open_sound(path, self._busy_timeout_s)
         saved = 0
         for body in _readable(aside):
             with writer:
                 _insert(writer, codec.decode(body), body)
             saved += 1
         self.damage = (
-            f"{self.path} was damaged ({reason}); set aside as {aside.name}, {saved} revisions carried over"
+            f"{path} was damaged ({reason}); set aside as {aside.name}, {saved} revisions carried over"
         )
         log.error(self.damage)
         return writer

@@ -1,0 +1,409 @@
+"""The command `forewarn`. Exit codes: 0 well, 1 a check or the agent failed, 2 usage or configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from agent import check as checking
+from agent import logs
+from agent.api.app import PREFIX, create_app
+from agent.api.present import package_version
+from agent.backtest.trial import BacktestError
+from agent.build import JOURNAL, build, layout_of, load_detectors, make_line, sole_owner
+from agent.clock import SystemClock
+from agent.config import Config, ConfigError, load
+from agent.daemon import LoopFactory, run_until_stopped
+from agent.history import Reading, read_history
+from agent.line.alert import Alert
+from agent.notify import Notifier
+from agent.replay import recorded, replay
+from agent.server import ApiServer, ServerError, listen
+from agent.store import codec
+from agent.store.journal import AlertFilter, JournalReader, StoreError
+from connectors.frame import status_name
+from models.bundle import BundleError
+from models.learn import LearnError, learn
+
+FAILED, UNUSABLE = 1, 2
+MS_PER = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+API_URL = "http://127.0.0.1:8470"
+
+app = typer.Typer(
+    name="forewarn",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Warn of machine failures early, from what PLCs already measure. Never writes to a PLC.",
+    epilog="Begin with: forewarn check agent.toml",
+)
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn the errors that a person can mend into one message and exit code 2."""
+    try:
+        yield
+    except ConfigError as error:
+        _complain(*error.problems)
+        raise typer.Exit(UNUSABLE) from None
+    except (StoreError, ServerError, BundleError, LearnError, BacktestError) as error:
+        _complain(str(error))
+        raise typer.Exit(UNUSABLE) from None
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def _complain(*messages: str) -> None:
+    for message in messages:
+        typer.echo(f"forewarn: {message}", err=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"forewarn {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
+
+
+@app.command(epilog="Example: forewarn run /etc/forewarn/agent.toml")
+def run(
+    config: ConfigFile,
+    speed: Annotated[
+        float, typer.Option(min=0.01, help="Let time run N times faster: for simulated plants.")
+    ] = 1.0,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Watch machines until SIGTERM: read, judge, record, serve the API."""
+    if log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise typer.BadParameter(
+            f"{log_level} is none of DEBUG, INFO, WARNING, ERROR", param_hint="--log-level"
+        )
+    with explained():
+        read = load(config)
+        logs.configure(log_level)
+        with sole_owner(read.agent.state_dir), listen(read.api.host, read.api.port) as listener:
+            agent = build(read, SystemClock(speed), Notifier(os.environ, os.getpid()), speed=speed)
+            server = ApiServer(create_app(agent, allowed_hosts=read.api.allowed_hosts), listener)
+            ended_well = run_until_stopped(agent, server, _fast_loop())
+    if not ended_well:
+        raise typer.Exit(FAILED)
+
+
+def _fast_loop() -> LoopFactory | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+@app.command(epilog="Example: forewarn check agent.toml --json")
+def check(config: ConfigFile, as_json: AsJson = False) -> None:
+    """Read every tag once, and say what each gave and what to do about those that gave nothing."""
+    logs.configure("CRITICAL")  # what the libraries would say is in the answer
+    with explained():
+        read = load(config)
+        problems: tuple[str, ...] = ()
+        try:
+            load_detectors(read)
+        except ConfigError as error:
+            problems = error.problems
+        found = asyncio.run(checking.check(read, SystemClock()))
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {
+                    "good": not problems and all(one.good for one in found),
+                    "problems": problems,
+                    "tags": [_tag_json(one) for one in found],
+                },
+                indent=1,
+            )
+        )
+    else:
+        _show_checks(found, problems)
+    if problems or checking.failures(found):
+        raise typer.Exit(FAILED)
+
+
+def _tag_json(found: checking.TagCheck) -> dict[str, str | float | bool | None]:
+    return {
+        "asset": found.asset,
+        "tag": found.tag,
+        "unit": found.unit,
+        "connection": found.connection,
+        "address": found.address,
+        "value": found.value,
+        "status": status_name(found.status),
+        "latency_ms": found.latency_ms,
+        "good": found.good,
+        "remedy": found.remedy,
+    }
+
+
+def _show_checks(found: list[checking.TagCheck], problems: tuple[str, ...]) -> None:
+    table = Table("asset", "tag", "value", "unit", "status", "latency", "connection", "address", box=None)
+    table.columns[2].justify = table.columns[5].justify = "right"
+    for one in found:
+        table.add_row(
+            one.asset,
+            one.tag,
+            "-" if one.value is None else f"{one.value:.6g}",
+            one.unit,
+            status_name(one.status),
+            "-" if one.latency_ms is None else f"{one.latency_ms:.1f} ms",
+            one.connection,
+            one.address,
+            style=None if one.good else "red",
+        )
+    _wide().print(table)
+    bad = checking.failures(found)
+    typer.echo()
+    for problem in problems:
+        typer.echo(problem)
+    for remedy, ones in groupby(sorted(bad, key=lambda one: one.remedy), lambda one: one.remedy):
+        typer.echo(f"{_called(list(ones), found)}: {remedy}")
+    typer.echo(
+        f"{len(found) - len(bad)} of {len(found)} tags were read"
+        + (f"; {len(problems)} problems with bundles" if problems else "")
+    )
+
+
+def _called(bad: list[checking.TagCheck], found: list[checking.TagCheck]) -> str:
+    """Name tags: by their connection where nothing on it could be read."""
+    connection = bad[0].connection
+    if len(bad) == sum(one.connection == connection for one in found) > 1:
+        return f"connection {connection} ({len(bad)} tags)"
+    return ", ".join(f"{one.asset}.{one.tag}" for one in bad)
+
+
+@app.command("replay", epilog="Example: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl")
+def replay_command(
+    source: Annotated[
+        Path, typer.Argument(metavar="DIR_OR_PARQUET", help="A state_dir, its telemetry, or a file.")
+    ],
+    config: ConfigFile,
+) -> None:
+    """Send recorded frames through fresh lines; print each revision of an alert as a line of JSON."""
+    with explained():
+        read = load(config)
+        detectors = load_detectors(read)
+        lines = {name: make_line(read, name, detector) for name, detector in detectors.items()}
+        for alert in replay(recorded(source, layout_of(detectors)), lines):
+            typer.echo(codec.encode(alert))
+
+
+@app.command(epilog="Example: forewarn alerts --open --asset pump")
+def alerts(
+    api: Annotated[str, typer.Option(metavar="URL", help="Ask the agent at this address.")] = API_URL,
+    state_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Read the journal there instead.")
+    ] = None,
+    asset: Annotated[str | None, typer.Option(help="Only of this asset.")] = None,
+    is_open: Annotated[bool, typer.Option("--open", help="Only those that are not over.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,
+) -> None:
+    """List alerts, the newest first."""
+    with explained():
+        if state_dir is None:
+            found = _ask(api, {"asset": asset, "open": "true" if is_open else None, "limit": str(limit)})
+        else:
+            journal = JournalReader.open(state_dir / JOURNAL)
+            found = journal.alerts(AlertFilter(asset=asset, open=is_open or None), limit=limit).alerts
+            journal.close()
+    if as_json:
+        for alert in found:
+            typer.echo(codec.encode(alert))
+        return
+    table = Table("alert", "state", "priority", "raised", "evidence", "message", box=None)
+    for alert in found:
+        table.add_row(
+            alert.id,
+            alert.state.value.replace("_", " "),
+            alert.priority.value,
+            codec.format_time(alert.raised_time_ns)[:19] + "Z",
+            f"{alert.peak_evidence:.2f}",
+            alert.message,
+        )
+    _wide().print(table if found else "no alerts")
+
+
+def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
+    """Get a page of alerts from a running agent; raise StoreError saying what to do where that fails."""
+    used = {key: value for key, value in query.items() if value is not None}
+    if not url.startswith(("http://", "https://")):
+        raise StoreError(f"--api {url}: must begin with http://, such as {API_URL}")
+    address = f"{url.rstrip('/')}{PREFIX}/alerts?{urllib.parse.urlencode(used)}"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - the scheme was checked
+            return tuple(codec.decode(json.dumps(item)) for item in json.load(answer)["items"])
+    except urllib.error.HTTPError as error:
+        with error:
+            detail = (
+                json.loads(error.read()).get("detail") if "json" in error.headers.get_content_type() else ""
+            )
+        raise StoreError(f"{url}: {detail or error.reason}") from error
+    except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "reason", error)
+        raise StoreError(
+            f"{url}: no agent answers there ({reason}); start it with `forewarn run`, "
+            "name its address with --api, or read its journal with --state-dir"
+        ) from error
+
+
+@app.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
+    epilog="Example: forewarn simulate pump --modbus 5020 --fault bearing_wear@3600 --speed 60",
+)
+def simulate(context: typer.Context) -> None:
+    """Run a simulated PLC; takes the arguments of `python -m simulators` (see its --help)."""
+    os.execv(sys.executable, [sys.executable, "-m", "simulators", *context.args])  # noqa: S606 - no shell is wanted
+
+
+@app.command(
+    "learn",
+    epilog="Example: forewarn learn history.parquet --out bundles/pump --config agent.toml --asset pump",
+)
+def learn_command(
+    history: Annotated[Path, typer.Argument(metavar="HISTORY.parquet", help="What the healthy machine did.")],
+    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder to write.")],
+    config: Annotated[
+        Path | None, typer.Option(help="Take tags, units and period of --asset from here.")
+    ] = None,
+    asset: Annotated[str | None, typer.Option(help="An asset of --config.")] = None,
+    time: Annotated[str | None, typer.Option(help="Column of time: dates, or seconds.")] = None,
+    run_: Annotated[
+        str | None, typer.Option("--run", help="Column(s) A,B that tell one recording from another.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Column that is above 0 where there is a fault.")] = None,
+    tags: Annotated[str | None, typer.Option(help="Columns A,B,... to learn. [default: all numeric]")] = None,
+    unit: Annotated[
+        list[str] | None, typer.Option(metavar="TAG=UNIT", help="A tag's unit; repeatable.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(help="Time between rows, as 1s. [default: as recorded]")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The bundle's name. [default: the folder's]")] = None,
+) -> None:
+    """Learn what normal looks like from a healthy history, without labels, and write a model bundle."""
+    with explained():
+        reading = Reading(
+            time=time,
+            run=_names(run_) or (),
+            label=label,
+            tags=_names(tags),
+            units=_units(unit or []),
+            period_ms=None if period is None else _period_ms(period),
+        )
+        if config is not None:
+            reading = _as_configured(load(config), asset, reading)
+        elif asset is not None:
+            raise typer.BadParameter(
+                "needs --config, the file that describes the asset", param_hint="--asset"
+            )
+        console = Console(stderr=True)
+        with console.status(f"reading {history.name}"):
+            found = read_history(history, reading)
+        for note in found.notes:
+            console.print(note, highlight=False, markup=False, soft_wrap=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("learning", total=1.0)
+            bundle = learn(
+                found.segments,
+                found.tags,
+                found.period_ms,
+                name=name or out.name,
+                source=history.name,
+                progress=lambda step, share: bar.update(task, description=step, completed=share),
+            )
+        try:
+            bundle.save(out)
+        except OSError as error:
+            raise BundleError(
+                f"{out}: cannot be written ({error.strerror}); name a folder that can"
+            ) from error
+    typer.echo(
+        f"{out}: learnt from {found.rows:,} rows of {len(found.tags)} tags; "
+        f"{len(bundle.manifest.regimes)} operating regimes"
+    )
+
+
+def _as_configured(config: Config, asset: str | None, reading: Reading) -> Reading:
+    if asset is None and len(config.assets) == 1:
+        asset = next(iter(config.assets))
+    if asset not in config.assets:
+        raise typer.BadParameter(f"name one of: {', '.join(config.assets)}", param_hint="--asset")
+    said = config.assets[asset]
+    return Reading(
+        time=reading.time,
+        run=reading.run,
+        label=reading.label,
+        tags=tuple(tag.name for tag in said.tags),
+        period_ms=said.period_ms,
+        units={tag.name: tag.unit for tag in said.tags},
+    )
+
+
+def _period_ms(text: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)", text.strip())
+    milliseconds = round(float(match[1]) * MS_PER[match[2]]) if match else 0
+    if milliseconds < 1:
+        raise typer.BadParameter(f"{text} is not a time such as 1s, 500ms or 10m", param_hint="--period")
+    return milliseconds
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _units(pairs: list[str]) -> dict[str, str]:
+    if wrong := [pair for pair in pairs if not all(pair.partition("="))]:
+        raise typer.BadParameter(f"{wrong[0]} is not TAG=UNIT", param_hint="--unit")
+    return {tag: unit for tag, _, unit in (pair.partition("=") for pair in pairs)}
+
+
+def _wide() -> Console:
+    """Return a console that does not cut tables where the output is no terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=200)
+
+
+if __name__ == "__main__":
+    main()

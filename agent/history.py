@@ -1,0 +1,108 @@
+"""`forewarn learn`: from a Parquet history to what is learnt from: stretches on a grid, tags with units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from agent.backtest.grid import Rows, segments_of
+from agent.backtest.table import NO_TIME, Ints, Table, read_table
+from agent.backtest.tagging import choose_tags
+from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Segment
+from connectors.frame import Bools, Float32s, Int64s
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Which columns mean what. Without `time` rows are `period_ms` apart; rows with a `label` are left out.
+
+    `tags` None means all numeric columns; `units` maps a tag to its unit, "1" where it says nothing.
+    """
+
+    time: str | None = None
+    run: tuple[str, ...] = ()
+    label: str | None = None
+    tags: tuple[str, ...] | None = None
+    period_ms: int | None = None
+    units: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Healthy stretches on the grid of `period_ms`, the tags as (name, unit), and notes for a person."""
+
+    segments: tuple[tuple[Float32s, Bools], ...]
+    tags: tuple[tuple[str, str], ...]
+    period_ms: int
+    rows: int
+    notes: tuple[str, ...]
+
+
+def read_history(path: Path, reading: Reading) -> History:
+    """Read a history; raise BacktestError saying what is there where it does not fit."""
+    table = read_table(path)
+    notes: list[str] = []
+    time = reading.time or _only_date(table, reading, notes)
+    runs = table.runs(reading.run)
+    label = np.full(table.rows, HEALTHY, np.int8) if reading.label is None else table.label(reading.label)
+    roles = [name for name in (time, *reading.run, reading.label) if name is not None]
+    tags = choose_tags(table, reading.tags, roles, [], [rows for _, rows in runs], notes)
+    times_ns = _times(table, runs, time, reading)
+    period_ms = reading.period_ms or _period_ms(runs, times_ns, str(time))
+    if faulty := int((label == FAULTY).sum()):
+        notes.append(f"{faulty:,} rows labelled as faults are left out")
+    values = table.values(tags)
+    found: list[Segment] = []
+    for name, rows in runs:
+        healthy = rows[(label[rows] != FAULTY) & (times_ns[rows] != NO_TIME)]
+        part = Rows(name, times_ns[healthy], values[healthy], label[healthy])
+        found += segments_of(part, period_ms * NS_PER_MS)
+    if not found:
+        raise BacktestError(f"{path} has no row to learn from")
+    units = reading.units or {}
+    return History(
+        tuple((segment.values, segment.mask) for segment in found),
+        tuple((tag, units.get(tag, "1")) for tag in tags),
+        period_ms,
+        sum(segment.rows for segment in found),
+        tuple(notes),
+    )
+
+
+def _only_date(table: Table, reading: Reading, notes: list[str]) -> str | None:
+    dates = table.dates()
+    if len(dates) == 1:
+        notes.append(f"{dates[0]} is the only column of dates and times, so it is taken as the time")
+        return dates[0]
+    if reading.period_ms is None:
+        raise BacktestError(
+            "say how far the rows are apart: --time COLUMN, or --period 1s where there is none; "
+            f"{table.path} has: {', '.join(table.frame.columns)}"
+        )
+    return None
+
+
+def _times(table: Table, runs: Sequence[tuple[str, Ints]], time: str | None, reading: Reading) -> Int64s:
+    """Return the time of each row, i64[N]: by its place in the run where the file has none."""
+    if time is not None:
+        return table.times_ns(time)
+    assert reading.period_ms is not None
+    places = np.zeros(table.rows, np.int64)
+    for _, rows in runs:
+        places[rows] = np.arange(len(rows)) * reading.period_ms * NS_PER_MS
+    return places
+
+
+def _period_ms(runs: Sequence[tuple[str, Ints]], times_ns: Int64s, time: str) -> int:
+    steps_ns = np.concatenate([np.diff(times_ns[rows][times_ns[rows] != NO_TIME]) for _, rows in runs])
+    steps_ns = steps_ns[steps_ns > 0]
+    if len(steps_ns) == 0:
+        raise BacktestError(
+            f"--time {time} never rises within a run; name the right column, or give --period"
+        )
+    return max(1, round(float(np.median(steps_ns)) / NS_PER_MS))

@@ -1,0 +1,59 @@
+"""`forewarn replay`: recorded steps through fresh lines; the same steps give the same alerts, to the byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from agent.line.alert import Alert
+from agent.store import export, segments
+from agent.store.blocks import Layout, Step
+from agent.store.journal import StoreError
+from agent.view import Line
+
+TELEMETRY = "telemetry"
+
+
+def replay(steps: Iterable[Step], lines: Mapping[str, Line]) -> Iterator[Alert]:
+    """Give each revision of an alert as the lines of the assets make it of the steps."""
+    for step in steps:
+        line = lines[step.asset]
+        for command in step.commands:
+            line.submit(command)
+        alerts = line.step(step.frame, step.now_ns)
+        line.publish()
+        yield from alerts
+
+
+def recorded(source: Path, layout: Layout) -> Iterator[Step]:
+    """Give the steps in a state directory, a telemetry folder or a Parquet file, for the assets of `layout`.
+
+    A Parquet file holds one asset: the one whose tags are all columns. Raise StoreError where none fits.
+    """
+    if source.is_dir():
+        folder = source / TELEMETRY if (source / TELEMETRY).is_dir() else source
+        found = segments.segments(folder)
+        if not found:
+            raise StoreError(
+                f"{source}: holds no telemetry; name a state_dir, its folder telemetry, or a Parquet file"
+            )
+        return (step for path in found for step in segments.read(path, layout=layout))
+    asset = _asset_of(export.column_names(source), layout, source)
+    return export.read_parquet(source, asset, [name for name, _ in layout[asset]])
+
+
+def _asset_of(columns: Iterable[str], layout: Layout, source: Path) -> str:
+    there = set(columns)
+    missing = {asset: [name for name, _ in tags if name not in there] for asset, tags in layout.items()}
+    whole = [asset for asset, names in missing.items() if not names]
+    if len(whole) > 1:
+        raise StoreError(
+            f"{source}: has the tags of {' and '.join(whole)}; a file must fit one asset of the configuration"
+        )
+    if not whole:
+        nearest = min(missing, key=lambda asset: len(missing[asset]))
+        raise StoreError(
+            f"{source}: no column {', '.join(missing[nearest])} for asset {nearest}; "
+            f"it has: {', '.join(sorted(there))}"
+        )
+    return whole[0]

@@ -1,0 +1,467 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from agent.build import JOURNAL, layout_of, load_detectors, make_line
+from agent.cli import app
+from agent.config import Config
+from agent.line.alert import Acknowledge
+from agent.store import codec, export
+from agent.store.blocks import Step
+from agent.store.journal import Journal
+from agent.store.telemetry import TelemetryLog
+from connectors.frame import Frame
+from models.bundle import Bundle
+from models.learn import learn
+from simulators.config import toml
+from simulators.plant import Plant
+from tests.agent.samples import CONFIG, SECOND_NS, START_NS, alert
+
+COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn")
+
+
+def forewarn(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert "Traceback" not in result.output
+    return result
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "agent.cli", *map(str, arguments)]
+
+
+def quiet_rows(rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """A plant of two tags that go together."""
+    random = np.random.default_rng(5)
+    swing = 10 + np.sin(np.arange(rows) / 20)
+    noise = random.normal(0, (0.05, 0.2), (rows, 2))
+    return (np.stack([swing, 4 * swing], 1) + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    values = quiet_rows(800)
+    tags = [("pressure", "bar"), ("temperature", "degC")]
+    return learn([(values, np.ones_like(values, np.bool_))], tags, 1000, name="pump")
+
+
+@pytest.fixture
+def file(tmp_path: Path, bundle: Bundle) -> Path:
+    """A configuration with its bundle, for PLCs that are not there."""
+    bundle.save(tmp_path / "bundles" / "pump")
+    file = tmp_path / "agent.toml"
+    nowhere = CONFIG.replace("192.0.2.10", "127.0.0.1").replace(
+        'host = "127.0.0.1"\n', 'host = "127.0.0.1"\nport = 1\n'
+    )
+    file.write_text(nowhere.replace("192.0.2.11:4840", "127.0.0.1:1") + "\n[api]\nport = 0\n")
+    return file
+
+
+def test_version_and_help() -> None:
+    assert re.fullmatch(r"forewarn \S+\n", forewarn("--version").output)
+    text = forewarn("--help").output
+    assert all(name in text for name in COMMANDS)
+    for name in COMMANDS[:4] + COMMANDS[5:]:
+        assert f"Example: forewarn {name}" in forewarn(name, "--help").output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fly"],
+        ["run"],
+        ["check", "x.toml", "--fast"],
+        ["alerts", "--limit", "0"],
+        ["run", "x.toml", "--log-level", "LOUD"],
+        ["learn", "x.parquet"],
+        ["learn", "x.parquet", "--out", "b", "--asset", "pump"],
+        ["learn", "x.parquet", "--out", "b", "--period", "often"],
+        ["learn", "x.parquet", "--out", "b", "--unit", "bar"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert forewarn(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["run", "check"])
+def test_a_bad_configuration_is_refused_with_all_its_problems(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(CONFIG.replace('unit = "bar"\n', "").replace("low = 0", "low = 99"))
+    result = forewarn(name, file)
+    assert result.exit_code == 2
+    assert f"{file}: assets.pump.tags[0].unit (pressure): missing" in result.output
+    assert f"{file}: assets.pump.tags[0].high (pressure): must be above low (99)" in result.output
+    missing = forewarn(name, tmp_path / "none.toml")
+    assert (missing.exit_code, "cannot be read (No such file" in missing.output) == (2, True)
+
+
+def test_a_bundle_that_is_missing_or_truncated_is_named_with_its_remedy(file: Path) -> None:
+    graph = file.parent / "bundles" / "pump" / "model.onnx"
+    graph.write_bytes(graph.read_bytes()[:100])
+    result = forewarn("run", file)
+    assert result.exit_code == 2
+    assert f"assets.pump.bundle: {graph} is not the file the manifest was written for" in result.output
+    file.write_text(file.read_text().replace("bundles/pump", "bundles/none"))
+    result = forewarn("run", file)
+    assert result.exit_code == 2
+    assert "bundles/none is not a bundle: no such folder" in result.output
+
+
+def test_tags_and_period_must_be_those_of_the_bundle(file: Path) -> None:
+    file.write_text(
+        file.read_text()
+        .replace('"bar"', '"psi"')
+        .replace('"temperature"', '"heat"')
+        .replace("period_ms = 1000", "period_ms = 500")
+    )
+    result = forewarn("run", file)
+    assert result.exit_code == 2
+    assert (
+        "assets.pump.tags: the bundle was learnt with temperature, not configured here; add them"
+        in result.output
+    )
+    assert "assets.pump.tags: the bundle knows no heat; remove them" in result.output
+    assert 'assets.pump.tags (pressure).unit: is "psi" and the bundle was learnt in "bar"' in result.output
+    assert "assets.pump.period_ms: is 500 and the bundle was learnt at 1000" in result.output
+
+
+def test_a_port_that_is_taken_is_a_message(file: Path) -> None:
+    from agent.server import listen
+
+    with listen("127.0.0.1", 0) as taken:
+        taken.listen()
+        file.write_text(
+            file.read_text().replace("[api]\nport = 0", f"[api]\nport = {taken.getsockname()[1]}")
+        )
+        result = forewarn("run", file)
+    assert result.exit_code == 2
+    assert "set api.host and api.port to an address that is free" in result.output
+
+
+@dataclass(frozen=True)
+class Simulation:
+    modbus: str
+    opcua: str
+    bundle: Path
+
+    def write(self, file: Path, connection: str, *changes: tuple[str, str]) -> Path:
+        text = toml("pump", Plant("pump", 1).tags, connection, bundle=str(self.bundle), port=0)
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        file.write_text(text)
+        return file
+
+
+@pytest.fixture(scope="module")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    plant = Plant("pump", 1)
+    values = plant.rows(0, 600)
+    tags = [(tag.name, tag.unit or "1") for tag in plant.tags]
+    folder = tmp_path_factory.mktemp("bundle")
+    learn([(values, np.isfinite(values))], tags, 1000, name="pump").save(folder)
+    arguments = ["pump", "--modbus", "0", "--opcua", "0", "--seed", "1"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "simulators", *arguments], stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    where = json.loads(child.stdout.readline())
+    yield Simulation(where["modbus"], where["opcua"], folder)
+    child.terminate()
+    child.communicate(timeout=30)
+
+
+def test_check_reads_every_tag_once(simulation: Simulation, tmp_path: Path) -> None:
+    file = simulation.write(tmp_path / "agent.toml", simulation.modbus)
+    result = forewarn("check", file)
+    assert result.exit_code == 0, result.output
+    count = len(Plant("pump", 1).tags)
+    assert f"{count} of {count} tags were read" in result.output
+    assert re.search(
+        r"discharge_pressure +\d+\.\d+ +bar +Good +\d+\.\d ms +pump_plc +unit 1 input_register 12",
+        result.output,
+    )
+    assert list(tmp_path.iterdir()) == [file]  # nothing was touched
+
+
+def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_path: Path) -> None:
+    file = simulation.write(
+        tmp_path / "agent.toml",
+        simulation.modbus,
+        ("register = 12\n", "register = 9000\n"),
+        ('"ABCD"', '"CDAB"'),
+    )
+    result = forewarn("check", file, "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    bad = {tag["tag"]: tag for tag in report["tags"] if not tag["good"]}
+    assert not report["good"]
+    assert set(bad) == {"flow", "discharge_pressure"}
+    assert bad["flow"]["status"] == "BadOutOfRange"
+    assert "check dtype, order, register" in bad["flow"]["remedy"]
+    assert "the device has no input_register 9000" in bad["discharge_pressure"]["remedy"]
+    assert all(tag["value"] is not None for tag in report["tags"] if tag["good"])
+
+
+def test_check_tells_of_an_unknown_unit_id(simulation: Simulation, tmp_path: Path) -> None:
+    result = forewarn(
+        "check", simulation.write(tmp_path / "agent.toml", simulation.modbus, ("unit_id = 1", "unit_id = 7"))
+    )
+    assert result.exit_code == 1
+    assert re.search(r"pump\.\w+: unit 7 does not answer: check unit_id", result.output)
+
+
+def test_check_tells_of_a_plc_that_is_not_there_and_of_the_bundle_as_well(file: Path) -> None:
+    (file.parent / "bundles" / "pump" / "manifest.json").unlink()
+    result = forewarn("check", file)
+    assert result.exit_code == 1
+    assert "pump.pressure: cannot connect to Modbus device 127.0.0.1:1" in result.output
+    assert "pump.temperature: " in result.output
+    assert "manifest.json cannot be read" in result.output
+    assert "0 of 2 tags were read; 1 problems with bundles" in result.output
+
+
+def test_check_tells_of_a_node_that_is_not_there(
+    simulation: Simulation, tmp_path: Path, bundle: Bundle
+) -> None:
+    bundle.save(tmp_path / "bundles" / "pump")
+    text = CONFIG.replace("opc.tcp://192.0.2.11:4840", simulation.opcua)
+    text = text.replace('host = "192.0.2.10"', 'host = "{}"\nport = {}'.format(*simulation.modbus.split(":")))
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    result = forewarn("check", file)
+    assert result.exit_code == 1
+    node = "nsu=urn:example:press;s=press.oil_temperature"
+    assert (
+        f"pump.temperature: the server has no node {node}: check namespace URI and identifier"
+        in result.output
+    )
+    assert "1 of 2 tags were read" in result.output
+
+
+def started(child: subprocess.Popen[str]) -> str:
+    """Wait for the log line that tells where the API is."""
+    assert child.stderr is not None
+    for line in child.stderr:
+        if "the API listens" in line:
+            return str(json.loads(line)["url"])
+    raise AssertionError(f"the agent ended with {child.wait()}")
+
+
+def test_run_watches_until_sigterm_and_is_alone_in_its_state_dir(
+    simulation: Simulation, tmp_path: Path
+) -> None:
+    file = simulation.write(tmp_path / "agent.toml", simulation.modbus)
+    with subprocess.Popen(command("run", file), stderr=subprocess.PIPE, text=True) as child:
+        url = started(child)
+        with urllib.request.urlopen(f"{url}/api/v1/assets/pump", timeout=30) as answer:
+            assert len(json.load(answer)["readings"]) == len(Plant("pump", 1).tags)
+        listed = forewarn("alerts", "--api", url)
+        assert (listed.exit_code, listed.output) == (0, "no alerts\n")
+        second = forewarn("run", file)
+        assert second.exit_code == 2
+        assert "another forewarn runs with this state_dir" in second.output
+        child.send_signal(signal.SIGTERM)
+        assert child.stderr is not None
+        rest = child.stderr.read()
+    assert child.returncode == 0
+    assert "everything read was judged and kept" in rest
+    assert all(json.loads(line)["level"] for line in rest.splitlines())
+    assert forewarn("alerts", "--state-dir", tmp_path / "state").output == "no alerts\n"
+
+
+def test_run_survives_kill_9(simulation: Simulation, tmp_path: Path) -> None:
+    file = simulation.write(tmp_path / "agent.toml", simulation.modbus)
+    for _ in range(2):
+        with subprocess.Popen(command("run", file), stderr=subprocess.PIPE, text=True) as child:
+            started(child)
+            child.kill()
+    assert forewarn("alerts", "--state-dir", tmp_path / "state").exit_code == 0
+
+
+def faulty_frames() -> list[Frame]:
+    values = quiet_rows(1400)
+    values[900:1200, 1] += 6.0
+    return [Frame.of(START_NS + i * SECOND_NS, row, np.zeros(2)) for i, row in enumerate(values)]
+
+
+def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(file: Path) -> None:
+    config = Config.parse(file.read_text(), file)
+    detectors = load_detectors(config)
+    line = make_line(config, "pump", detectors["pump"])
+    log = TelemetryLog(config.agent.state_dir / "telemetry", layout_of(detectors), segment_bytes=20_000)
+    live = b""
+    commands: tuple[Acknowledge, ...] = ()
+    for number, frame in enumerate(faulty_frames()):
+        now_ns = START_NS + number * SECOND_NS + 12_345
+        log.append(Step("pump", now_ns, frame, commands), number * SECOND_NS)
+        for said in commands:
+            line.submit(said)
+        alerts = line.step(frame, now_ns)
+        live += b"".join(codec.encode(raised) + b"\n" for raised in alerts)
+        commands = tuple(Acknowledge(raised.id, "Ana", now_ns) for raised in alerts if raised.revision == 1)
+    log.close()
+    assert live.count(b"\n") >= 2
+    assert b'"by":"Ana"' in live
+    result = forewarn("replay", config.agent.state_dir, file)
+    assert result.exit_code == 0
+    assert result.stdout_bytes == live
+    assert forewarn("replay", config.agent.state_dir / "telemetry", file).stdout_bytes == live
+    recording = file.parent / "pump.parquet"
+    export.write_parquet(log.scan("pump"), ["pressure", "temperature"], recording)
+    first = live.splitlines(keepends=True)[0]  # a table holds no commands
+    assert forewarn("replay", recording, file).stdout_bytes.startswith(first)
+
+
+def test_replay_of_what_does_not_fit_says_what_is_there(file: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = forewarn("replay", empty, file)
+    assert (result.exit_code, "holds no telemetry" in result.output) == (2, True)
+    recording = tmp_path / "x.parquet"
+    pl.DataFrame({"time": [0], "pressure": [1.0]}).write_parquet(recording)
+    result = forewarn("replay", recording, file)
+    assert result.exit_code == 2
+    assert f"{recording}: no column temperature for asset pump; it has: pressure, time" in result.output
+
+
+def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / JOURNAL, START_NS)
+    journal.record(alert(1))
+    journal.record(alert(2))
+    journal.close()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    table = forewarn("alerts", "--state-dir", tmp_path).output
+    assert re.search(r"pump-2 +unacknowledged +high +2026-09-21T14:13:22Z +1.70 +pump deviates", table)
+    lines = forewarn("alerts", "--state-dir", tmp_path, "--json", "--limit", "1").stdout_bytes
+    assert lines == codec.encode(alert(2)) + b"\n"
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_alerts_says_where_it_looked_in_vain(tmp_path: Path) -> None:
+    result = forewarn("alerts", "--state-dir", tmp_path)
+    assert result.exit_code == 2
+    assert f"{tmp_path / JOURNAL}: there is no alert journal that can be read" in result.output
+    result = forewarn("alerts", "--api", "http://127.0.0.1:1")
+    assert result.exit_code == 2
+    assert "no agent answers there" in result.output
+    assert "start it with `forewarn run`" in result.output
+    assert forewarn("alerts", "--api", "file:///etc/passwd").exit_code == 2
+
+
+def history(path: Path, rows: int = 800) -> Path:
+    values = quiet_rows(rows)
+    pl.DataFrame(
+        {"time": np.arange(rows) * 1.0, "pressure": values[:, 0], "temperature": values[:, 1]}
+    ).write_parquet(path)
+    return path
+
+
+def test_learn_writes_a_bundle_that_run_accepts(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundles" / "pump"
+    result = forewarn(
+        "learn", history(tmp_path / "h.parquet"), "--out", out, "--config", file, "--time", "time"
+    )
+    assert result.exit_code == 0, result.output
+    assert "learnt from 800 rows of 2 tags" in result.output
+    assert load_detectors(Config.parse(file.read_text(), file))["pump"].manifest.period_ms == 1000
+
+
+def test_learn_takes_units_and_leaves_labelled_faults_out(tmp_path: Path) -> None:
+    path = history(tmp_path / "h.parquet")
+    pl.read_parquet(path).with_columns(label=pl.int_range(800) >= 700).write_parquet(path)
+    result = forewarn(
+        "learn",
+        path,
+        "--out",
+        tmp_path / "b",
+        "--time",
+        "time",
+        "--label",
+        "label",
+        "--unit",
+        "pressure=bar",
+        "--tags",
+        "pressure,temperature",
+    )
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert [(tag["name"], tag["unit"]) for tag in manifest["tags"]] == [
+        ("pressure", "bar"),
+        ("temperature", "1"),
+    ]
+    assert "learnt from 700 rows" in result.output
+    assert "100 rows labelled as faults are left out" in result.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        (800, ["--time", "t"], "has no column t"),
+        (800, ["--time", "time", "--tags", "pressure,flow"], "has no column flow"),
+        (800, [], "say how far the rows are apart: --time COLUMN, or --period 1s where there is none"),
+        (20, ["--time", "time"], "20"),
+    ],
+)
+def test_learn_says_what_is_missing(rows: int, options: list[str], said: str, tmp_path: Path) -> None:
+    result = forewarn("learn", history(tmp_path / "h.parquet", rows), "--out", tmp_path / "b", *options)
+    assert result.exit_code == 2
+    assert said in result.output
+    assert not (tmp_path / "b").exists()
+
+
+def test_learn_of_a_file_that_is_none(tmp_path: Path) -> None:
+    result = forewarn("learn", tmp_path / "none.parquet", "--out", tmp_path / "b")
+    assert result.exit_code == 2
+    assert "none.parquet" in result.output
+
+
+def test_simulate_passes_its_arguments_to_the_simulators() -> None:
+    helped = subprocess.run(
+        command("simulate", "pump", "--help"), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert helped.returncode == 0
+    assert "--modbus" in helped.stdout
+    wrong = subprocess.run(
+        command("simulate", "pump", "--modbus", "0", "--fault", "gremlins@1"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert wrong.returncode != 0
+    assert "gremlins" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
+def test_output_into_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / JOURNAL, START_NS)
+    for number in range(1, 60):
+        journal.record(alert(number))
+    journal.close()
+    read, write = os.pipe()
+    os.close(read)
+    ended = subprocess.run(
+        command("alerts", "--state-dir", tmp_path, "--json"),
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(write)
+    assert b"Traceback" not in ended.stderr

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from agent import wiring
+from agent.config import Config
+from agent.logs import JsonFormatter
+from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table
+from connectors.modbus import ModbusEndpoint
+from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+from tests.agent.samples import CONFIG
+
+TWO_ASSETS = (
+    CONFIG
+    + """
+period_ms = 250
+
+[assets.press]
+bundle = "bundles/press"
+period_ms = 500
+
+[[assets.press.tags]]
+name = "running"
+unit = "1"
+connection = "line3_plc"
+unit_id = 2
+table = "coil"
+register = 7
+
+[[assets.press.tags]]
+name = "fault_bit"
+unit = "1"
+connection = "line3_plc"
+unit_id = 2
+table = "holding_register"
+register = 8
+dtype = "uint16"
+bit = 3
+"""
+)
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config.parse(TWO_ASSETS, Path("/etc/forewarn/agent.toml"))
+
+
+def test_a_connection_carries_the_tags_of_all_assets_in_the_order_of_the_file(config: Config) -> None:
+    pairs = wiring.tags_of(config, "line3_plc")
+    assert [(asset, tag.name) for asset, tag in pairs] == [
+        ("pump", "pressure"),
+        ("press", "running"),
+        ("press", "fault_bit"),
+    ]
+    pressure, running, bit = (tag for _, tag in pairs)
+    assert pressure.address == ModbusAddress(1, Table.INPUT_REGISTER, 12, "ABCD")
+    assert (pressure.dtype, pressure.low, pressure.high, pressure.period_ms) == (
+        Dtype.FLOAT32,
+        0.0,
+        25.0,
+        1000,
+    )
+    assert (running.dtype, running.period_ms) == (Dtype.BIT, 500)
+    assert (bit.dtype, bit.address) == (Dtype.BIT, ModbusAddress(2, Table.HOLDING_REGISTER, 8, "ABCD", 3))
+    ((_, temperature),) = wiring.tags_of(config, "press_plc")
+    assert temperature.address == NodeAddress("urn:example:press", "s=press.oil_temperature")
+    assert temperature.period_ms == 250
+
+
+def test_a_connection_is_read_as_often_as_its_most_wanted_tag(config: Config) -> None:
+    assert wiring.period_ns(config, "line3_plc") == 500_000_000
+    assert wiring.period_ns(config, "press_plc") == 250_000_000
+
+
+def test_routes_lay_columns_as_the_lines_want_them(config: Config) -> None:
+    columns = {"pump": ("temperature", "pressure"), "press": ("fault_bit", "running")}
+    pump, press = wiring.routes(config, "line3_plc", columns)
+    assert (pump.asset, pump.sources.tolist(), pump.targets.tolist(), pump.columns) == ("pump", [0], [1], 2)
+    assert (press.asset, press.sources.tolist(), press.targets.tolist()) == ("press", [1, 2], [1, 0])
+
+
+def test_endpoints(config: Config) -> None:
+    assert wiring.endpoint(config, "line3_plc") == ModbusEndpoint("192.0.2.10", 502, 1000, 10.0)
+    where = wiring.endpoint(config, "press_plc")
+    assert isinstance(where, OpcuaEndpoint)
+    assert (where.mode, where.publishing_interval_ms, where.insecure) == (OpcuaMode.SUBSCRIBE, 250, True)
+    fast = wiring.endpoint(config, "press_plc", speed=100, poll=True)
+    assert isinstance(fast, OpcuaEndpoint)
+    assert (fast.mode, fast.publishing_interval_ms) == (OpcuaMode.POLL, 20)
+
+
+def test_the_log_is_one_json_object_a_line() -> None:
+    record = logging.makeLogRecord(
+        {
+            "name": "agent.x",
+            "levelname": "ERROR",
+            "msg": "no %s\nat all",
+            "args": ("luck",),
+            "path": Path("/x"),
+            "steps": 3,
+        }
+    )
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "level": "error",
+        "message": "no luck\nat all",
+        "logger": "agent.x",
+        "path": "/x",
+        "steps": 3,
+    }
