@@ -254,12 +254,13 @@ class Link:
         assert frame.columns == len(self.tags)
         now_ns = self._clock.monotonic_ns()
         self._latency_ms = (now_ns - begun_ns) / 1e6
-        if not np.all(is_bad(frame.status)):
+        good = not is_bad(frame.status).all()
+        if good:
             self._step(LinkEvent.DELIVERED)
             self._last_good_ns = self._clock.time_ns()
             self._failures = 0
             self._error = ""
-        if not np.all(np.isin(frame.status, _SILENT)):
+        if good or not np.isin(frame.status, _SILENT).all():
             self._alive_at_ns = now_ns
         elif now_ns - self._alive_at_ns > self._settings.stale_after_ms * 1_000_000:
             raise ConnectorError(f"connected, but nothing has come for {self._settings.stale_after_ms} ms")

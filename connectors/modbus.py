@@ -145,7 +145,8 @@ class ModbusConnector:
             values[columns], status[columns] = decoded[0][columns], decoded[1][columns]
         plan.settle()
         half_ns = (self._clock.monotonic_ns() - self._first_ns) // 2 if self._asked else 0
-        return Frame.of(self._clock.time_ns() - half_ns, values, status)
+        time_ns = np.array([self._clock.time_ns() - half_ns], np.int64)
+        return Frame(time_ns, values[None, :], status[None, :])
 
     async def close(self) -> None:
         """Close the connection; may be called twice."""

@@ -21,6 +21,7 @@ from asyncua.crypto import security_policies
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from connectors import ConnectorError
 from connectors.frame import (
@@ -46,7 +47,8 @@ _MODES: Final = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.Messa
 
 # What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
 _FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupError, AttributeError,
-                  ArithmeticError, struct.error)
+                  ArithmeticError, AssertionError, RecursionError, struct.error, InvalidSignature,
+                  UnsupportedAlgorithm)
 _REMEDIES: Final[dict[int, str]] = {
     StatusCodes.BadCertificateUntrusted: "trust this agent's certificate on the server",
     StatusCodes.BadSecurityChecksFailed: "trust this agent's certificate on the server; compare the clocks",
