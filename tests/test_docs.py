@@ -12,8 +12,11 @@ from typing import cast, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from agent.api.app import PREFIX, create_app
+from agent.cli import app
 from agent.config import Config
 from agent.line.advise import TRANSITIONS
 from agent.line.alert import AlarmState, Priority
@@ -145,12 +148,20 @@ def test_every_request_of_the_api_is_listed_and_no_other() -> None:
 
 def test_the_makefile_has_the_targets_that_the_documents_name() -> None:
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
-    shown = "\n".join(commands(page) for page in PAGES)
+    shown = "\n".join(code_of(page) for page in PAGES)
     named = set(re.findall(r"(?<!-)\bmake ([a-z-]+)(?=[` ]|$)", shown, re.MULTILINE))
     assert {"demo", "test"} <= named <= targets
 
 
-def commands(page: Path) -> str:
+def test_the_documents_name_every_command_and_no_other() -> None:
+    command = get_command(app)
+    assert isinstance(command, TyperGroup)
+    shown = "\n".join(code_of(page) for page in PAGES)
+    named = set(re.findall(r"(?:^|[`/ ])forewarn ([a-z]+)\b", shown, re.MULTILINE))
+    assert named == set(command.commands)
+
+
+def code_of(page: Path) -> str:
     """What a page shows as code: its blocks and what stands between backticks."""
     text = page.read_text(encoding="utf-8")
     return "\n".join([*(body for _, _, body in CODE_BLOCK.findall(text)), *re.findall(r"`[^`\n]+`", text)])
