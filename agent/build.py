@@ -16,7 +16,7 @@ from agent.daemon import STALL_NS, Agent
 from agent.line.line import Line, LineSettings
 from agent.notify import Notifier
 from agent.reader import Reader
-from agent.store.blocks import Layout
+from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
 from agent.store.telemetry import TelemetryLog
 from agent.view import AssetInfo
@@ -47,14 +47,11 @@ def load_detectors(config: Config) -> dict[str, Detector]:
     return detectors
 
 
-def make_line(config: Config, asset: str, detector: Detector, journal: Journal | None = None) -> Line:
-    """Return an asset's line, going on from what the journal says of it."""
+def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
+    """Return an asset's line, going on from where its alerts stood."""
     said = config.assets[asset]
     settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s)
-    if journal is None:
-        return Line(asset, detector, settings)
-    open_alert, number = journal.open_alert(asset), journal.next_number(asset)
-    return Line(asset, detector, settings, open_alert=open_alert, next_number=number)
+    return Line(asset, detector, settings, open_alert=start.open_alert, next_number=start.next_number)
 
 
 def layout_of(detectors: Mapping[str, Detector]) -> Layout:
@@ -68,17 +65,19 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     layout = layout_of(detectors)
     state = config.agent.state_dir
     journal = Journal(state / JOURNAL, clock.time_ns())
+    starts = {name: Start(journal.next_number(name), journal.open_alert(name)) for name in detectors}
     try:
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
             sync_interval_ns=int(config.agent.telemetry_sync_s * 1e9),
             retain_bytes=config.agent.telemetry_max_mb * 1_000_000,
+            started=Started(starts),
         )
     except StoreError:
         journal.close()
         raise
-    lines = {name: make_line(config, name, detector, journal) for name, detector in detectors.items()}
+    lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
     worker = Worker(lines, journal, telemetry, clock)
     columns = {name: line.tags for name, line in lines.items()}
     readers = [

@@ -223,8 +223,8 @@ def replay_command(
     with explained():
         read = load(config)
         detectors = load_detectors(read)
-        lines = {name: make_line(read, name, detector) for name, detector in detectors.items()}
-        for alert in replay(recorded(source, layout_of(detectors)), lines):
+        events = recorded(source, layout_of(detectors))
+        for alert in replay(events, lambda name, start: make_line(read, name, detectors[name], start)):
             typer.echo(codec.encode(alert))
 
 

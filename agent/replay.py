@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from agent.line.alert import Alert
 from agent.store import export, segments
-from agent.store.blocks import Layout, Step
+from agent.store.blocks import Layout, Start, Started, Step
 from agent.store.journal import StoreError
 from agent.view import Line
 
 TELEMETRY = "telemetry"
 
 
-def replay(steps: Iterable[Step], lines: Mapping[str, Line]) -> Iterator[Alert]:
-    """Give each revision of an alert as the lines of the assets make it of the steps."""
-    for step in steps:
-        line = lines[step.asset]
-        for command in step.commands:
+def replay(events: Iterable[Step | Started], make_line: Callable[[str, Start], Line]) -> Iterator[Alert]:
+    """Give each revision of an alert as lines make it of the steps; where the agent was started, they begin anew."""
+    lines: dict[str, Line] = {}
+    for event in events:
+        if isinstance(event, Started):
+            lines |= {asset: make_line(asset, start) for asset, start in event.starts.items()}
+            continue
+        if event.asset not in lines:  # the beginning is not in the recording
+            lines[event.asset] = make_line(event.asset, Start())
+        line = lines[event.asset]
+        for command in event.commands:
             line.submit(command)
-        alerts = line.step(step.frame, step.now_ns)
+        alerts = line.step(event.frame, event.now_ns)
         line.publish()
         yield from alerts
 
 
-def recorded(source: Path, layout: Layout) -> Iterator[Step]:
+def recorded(source: Path, layout: Layout) -> Iterator[Step | Started]:
     """Give the steps in a state directory, a telemetry folder or a Parquet file, for the assets of `layout`.
 
     A Parquet file holds one asset: the one whose tags are all columns. Raise StoreError where none fits.
@@ -37,9 +43,16 @@ def recorded(source: Path, layout: Layout) -> Iterator[Step]:
             raise StoreError(
                 f"{source}: holds no telemetry; name a state_dir, its folder telemetry, or a Parquet file"
             )
-        return (step for path in found for step in segments.read(path, layout=layout))
+        return (event for path in found for event in _events(path, layout))
     asset = _asset_of(export.column_names(source), layout, source)
     return export.read_parquet(source, asset, [name for name, _ in layout[asset]])
+
+
+def _events(path: Path, layout: Layout) -> Iterator[Step | Started]:
+    started = segments.started(path)
+    if started is not None:
+        yield Started({asset: start for asset, start in started.starts.items() if asset in layout})
+    yield from segments.read(path, layout=layout)
 
 
 def _asset_of(columns: Iterable[str], layout: Layout, source: Path) -> str:

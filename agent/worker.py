@@ -69,6 +69,7 @@ class Worker:
         self._finishing = False
         self._busy_since_ns: int | None = None
         self.journal_error: str | None = None
+        self.jobs_done = 0
 
     def offer(self, job: Job) -> bool:
         """Queue a job; False where the queue is full and the job is lost. To be called on the event loop."""
@@ -104,6 +105,7 @@ class Worker:
             while len(self._unrecorded) >= UNRECORDED_MAX and not self._finishing:
                 await self._retry(thread)
             await self._on(thread, self._take, job, self._clock.monotonic_ns())
+            self.jobs_done += 1
         for _ in range(LAST_TRIES):
             if not self._unrecorded:
                 break

@@ -1,7 +1,8 @@
 """How telemetry lies on disk: steps in checksummed blocks, blocks in segments.
 
-A segment is a file of blocks. The first block holds the names and units of the tags (JSON), each further one
-holds steps: what was given to one `Line.step`, in order. A block is
+A segment is a file of blocks. The first block holds the names and units of the tags and, where the agent had
+just been started, where its alerts stood then (JSON); each further one holds steps: what was given to one
+`Line.step`, in order. A block is
 
     magic "FWT1" | u32 length | u32 crc32 | i64 first_ns | i64 last_ns | payload (zlib)
 
@@ -16,10 +17,11 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from agent.line.alert import Command
+from agent.line.alert import Alert, Command
 from agent.store import codec
 from connectors.frame import Frame
 
@@ -44,6 +46,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """Where an asset's alerts stood when its line began: the number of the next one, and the open one."""
+
+    next_number: int = 1
+    open_alert: Alert | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The agent began to run: every line was new, from these."""
+
+    starts: Mapping[str, Start]
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """A sound block: where it lies in its segment, the times it spans, and its payload, still compressed."""
 
@@ -60,18 +77,40 @@ def pack(payload: bytes, first_ns: int, last_ns: int) -> bytes:
     return MAGIC + struct.pack("<II", len(body), zlib.crc32(body)) + body
 
 
-def pack_layout(layout: Layout) -> bytes:
-    """Return the first block of a segment."""
-    return pack(json.dumps({asset: list(tags) for asset, tags in layout.items()}).encode(), 0, 0)
+def pack_opening(layout: Layout, started: Started | None = None) -> bytes:
+    """Return the first block of a segment; `started` where the agent has just begun to run."""
+    starts = (
+        None
+        if started is None
+        else {
+            asset: {
+                "next_number": start.next_number,
+                "open_alert": None if start.open_alert is None else codec.alert_json(start.open_alert),
+            }
+            for asset, start in started.starts.items()
+        }
+    )
+    body = {"layout": {asset: list(tags) for asset, tags in layout.items()}, "starts": starts}
+    return pack(json.dumps(body).encode(), 0, 0)
 
 
-def read_layout(segment: bytes) -> Layout | None:
-    """Return the layout of a segment, None where its first block is damaged."""
+def read_opening(segment: bytes) -> tuple[Layout, Started | None] | None:
+    """Return what a segment's first block says, None where that is damaged."""
     block = _block_at(segment, 0)
     if block is None:
         return None
     body = json.loads(zlib.decompress(block.packed))
-    return {asset: tuple((name, unit) for name, unit in tags) for asset, tags in body.items()}
+    layout = {asset: tuple((name, unit) for name, unit in tags) for asset, tags in body["layout"].items()}
+    if body["starts"] is None:
+        return layout, None
+    return layout, Started({asset: _start(said) for asset, said in body["starts"].items()})
+
+
+def opening_bytes(segment: bytes) -> int:
+    """Return how long the first block of a sound segment is."""
+    block = _block_at(segment, 0)
+    assert block is not None
+    return block.end
 
 
 def blocks(segment: bytes) -> Iterator[Block | int]:
@@ -118,6 +157,11 @@ def unpack_steps(payload: bytes, assets: Sequence[str]) -> Iterator[Step]:
         frame = Frame(times, values.reshape(rows, columns), status.reshape(rows, columns))
         commands = tuple(codec.decode_command(line) for line in text.split(b"\n") if line)
         yield Step(assets[number], now_ns, frame, commands)
+
+
+def _start(body: Any) -> Start:
+    alert = body["open_alert"]
+    return Start(int(body["next_number"]), None if alert is None else codec.decode(json.dumps(alert)))
 
 
 def _block_at(segment: bytes, position: int) -> Block | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.store import blocks
-from agent.store.blocks import Block, Layout, Step
+from agent.store.blocks import Block, Layout, Started, Step
 
 SUFFIX = ".fwt"
 
@@ -35,6 +35,12 @@ def span(path: Path) -> tuple[int, int] | None:
     return (min(b.first_ns for b in found), max(b.last_ns for b in found)) if found else None
 
 
+def started(path: Path) -> Started | None:
+    """Return the start of the agent that a segment begins with, None where it does not."""
+    opening = blocks.read_opening(path.read_bytes())
+    return None if opening is None else opening[1]
+
+
 def read(
     path: Path,
     *,
@@ -51,10 +57,11 @@ def read(
     """
     with path.open("rb") as file:
         segment = file.read(-1 if size is None else size)
-    recorded = blocks.read_layout(segment)
-    if recorded is None:
+    opening = blocks.read_opening(segment)
+    if opening is None:
         on_damage(path, len(segment))
         return
+    recorded = opening[0]
     moves = None if layout is None else {asset: _moves(recorded, layout, asset) for asset in recorded}
     damaged = 0
     for block in blocks.blocks(segment):
@@ -78,7 +85,7 @@ def mend(path: Path) -> tuple[int, Path | None]:
     Return how many bytes were lost, and where the damaged file went (None where only the tail was cut).
     """
     segment = path.read_bytes()
-    if blocks.read_layout(segment) is None:
+    if blocks.read_opening(segment) is None:
         return len(segment), _set_aside(path)
     found = list(blocks.blocks(segment))
     holes = [item for item in found if isinstance(item, int)]
@@ -89,7 +96,7 @@ def mend(path: Path) -> tuple[int, Path | None]:
             file.truncate(len(segment) - holes[0])
             os.fsync(file.fileno())
         return holes[0], None
-    sound = [blocks.pack_layout(blocks.read_layout(segment) or {})]
+    sound = [segment[: blocks.opening_bytes(segment)]]
     sound += [segment[item.begin : item.end] for item in found if isinstance(item, Block)]
     copy = path.with_suffix(".mended")
     with copy.open("wb") as file:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.store import blocks, segments
-from agent.store.blocks import Layout, Step
+from agent.store.blocks import Layout, Started, Step
 from agent.store.journal import StoreError
 
 log = logging.getLogger(__name__)
@@ -47,8 +47,12 @@ class TelemetryLog:
         sync_interval_ns: int = 5_000_000_000,
         segment_bytes: int = 4 * 1024 * 1024,
         retain_bytes: int = 1024 * 1024 * 1024,
+        started: Started | None = None,
     ) -> None:
-        """Open or create; a torn tail is cut, a damaged last segment mended. Raise StoreError."""
+        """Open or create; a torn tail is cut, a damaged last segment mended. Raise StoreError.
+
+        `started` is recorded for replays: where the alerts stood when the lines began.
+        """
         self.directory, self.layout = directory, layout
         self.health = TelemetryHealth()
         self._assets = tuple(layout)
@@ -65,7 +69,7 @@ class TelemetryLog:
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._mend_last()
-            self._path, self._handle, self._size = self._new_segment()
+            self._path, self._handle, self._size = self._new_segment(started)
         except OSError as error:
             raise StoreError(
                 f"{directory}: the telemetry log cannot be opened: {error.strerror}; "
@@ -193,11 +197,11 @@ class TelemetryLog:
         if lost:
             self._count_damage(aside or existing[-1], lost)
 
-    def _new_segment(self) -> tuple[Path, int, int]:
+    def _new_segment(self, started: Started | None = None) -> tuple[Path, int, int]:
         """Create a segment on disk; return its path, its handle and how far it is written."""
         path = segments.next_path(self.directory)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        first = blocks.pack_layout(self.layout)
+        first = blocks.pack_opening(self.layout, started)
         try:
             _write(handle, first, 0)
             os.fsync(handle)

@@ -103,7 +103,7 @@ class Plant:
 
     async def settled(self) -> None:
         reads = sum(link.reads for link in self.links) - sum(reader.frames_dropped for reader in self.readers)
-        await until(lambda: len(self.line.frames) >= reads and self.worker.busy_ns() == 0)
+        await until(lambda: self.worker.jobs_done >= reads)
 
     def close(self) -> None:
         self.telemetry.close()

@@ -22,12 +22,13 @@ from agent.cli import app
 from agent.config import Config
 from agent.line.alert import Acknowledge
 from agent.store import codec, export
-from agent.store.blocks import Step
+from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal
 from agent.store.telemetry import TelemetryLog
 from connectors.frame import Frame
 from models.bundle import Bundle
 from models.learn import learn
+from models.runtime import Detector
 from simulators.config import toml
 from simulators.plant import Plant
 from tests.agent.samples import CONFIG, SECOND_NS, START_NS, alert
@@ -295,28 +296,50 @@ def test_run_survives_kill_9(simulation: Simulation, tmp_path: Path) -> None:
 
 
 def faulty_frames() -> list[Frame]:
-    values = quiet_rows(1400)
-    values[900:1200, 1] += 6.0
+    """Faults on either side of the restarts at 500 and 1000."""
+    values = quiet_rows(1200)
+    for begin, end in ((480, 510), (800, 830), (990, 1010)):
+        values[begin:end, 1] += 6.0
     return [Frame.of(START_NS + i * SECOND_NS, row, np.zeros(2)) for i, row in enumerate(values)]
 
 
-def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(file: Path) -> None:
-    config = Config.parse(file.read_text(), file)
-    detectors = load_detectors(config)
-    line = make_line(config, "pump", detectors["pump"])
-    log = TelemetryLog(config.agent.state_dir / "telemetry", layout_of(detectors), segment_bytes=20_000)
+def live_run(
+    config: Config, detectors: dict[str, Detector], frames: list[Frame]
+) -> tuple[TelemetryLog, bytes]:
+    """Do what the daemon does, restarts included: one every 500 frames."""
+    journal = Journal(config.agent.state_dir / JOURNAL, START_NS)
     live = b""
     commands: tuple[Acknowledge, ...] = ()
-    for number, frame in enumerate(faulty_frames()):
+    for number, frame in enumerate(frames):
+        if number % 500 == 0:
+            start = Start(journal.next_number("pump"), journal.open_alert("pump"))
+            line = make_line(config, "pump", detectors["pump"], start)
+            log = TelemetryLog(
+                config.agent.state_dir / "telemetry",
+                layout_of(detectors),
+                segment_bytes=20_000,
+                started=Started({"pump": start}),
+            )
         now_ns = START_NS + number * SECOND_NS + 12_345
         log.append(Step("pump", now_ns, frame, commands), number * SECOND_NS)
         for said in commands:
             line.submit(said)
         alerts = line.step(frame, now_ns)
-        live += b"".join(codec.encode(raised) + b"\n" for raised in alerts)
+        for raised in alerts:
+            journal.record(raised)
+            live += codec.encode(raised) + b"\n"
         commands = tuple(Acknowledge(raised.id, "Ana", now_ns) for raised in alerts if raised.revision == 1)
-    log.close()
-    assert live.count(b"\n") >= 2
+        if number % 500 == 499 or number == len(frames) - 1:
+            log.close()
+    journal.close()
+    return log, live
+
+
+def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(file: Path) -> None:
+    config = Config.parse(file.read_text(), file)
+    detectors = load_detectors(config)
+    log, live = live_run(config, detectors, faulty_frames())
+    assert live.count(b'"id":"pump-2"') >= 2
     assert b'"by":"Ana"' in live
     result = forewarn("replay", config.agent.state_dir, file)
     assert result.exit_code == 0

@@ -12,8 +12,10 @@ import pytest
 
 from agent.api.app import create_app
 from agent.line.alert import Acknowledge, AlarmState, Alert
+from agent.replay import replay
 from agent.server import ApiServer, ServerError, listen
 from agent.store import codec
+from agent.store.blocks import Step
 from agent.store.journal import AlertFilter
 from agent.view import Submitted
 from agent.worker import RETRY_NS
@@ -205,14 +207,11 @@ def test_a_recorded_run_replays_to_the_same_bytes(plant: Plant, tmp_path: Path) 
             recorded.extend(plant.telemetry.scan("pump"))
 
     live: list[bytes] = []
-    recorded: list[object] = []
+    recorded: list[Step] = []
     asyncio.run(scenario())
-    fresh = ThresholdLine("pump", TAGS, limit=10.0)
-    replayed = []
-    for step in recorded:
-        for command in step.commands:  # type: ignore[attr-defined]
-            fresh.submit(command)
-        replayed += [codec.encode(a) for a in fresh.step(step.frame, step.now_ns)]  # type: ignore[attr-defined]
+    replayed = [
+        codec.encode(alert) for alert in replay(recorded, lambda name, _: ThresholdLine(name, TAGS, 10.0))
+    ]
     assert len(live) >= 4
     assert replayed == live
 
