@@ -13,6 +13,8 @@ SCORED, CONSTANT, DRIFTING = "scored", "constant", "drifting"
 
 DRIFT_MAX = 0.7
 """A tag whose halves differ by more of its own spread has no level yet: it was still on its way somewhere."""
+LEVEL_ROWS_MIN = 100
+"""A shorter stretch says nothing about drift: its halves differ by chance."""
 _STEP_MADS = 6.0
 
 
@@ -23,21 +25,25 @@ def roles(segments: Sequence[Float64s]) -> list[str]:
     jumps (set-point and product changes) are taken out. "scored": all others.
     """
     everything = np.concatenate(segments)
-    with np.errstate(invalid="ignore"):
-        spread, size = np.nanstd(everything, 0), np.nanmax(np.abs(everything), 0)
-    moves = spread > 1e-7 * np.maximum(size, 1e-6)
-    shift = np.median([np.minimum(_half_shift(s), _half_shift(_without_jumps(s))) for s in segments], 0)
+    size = np.max(np.abs(everything), 0, where=~np.isnan(everything), initial=0.0)
+    moves = _spread(everything) > 1e-7 * np.maximum(size, 1e-6)
+    stretches = [s for s in segments if len(s) >= LEVEL_ROWS_MIN] or [everything]
+    shift = np.median([np.minimum(_half_shift(s), _half_shift(_without_jumps(s))) for s in stretches], 0)
     return [CONSTANT if not m else DRIFTING if d > DRIFT_MAX else SCORED for m, d in zip(moves, shift, strict=True)]
 
 
 def _half_shift(x: Float64s) -> Float64s:
     half = len(x) // 2
-    return np.asarray(np.abs(_mean(x[:half]) - _mean(x[half:])) / np.maximum(np.nanstd(x, 0), 1e-12))
+    return np.asarray(np.abs(_mean(x[:half]) - _mean(x[half:])) / np.maximum(_spread(x), 1e-12))
 
 
 def _mean(x: Float64s) -> Float64s:
     seen = ~np.isnan(x)
     return np.asarray(np.where(seen, x, 0.0).sum(0) / np.maximum(seen.sum(0), 1))
+
+
+def _spread(x: Float64s) -> Float64s:
+    return np.asarray(np.sqrt(_mean((x - _mean(x)) ** 2)))
 
 
 def _without_jumps(x: Float64s) -> Float64s:

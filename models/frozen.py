@@ -14,14 +14,22 @@ Int64s = npt.NDArray[np.int64]
 FACTOR = 3
 """A value counts as frozen after this many times the longest stay in the history."""
 ROWS_MIN = 120
+NEVER = np.iinfo(np.int64).max
+"""The limit of a tag that may stand still for as long as it likes."""
 FROZEN_TOGETHER_MAX = 0.5
 """When a larger share of the tags stands still at once, the source is stale, not the sensors."""
 
 
-def frozen_limits(stretches: Sequence[Float64s]) -> Int64s:
-    """Return for each of C tags of f64[T, C] after how many rows without any change its value counts as frozen."""
+def frozen_limits(stretches: Sequence[Float64s], restless: Sequence[int]) -> Int64s:
+    """Return for each of C tags of f64[T, C] after how many rows without any change its value counts as frozen.
+
+    Only the tags at the positions `restless` can freeze. A constant or a switch stands still by its nature: the
+    history does not say for how long it may.
+    """
     longest = np.max([_stays(s, np.zeros(s.shape[1], np.int64), s[:1])[0].max(0) for s in stretches], 0)
-    return np.asarray(np.maximum(FACTOR * longest, ROWS_MIN))
+    limits = np.full(len(longest), NEVER)
+    limits[list(restless)] = np.maximum(FACTOR * longest, ROWS_MIN)[list(restless)]
+    return limits
 
 
 class FrozenTracker:
@@ -29,6 +37,7 @@ class FrozenTracker:
 
     def __init__(self, limits: Int64s) -> None:
         self._limits = limits.astype(np.float64)
+        self._stale_above = FROZEN_TOGETHER_MAX * int((limits < NEVER).sum())
         self._stay = np.zeros(len(limits), np.int64)
         self._last = np.full((1, len(limits)), np.nan)
 
@@ -43,7 +52,7 @@ class FrozenTracker:
         if len(stay):
             self._stay = stay[-1]
         evidence = stay / self._limits
-        stale = (evidence > 1.0 / FACTOR).mean(1) > FROZEN_TOGETHER_MAX
+        stale = (evidence > 1.0 / FACTOR).sum(1) > self._stale_above
         return np.where(stale[:, None], 0.0, evidence), stale
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ FOLDS = 5
 FIT_ROWS_MAX = 20_000
 """More rows than this are thinned for fitting; all of them are used for calibration."""
 MISSING_MAX = 0.5
+_NAMED_MAX = 4
 
 
 class LearnError(Exception):
@@ -56,7 +58,7 @@ def learn(
     the step's name and the share done, 0..1. Raises LearnError where the history is too short, too poor or does not
     move.
     """
-    raw = [np.where(mask, values, np.nan).astype(np.float64) for values, mask in segments]
+    raw = [np.where(mask, values, np.nan).astype(np.float64) for values, mask in segments if len(values)]
     progress("typing the channels", 0.0)
     roles = _roles(raw, tags)
     scored = np.array([i for i, role in enumerate(roles) if role == channels.SCORED], np.int64)
@@ -74,7 +76,8 @@ def learn(
     )
     fitted = regimes.fit(_thin(history.rows()), count, ridge)
     progress("writing the graph", 0.95)
-    statistics = Statistics(scored, centre, scale, fitted, calibration, learnt_modes, frozen.frozen_limits(raw))
+    limits = frozen.frozen_limits(raw, _restless(roles, learnt_modes))
+    statistics = Statistics(scored, centre, scale, fitted, calibration, learnt_modes, limits)
     cards = _describe(fitted, statistics, [tags[i] for i in scored], history)
     bundle = make(
         {
@@ -108,8 +111,15 @@ def _roles(raw: list[Float64s], tags: Sequence[tuple[str, str]]) -> list[str]:
         raise LearnError(f"mostly missing in the history: {', '.join(poor)}; leave these tags out or record them")
     roles = channels.roles(raw)
     if channels.SCORED not in roles:
-        raise LearnError("no tag of the history has a level to learn: all are constant or drifting; record for longer")
+        listed = ", ".join(f"{tag} ({role})" for (tag, _), role in list(zip(tags, roles, strict=True))[:_NAMED_MAX])
+        more = f" and {len(tags) - _NAMED_MAX} more" if len(tags) > _NAMED_MAX else ""
+        raise LearnError(f"no tag of the history has a level to learn: {listed}{more}; record for longer")
     return roles
+
+
+def _restless(roles: list[str], learnt: modes.Modes) -> list[int]:
+    """Return the positions of the tags that never stand still for long on a healthy machine."""
+    return [i for i, role in enumerate(roles) if role != channels.CONSTANT and i not in learnt.switches]
 
 
 def _complete(z: Float64s) -> Float64s:
@@ -152,7 +162,7 @@ def _check_amount(history: _History, tags: Sequence[tuple[str, str]], scored: np
     if rows < needed:
         raise LearnError(
             f"only {rows} rows have all {len(scored)} tags good, at least {needed} are needed for "
-            f"{', '.join(tags[i][0] for i in scored[:4])}...: record for longer or leave poor tags out"
+            f"{', '.join(tags[i][0] for i in scored[:_NAMED_MAX])}...: record for longer or leave poor tags out"
         )
 
 
@@ -169,11 +179,12 @@ def _split(history: _History) -> tuple[Float64s, Float64s]:
 
 def _cross_fit(history: _History, count: int, ridge: float, progress: Callable[[float], None]) -> Calibration:
     """Calibrate on rows that the experts had not seen: each fold is scored by experts fitted to the others."""
-    total = sum(len(s) for s in history.stretches)
+    # Folds of as many complete rows each, wherever these lie.
+    complete = np.flatnonzero(np.concatenate([~np.isnan(s).any(1) for s in history.stretches]))
+    edges = [0, *complete[len(complete) * np.arange(1, FOLDS) // FOLDS], sum(len(s) for s in history.stretches)]
     starts = np.cumsum([0, *(len(s) for s in history.stretches)])
     scores: list[Float64s] = []
-    for fold in range(FOLDS):
-        low, high = total * fold // FOLDS, total * (fold + 1) // FOLDS
+    for fold, (low, high) in enumerate(pairwise(edges)):
         position = [np.arange(a, a + len(s)) for a, s in zip(starts, history.stretches, strict=False)]
         others = [s[(p < low) | (p >= high)] for p, s in zip(position, history.stretches, strict=True)]
         experts = regimes.fit(_thin(_History(others).rows()), count, ridge)

@@ -36,9 +36,8 @@ class Modes:
 def find_switches(stretches: Sequence[Float64s]) -> tuple[int, ...]:
     """Return the positions of the tags of f64[T, C] that move, in steps between at most VALUES_MAX values."""
     everything = np.concatenate(stretches)
-    moves = [np.diff(s, axis=0) for s in stretches]
-    with np.errstate(invalid="ignore"):
-        still = np.nanmean(np.concatenate(moves) == 0, 0)
+    moves = np.concatenate([np.diff(s, axis=0) for s in stretches])
+    still = (moves == 0).sum(0) / np.maximum((~np.isnan(moves)).sum(0), 1)
     return tuple(
         i
         for i in range(everything.shape[1])
@@ -53,9 +52,15 @@ def known_modes(stretches: Sequence[Float64s], switches: tuple[int, ...]) -> tup
 
 
 def rows_since_change(stretch: Float64s, switches: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    """Return for each row of f64[T, C] how many rows ago a switch changed; the first row counts as a change."""
+    """Return for each row of f64[T, C] how many rows ago a switch changed; the first row counts as a change.
+
+    A missing value is no change: a row is compared with the last one that had all switches.
+    """
     values = stretch[:, list(switches)]
-    changed = np.concatenate([[True], (np.diff(values, axis=0) != 0).any(1) & ~np.isnan(values[1:]).any(1)])
+    seen = np.flatnonzero(~np.isnan(values).any(1))
+    changed = np.zeros(len(values), np.bool_)
+    changed[seen[:1]] = True
+    changed[seen[1:]] = (np.diff(values[seen], axis=0) != 0).any(1)
     last = np.maximum.accumulate(np.where(changed, np.arange(len(values)), 0))
     return np.asarray(np.arange(len(values)) - last)
 
@@ -78,7 +83,7 @@ class ModeTracker:
         self._modes = modes
         self._known = set(modes.known)
         self._current: tuple[float, ...] | None = None
-        self._since = 0
+        self._since = -1
 
     def update(self, values: npt.NDArray[np.float32], good: Bools) -> tuple[Bools, Bools]:
         """Take rows f32[T, C] in; return for each whether the machine is settling and whether its mode is unseen."""

@@ -92,7 +92,8 @@ def _cluster(x: Float64s, count: int, rng: np.random.Generator) -> Ints:
     distance = np.full(len(x), np.inf)
     while len(centres) < count:
         distance = np.minimum(distance, ((x - centres[-1]) ** 2).sum(1))
-        centres = np.vstack([centres, x[rng.choice(len(x), p=distance / distance.sum())]])
+        total = distance.sum()  # 0 where there are fewer different rows than centres
+        centres = np.vstack([centres, x[rng.choice(len(x), p=distance / total if total > 0 else None)]])
     nearest = np.zeros(len(x), np.intp)
     for _ in range(15 if count > 1 else 0):
         nearest = np.asarray(np.argmax(x @ centres.T - 0.5 * (centres**2).sum(1), 1))
