@@ -12,7 +12,7 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint types contracts env env-dev clean
+.PHONY: help test demo bundles lint types contracts env env-dev clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
@@ -37,6 +37,14 @@ env: ## Make .venv with what runs the agent.
 
 env-dev: ## Make .venv with what runs and checks the agent.
 	$(call install,.[dev],$(VENV)/installed-dev,$(VENV)/installed-dev)
+
+bundles: env ## Learn the shipped bundles anew, from simulated histories.
+	@for machine in pump press conveyor; do \
+	  mkdir -p build && \
+	  $(PY) -m simulators history $$machine --days 14 --seed 1 --period 5 --out build/$$machine.parquet && \
+	  $(PY) -m simulators config $$machine --modbus 127.0.0.1:502 --bundle $$machine --period-ms 5000 > build/$$machine.toml && \
+	  $(PY) -m agent.cli learn build/$$machine.parquet --config build/$$machine.toml --out models/bundles/$$machine || exit 1; \
+	done
 
 clean: ## Remove .venv and everything the tools left behind.
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -25,6 +25,8 @@ from agent import check as checking
 from agent import logs
 from agent.api.app import PREFIX, create_app
 from agent.api.present import package_version
+from agent.backtest.command import add_backtest
+from agent.backtest.judge import learn_heart
 from agent.backtest.trial import BacktestError
 from agent.build import JOURNAL, build, layout_of, load_detectors, make_line, sole_owner
 from agent.clock import SystemClock
@@ -404,6 +406,8 @@ def _wide() -> Console:
     console = Console()
     return console if console.is_terminal else Console(width=200)
 
+
+add_backtest(app, learn_heart, SystemClock())
 
 if __name__ == "__main__":
     main()

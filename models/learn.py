@@ -211,9 +211,15 @@ def _describe(
     for k in range(fitted.count):
         telling = np.argsort(-np.abs(fitted.mean[k]))[:2]
         levels = fitted.mean[k] * statistics.scale + statistics.centre
-        words = ", ".join(f"{names[i][0]} {levels[i]:.4g} {names[i][1]}".rstrip() for i in telling)
+        words = ", ".join(_level(names[i], levels[i], statistics.scale[i]) for i in telling)
         cards.append(RegimeCard(f"R{k + 1}", f"{words}, {share[k]:.0%} of the time", round(float(share[k]), 4)))
     return tuple(cards)
+
+
+def _level(tag: tuple[str, str], level: float, scale: float) -> str:
+    """Return "flow 52.3 m3/h", to a hundredth of the tag's spread; the unit 1 is not worth saying."""
+    decimals = max(0, 2 - int(np.floor(np.log10(scale))))
+    return f"{tag[0]} {round(float(level), decimals) + 0.0:.6g} {tag[1]}".removesuffix(" 1").rstrip()
 
 
 def _card(

@@ -22,7 +22,7 @@ Float64s = npt.NDArray[np.float64]
 COVERAGE_MIN = 0.5
 """Below this share of good values in the window the asset is blind."""
 SCORE_CAP = 2.0
-"""A row counts for at most this many times the limit of a single row, so that a second of garbage is soon forgotten."""
+"""A memory takes at most this many times the limit of a single row, so that a second of garbage is soon forgotten."""
 ORDINARY_RATE = 0.03
 """The statistic of this rate, near the 32 rows that a diagnosis looks back, says what mean score is ordinary."""
 CONDITIONS = tuple(Condition)
@@ -60,6 +60,11 @@ class Assessment:
     def rows(self) -> int:
         """How many new rows were assessed."""
         return len(self.evidence)
+
+    @property
+    def judged(self) -> Bools:
+        """Which new rows count for or against a deviation, bool[N]."""
+        return np.asarray(np.isin(self.condition, (NORMAL, DEVIATING)) & ~np.isnan(self.evidence))
 
     def position(self, row: int) -> int:
         """Return where the new row stands among all rows."""
@@ -108,6 +113,7 @@ class Assessor:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""
         calibration = self._detector.statistics.calibration
         statistics = self._bank.update(np.minimum(score, SCORE_CAP * self.limits[0]))
+        statistics[:, 0] = score  # of rate 1, without memory: nothing to be spoilt by garbage
         evidence = calibration.evidence(statistics, self.limits)
         return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, frozen.max(1)))
 

@@ -1,0 +1,66 @@
+"""The agent's own heart as a judge: learns a bundle, then assesses rows and watches the alarm as the daemon does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from agent.backtest.trial import BacktestError, Judged, Segment
+from agent.line.advise import AlarmEvent, Delays, Watch
+from agent.line.assess import Assessor, Detector
+from agent.line.window import Grid
+from connectors.frame import Bools, Float32s, Int64s
+
+ON_DELAY_S = 30.0
+OFF_DELAY_S = 300.0
+CHUNK_ROWS = 4096
+
+
+class HeartJudge:
+    """A learnt bundle, its limit fixed by the budget before anything is judged."""
+
+    def __init__(self, detector: Detector, alerts_per_s: float, period_s: float) -> None:
+        self._detector = detector
+        self._alerts_per_s = alerts_per_s
+        self._delays = Delays(max(1, round(ON_DELAY_S / period_s)), max(1, round(OFF_DELAY_S / period_s)))
+
+    def judge(self, times_ns: Int64s, values: Float32s, mask: Bools, /) -> Judged:
+        """Assess the rows of one segment from a fresh state; the score is the calibrated evidence, 1 at the limit."""
+        assessor = Assessor(self._detector, self._alerts_per_s)
+        watch = Watch(self._delays, raised=False)
+        score, alarmed, active = np.full(len(times_ns), np.nan), np.zeros(len(times_ns), np.bool_), False
+        for start in range(0, len(times_ns), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
+            assessment = assessor.update(Grid(times_ns[rows], values[rows], mask[rows]))
+            score[rows] = assessment.evidence
+            alarmed[rows] = active
+            for change in watch.changes(assessment):
+                active = change.event is AlarmEvent.RAISE
+                alarmed[start + change.row : start + assessment.rows] = active
+        return Judged(score, alarmed)
+
+
+def learn_heart(
+    segments: Sequence[Segment],
+    tags: Sequence[str],
+    period_s: float,
+    alerts_per_s: float,
+    progress: Callable[[float], None],
+    /,
+) -> HeartJudge:
+    """Learn a bundle from the segments and return its judge; raise BacktestError where they do not suffice."""
+    from models.learn import LearnError, learn
+    from models.runtime import Detector as LoadedDetector
+
+    try:
+        bundle = learn(
+            [(segment.values, segment.mask) for segment in segments],
+            [(tag, "1") for tag in tags],
+            round(period_s * 1000),
+            name="backtest",
+            progress=lambda _step, share: progress(share),
+        )
+    except LearnError as error:
+        raise BacktestError(str(error)) from error
+    return HeartJudge(LoadedDetector(bundle), alerts_per_s, period_s)
