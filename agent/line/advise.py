@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import isnan
 from typing import Final
-
-import numpy as np
 
 from agent.line.alert import (
     Acknowledge,
@@ -19,7 +18,7 @@ from agent.line.alert import (
     Shelve,
     Unshelve,
 )
-from agent.line.assess import BLIND, SETTLING, UNSEEN, Assessment
+from agent.line.assess import Assessment
 from agent.line.verdict import Cause, Verdict
 
 
@@ -79,10 +78,10 @@ class Watch:
         if not self._raised and not self._count and not (assessment.evidence >= 1.0).any():
             return []
         found: list[Change] = []
-        judged = ~np.isin(assessment.condition, (BLIND, SETTLING, UNSEEN)) & ~np.isnan(assessment.evidence)
-        for row, (evidence, judge) in enumerate(zip(assessment.evidence.tolist(), judged.tolist(), strict=True)):
+        pairs = zip(assessment.evidence.tolist(), assessment.judged.tolist(), strict=True)
+        for row, (evidence, judged) in enumerate(pairs):
             self._rows += 1
-            if not judge:
+            if not judged:
                 continue
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
@@ -125,7 +124,6 @@ def move(alert: Alert, event: AlarmEvent, now_ns: int, verdict: Verdict) -> Aler
         state=state,
         updated_time_ns=now_ns,
         returned_time_ns=verdict.time_ns if event is AlarmEvent.RETURN else None,
-        peak_evidence=max(alert.peak_evidence, verdict.evidence),
     )
 
 
@@ -173,11 +171,12 @@ def message(verdict: Verdict) -> str:
         return first
     tag = verdict.contributions[0]
     looks = f", looks like {verdict.fault_probabilities[0][0]}" if verdict.fault_probabilities else ""
-    return (
-        f"{first}: {tag.tag} is {tag.measured:.4g} {tag.unit}, expected {tag.expected:.4g} {tag.unit}{looks}".replace(
-            " ,", ","
-        )
-    )
+    expected = "" if isnan(tag.expected) else f", expected {_quantity(tag.expected, tag.unit)}"
+    return f"{first}: {tag.tag} is {_quantity(tag.measured, tag.unit)}{expected}{looks}"
+
+
+def _quantity(value: float, unit: str) -> str:
+    return f"{value:.4g} {unit}".removesuffix(" 1").rstrip()  # the unit 1 is not worth saying
 
 
 def _priority(verdict: Verdict) -> Priority:

@@ -33,17 +33,17 @@ def diagnose(
         time_ns=int(assessment.grid.time_ns[at]),
         condition=condition,
         regime=manifest.regimes[int(assessment.scores.regime[0, at])].id if known else None,
-        evidence=_rounded(evidence),
+        evidence=rounded(evidence),
         contributions=_contributions(assessment, recent, weight, manifest) if known else (),
         cause=_cause(assessment, row, recent, weight, ordinary) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, manifest) if deviating else (),
         remaining_life_s=None,
-        coverage=_rounded(float(assessment.coverage[at])),
+        coverage=rounded(float(assessment.coverage[at])),
         model_hash=model_hash,
     )
 
 
-def _rounded(value: float) -> float:
+def rounded(value: float) -> float:
     """Keep what means something: six significant digits, the same on every machine."""
     return float(f"{value:.6g}")
 
@@ -64,17 +64,18 @@ def _contributions(
     total = weight.sum()
     if total <= 0:
         return ()
-    largest = [int(i) for i in np.argsort(-weight, kind="stable")[:NAMED_MAX] if weight[i] > 0]
     good = assessment.grid.good[recent]
+    named = (weight > 0) & good.any(0)
+    largest = [int(i) for i in np.argsort(-weight, kind="stable") if named[i]][:NAMED_MAX]
     measured = _mean(assessment.grid.values[recent], good)
     expected = _mean(assessment.scores.expected[0, recent], good)
     return tuple(
         Contribution(
             manifest.tags[i].name,
             manifest.tags[i].unit,
-            _rounded(float(weight[i] / total)),
-            _rounded(float(measured[i])),
-            _rounded(float(expected[i])),
+            rounded(float(weight[i] / total)),
+            rounded(float(measured[i])),
+            rounded(float(expected[i])),
         )
         for i in largest
     )
@@ -108,11 +109,11 @@ def _faults(
     if assessment.frozen[row].max() >= 1.0:
         return ((FROZEN, 1.0),)
     logits = assessment.scores.fault_logits[0, assessment.position(row), int(weight.argmax())].astype(np.float64)
-    odds = np.exp(logits - logits.max())[1:]
+    odds = np.exp(logits[1:] - logits[1:].max())
     probability = odds / odds.sum()
     order = np.argsort(-probability, kind="stable")
     return tuple(
-        (manifest.faults[1 + int(i)], _rounded(float(probability[i])))
+        (manifest.faults[1 + int(i)], rounded(float(probability[i])))
         for i in order
         if probability[i] >= PROBABILITY_MIN
     )

@@ -11,7 +11,7 @@ from agent.line import advise
 from agent.line.advise import AlarmEvent, Change, Delays, Watch
 from agent.line.alert import AlarmState, Alert, Command
 from agent.line.assess import Assessment, Assessor, Detector
-from agent.line.diagnose import diagnose
+from agent.line.diagnose import diagnose, rounded
 from agent.line.verdict import Verdict
 from agent.line.window import Window
 from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Frame
@@ -81,6 +81,7 @@ class Line:
         self._assessor = Assessor(detector, settings.alerts_per_s)
         self._watch = Watch(self._delays(settings), raised=open_alert is not None and _is_active(open_alert))
         self._alert = open_alert
+        self._peak = 0.0
         self._next_number = next_number
         self._commands: deque[Command] = deque()
         self._commands_dropped = 0
@@ -113,12 +114,10 @@ class Line:
         if grid.rows:
             self._rows += grid.rows
             assessment = self._assessor.update(grid)
-            for change in self._watch.changes(assessment):
-                changed += self._apply(change, assessment, now_ns)
+            changed += self._advise(assessment, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
-        if self._alert is not None and (unshelved := advise.expire(self._alert, now_ns)):
-            self._alert = unshelved
-            changed.append(unshelved)
+        if self._alert is not None:
+            changed += self._revise(advise.expire(self._alert, now_ns))
         self._next_snapshot = Snapshot(
             self.asset,
             now_ns,
@@ -144,26 +143,41 @@ class Line:
         changed = []
         while self._commands:
             command = self._commands.popleft()
-            moved = None if self._alert is None else advise.obey(self._alert, command, now_ns)
-            if moved is not None:
-                changed.append(moved)
-                self._alert = moved if advise.is_open(moved) else None
+            if self._alert is not None:
+                changed += self._revise(advise.obey(self._alert, command, now_ns))
         return changed
+
+    def _advise(self, assessment: Assessment, now_ns: int) -> list[Alert]:
+        changed: list[Alert] = []
+        evidence = np.where(assessment.judged, assessment.evidence, 0.0)
+        noted = 0
+        for change in self._watch.changes(assessment):
+            self._peak = max(self._peak, float(evidence[noted : change.row + 1].max(initial=0.0)))
+            changed += self._apply(change, assessment, now_ns)
+            noted = change.row + 1
+        # The next revision of the alert will tell.
+        self._peak = max(self._peak, float(evidence[noted:].max(initial=0.0)))
+        return changed
+
+    def _revise(self, alert: Alert | None) -> list[Alert]:
+        """Take over the alert's next revision, if there is one."""
+        if alert is None:
+            return []
+        revised = replace(alert, peak_evidence=max(alert.peak_evidence, rounded(self._peak)))
+        self._alert = revised if advise.is_open(revised) else None
+        return [revised]
 
     def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Alert]:
         verdict = self._verdict(assessment, change.row)
-        if self._alert is None:
-            if change.event is not AlarmEvent.RAISE:
-                return []
-            onset_ns = verdict.time_ns - change.since_rows * self.period_ns
-            moved: Alert | None = advise.raised(f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict)
-            self._next_number += 1
-        else:
-            moved = advise.move(self._alert, change.event, now_ns, verdict)
-        if moved is None:
+        if self._alert is not None:
+            return self._revise(advise.move(self._alert, change.event, now_ns, verdict))
+        if change.event is not AlarmEvent.RAISE:
             return []
-        self._alert = moved if advise.is_open(moved) else None
-        return [moved]
+        onset_ns = verdict.time_ns - change.since_rows * self.period_ns
+        alert_id = f"{self.asset}-{self._next_number}"
+        self._next_number += 1
+        self._peak = verdict.evidence
+        return self._revise(advise.raised(alert_id, onset_ns, now_ns, verdict))
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         detector, ordinary = self._detector, self._assessor.ordinary
