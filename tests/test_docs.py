@@ -167,6 +167,15 @@ def code_of(page: Path) -> str:
     return "\n".join([*(body for _, _, body in CODE_BLOCK.findall(text)), *re.findall(r"`[^`\n]+`", text)])
 
 
+def test_every_file_in_the_tree_of_the_architecture_exists() -> None:
+    (tree,) = blocks(sections(read("docs/architecture.md"))["The tree"], "")
+    folders = re.split(r"^(\w+)/", tree, flags=re.MULTILINE)
+    named = {(folder, name) for folder, text in zip(folders[1::2], folders[2::2], strict=True)
+             for name in re.findall(r"\b\w+\.py\b", text)}
+    assert len(named) > 30
+    assert not [f"{folder}/{name}" for folder, name in sorted(named) if not list((ROOT / folder).rglob(name))]
+
+
 @pytest.mark.parametrize("page", ADRS, ids=lambda page: page.name)
 def test_an_adr_has_context_decision_and_consequences(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
