@@ -64,18 +64,18 @@ def build(
     shape = g.op("Shape", z)
     residual = _experts(g, z, shape, regimes)
     _fault_head(g, residual, picked, head, len(scored))
-    outputs = {
-        "regime": TensorProto.INT64,
-        "distance": TensorProto.FLOAT,
-        "residual": TensorProto.FLOAT,
-        "expected": TensorProto.FLOAT,
-        "fault": TensorProto.FLOAT,
+    outputs: dict[str, tuple[int, list[str | int | None]]] = {
+        "regime": (TensorProto.INT64, ["B", "L"]),
+        "distance": (TensorProto.FLOAT, ["B", "L"]),
+        "residual": (TensorProto.FLOAT, ["B", "L", len(scored)]),
+        "expected": (TensorProto.FLOAT, ["B", "L", len(scored)]),
+        "fault": (TensorProto.FLOAT, ["B", "T", len(scored), len(FAULTS)]),
     }
     graph = helper.make_graph(
         g.nodes,
         "forewarn",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["B", "L", channels])],
-        [helper.make_tensor_value_info(name, kind, None) for name, kind in outputs.items()],
+        [helper.make_tensor_value_info(name, kind, axes) for name, (kind, axes) in outputs.items()],
         list(g.constants.values()),
     )
     model = helper.make_model(

@@ -21,6 +21,8 @@ RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Added to the eigenvalues of a covariance, in units of the channels' variances."""
 ROWS_PER_REGIME = 8
 """A regime needs this many rows for each channel."""
+LOG_SHARE_MIN = -60.0
+"""A smaller share of a row in a regime weighs nothing, and products of denormal numbers are slow."""
 GAIN_MIN = 0.01
 """Held-out log likelihood per row and channel that doubling the regimes must bring."""
 
@@ -68,7 +70,7 @@ def fit(x: Float64s, count: int, ridge: float, *, seed: int = 0, iterations_max:
     for _ in range(iterations_max if count > 1 else 0):
         density, _ = regimes.assess(x)
         evidence = np.logaddexp.reduce(density, axis=1)
-        regimes = _maximise(x, np.exp(density - evidence[:, None]), ridge)
+        regimes = _maximise(x, np.exp(np.maximum(density - evidence[:, None], LOG_SHARE_MIN)), ridge)
         now, before, last = float(evidence.mean()), last, float(evidence.mean())
         if now - before < 1e-4 * x.shape[1]:
             break

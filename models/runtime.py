@@ -71,7 +71,7 @@ class Detector:
             self.score(np.zeros((1, rows, columns), np.float32), np.ones((1, rows, columns), np.bool_))
         except _GRAPH_ERRORS as error:
             raise BundleError(
-                f"the graph of bundle {bundle.manifest.name!r} does not run ({error}): learn it anew"
+                f"the graph of bundle {bundle.manifest.name!r} does not run ({_line(error)}): learn it anew"
             ) from error
 
     def score(self, x: Float32s, mask: Bools) -> Scores:
@@ -115,5 +115,10 @@ def _session(bundle: Bundle) -> ort.InferenceSession:
         return ort.InferenceSession(bundle.graph, options, providers=["CPUExecutionProvider"])
     except _GRAPH_ERRORS as error:
         raise BundleError(
-            f"the graph of bundle {bundle.manifest.name!r} cannot be loaded ({error}): learn it anew"
+            f"the graph of bundle {bundle.manifest.name!r} cannot be loaded ({_line(error)}): learn it anew"
         ) from error
+
+
+def _line(error: BaseException) -> str:
+    """Return what onnxruntime says, which has line breaks, on one line."""
+    return " ".join(str(error).split())
