@@ -16,6 +16,7 @@ DRIFT_MAX = 0.7
 LEVEL_ROWS_MIN = 100
 """A shorter stretch says nothing about drift: its halves differ by chance."""
 _STEP_MADS = 6.0
+_AROUND_ROWS = 64
 
 
 def roles(segments: Sequence[Float64s]) -> list[str]:
@@ -47,8 +48,20 @@ def _spread(x: Float64s) -> Float64s:
 
 
 def _without_jumps(x: Float64s) -> Float64s:
-    """Rebuild each column from its increments, those beyond 6 robust deviations cut down to that."""
+    """Move each column's rows after a jump, a step beyond 6 robust deviations, back to where it came from."""
     filled = np.where(np.isnan(x), _mean(x), x)
-    steps = np.diff(filled, axis=0)
-    limit = _STEP_MADS * 1.4826 * np.median(np.abs(steps), 0)
-    return np.vstack([np.zeros(x.shape[1]), np.cumsum(np.clip(steps, -limit, limit), 0)])
+    steps = np.abs(np.diff(filled, axis=0))
+    limit = _STEP_MADS * 1.4826 * np.median(steps, 0)
+    for column in np.flatnonzero((steps > limit).any(0)):
+        filled[:, column] -= _jumped(filled[:, column], np.flatnonzero(steps[:, column] > limit[column]) + 1)
+    return filled
+
+
+def _jumped(x: Float64s, jumps: npt.NDArray[np.intp]) -> Float64s:
+    """Return how far the rows f64[T] have jumped in all; a jump is as high as the means of the rows around differ."""
+    total = np.concatenate([[0.0], np.cumsum(x)])
+    first = np.maximum(np.concatenate([[0], jumps[:-1]]), jumps - _AROUND_ROWS)
+    last = np.minimum(np.concatenate([jumps[1:], [len(x)]]), jumps + _AROUND_ROWS)
+    height = np.zeros(len(x))
+    height[jumps] = (total[last] - total[jumps]) / (last - jumps) - (total[jumps] - total[first]) / (jumps - first)
+    return np.asarray(np.cumsum(height))

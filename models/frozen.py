@@ -26,8 +26,10 @@ def frozen_limits(stretches: Sequence[Float64s], restless: Sequence[int]) -> Int
     Only the tags at the positions `restless` can freeze. A constant or a switch stands still by its nature: the
     history does not say for how long it may.
     """
-    longest = np.max([_stays(s, np.zeros(s.shape[1], np.int64), s[:1])[0].max(0) for s in stretches], 0)
-    limits = np.full(len(longest), NEVER)
+    columns = stretches[0].shape[1]
+    before, unknown = np.zeros(columns, np.int64), np.full((1, columns), np.nan)
+    longest = np.max([_stays(s, before, unknown)[0].max(0) for s in stretches], 0)
+    limits = np.full(columns, NEVER)
     limits[list(restless)] = np.maximum(FACTOR * longest, ROWS_MIN)[list(restless)]
     return limits
 
