@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -129,8 +130,11 @@ def load(path: Path) -> Bundle:
     missing = {GRAPH, STATISTICS, CARD} - contents.keys()
     if missing:
         raise BundleError(f"{path / MANIFEST} lists no {', '.join(sorted(missing))}: learn the bundle anew")
-    statistics = unpack(contents[STATISTICS])
-    return Bundle(manifest, contents[GRAPH], statistics, contents[CARD].decode(), _sha256(_read(path, MANIFEST)))
+    try:
+        statistics, card = unpack(contents[STATISTICS]), contents[CARD].decode()
+    except (ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise BundleError(f"{path / STATISTICS} or {CARD} cannot be read ({error}): learn the bundle anew") from error
+    return Bundle(manifest, contents[GRAPH], statistics, card, _sha256(_read(path, MANIFEST)))
 
 
 def _manifest(path: Path) -> Manifest:
@@ -150,6 +154,7 @@ def _manifest(path: Path) -> Manifest:
                 "regimes": tuple(RegimeCard(**regime) for regime in fields["regimes"]),
                 "faults": tuple(fields["faults"]),
                 "rates": tuple(fields["rates"]),
+                "files": dict(fields["files"]),
             }
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:

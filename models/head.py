@@ -131,9 +131,9 @@ def train(
     for step in range(steps):
         residual, unchanged, fault = residual_windows(batch, WINDOW_ROWS, rng)
         z = (features(residual, unchanged) - centre) / scale
-        gradients = _gradients(weights, z, z @ router + router_bias, fault)
+        downhill = gradients(weights, z, z @ router + router_bias, fault)
         rate = 3e-3 * 0.5 * (1 + np.cos(np.pi * step / steps))
-        for name, gradient in gradients.items():
+        for name, gradient in downhill.items():
             _adam(weights[name], gradient, moments[name], rate, step)
         progress((step + 1) / steps)
     parts = {"centre": centre, "scale": scale, "router": router, "router_bias": router_bias, **weights}
@@ -148,7 +148,7 @@ def _centres(z: Float64s, rng: np.random.Generator) -> Float64s:
     return centres
 
 
-def _gradients(weights: dict[str, Float64s], z: Float64s, logits: Float64s, fault: Ints) -> dict[str, Float64s]:
+def gradients(weights: dict[str, Float64s], z: Float64s, logits: Float64s, fault: Ints) -> dict[str, Float64s]:
     """Return the gradients of the mean cross-entropy with respect to every expert's weights."""
     chosen, gate = route(logits)
     passes = []
@@ -163,13 +163,13 @@ def _gradients(weights: dict[str, Float64s], z: Float64s, logits: Float64s, faul
     error[:, : len(FAULTS)] = odds / odds.sum(1, keepdims=True)
     error[np.arange(len(z)), fault] -= 1.0
     error /= len(z)
-    gradients = {name: np.zeros_like(w) for name, w in weights.items()}
+    found = {name: np.zeros_like(w) for name, w in weights.items()}
     for expert, (rows, share, hidden) in enumerate(passes):
         upstream = share * error[rows]  # (n, F)
         below = (upstream @ weights["W2"][expert]) * (hidden > 0)  # (n, H)
-        gradients["W2"][expert], gradients["b2"][expert] = upstream.T @ hidden, upstream.sum(0)
-        gradients["W1"][expert], gradients["b1"][expert] = below.T @ z[rows], below.sum(0)
-    return gradients
+        found["W2"][expert], found["b2"][expert] = upstream.T @ hidden, upstream.sum(0)
+        found["W1"][expert], found["b1"][expert] = below.T @ z[rows], below.sum(0)
+    return found
 
 
 def _adam(weight: Float64s, gradient: Float64s, moments: tuple[Float64s, Float64s], rate: float, step: int) -> None:

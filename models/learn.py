@@ -130,8 +130,8 @@ def _choose(history: _History, progress: Callable[[float], None]) -> tuple[int, 
     """Return how many regimes the history has and how much their covariances are shrunk."""
     fitted, held_out = _split(history)
     chosen = (1, regimes.RIDGES[-1])
-    for count, ridge, _ in regimes.choose(fitted, held_out):
-        progress(count / regimes.COUNTS[-1])
+    for tried, (count, ridge, _) in enumerate(regimes.choose(fitted, held_out)):
+        progress(tried / len(regimes.COUNTS))
         chosen = (count, ridge)
     return chosen
 

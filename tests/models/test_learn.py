@@ -1,0 +1,184 @@
+"""Learning: what it refuses, with a reason, and what it makes of histories as they are."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from models.bundle import Bundle
+from models.inject import FAULTS
+from models.learn import ROWS_MIN, LearnError, learn
+from models.runtime import Detector
+from models.scores import RATES
+from tests.models.plants import TAGS, Bools, Float32s, autoregressive, coupled, good, settling, taught
+
+NAMES = [name for name, _ in TAGS]
+
+
+def learnt(values: Float32s, mask: Bools | None = None) -> Bundle:
+    return learn([(values, good(values) if mask is None else mask)], TAGS, 1000, name="pump", source="pump.parquet")
+
+
+def refused(values: Float32s, mask: Bools | None = None) -> str:
+    with pytest.raises(LearnError) as refusal:
+        learnt(values, mask)
+    return str(refusal.value)
+
+
+def test_a_short_history_is_refused_with_its_length() -> None:
+    said = refused(coupled(ROWS_MIN - 1, seed=1))
+    assert re.search(r"\b99 rows\b.*\b100\b.*record for longer", said)
+    with pytest.raises(LearnError, match=r"0 rows"):
+        learn([], TAGS, 1000, name="pump")
+
+
+def test_tags_that_are_mostly_missing_are_refused_by_name() -> None:
+    x = coupled(1000, seed=1)
+    mask = good(x)
+    mask[:700, 1] = mask[300:, 4] = False
+    said = refused(x, mask)
+    assert "pressure (70%)" in said
+    assert "speed (70%)" in said
+    assert not [name for name in NAMES if name in said and name not in ("pressure", "speed")]
+
+
+def test_a_history_in_which_nothing_moves_is_refused() -> None:
+    said = refused(np.full((1000, 6), 3.0, np.float32))
+    assert "flow (constant)" in said
+    assert "2 more" in said
+
+
+def test_a_history_in_which_everything_drifts_is_refused() -> None:
+    x = coupled(1000, seed=1) + np.linspace(0.0, 300.0, 1000, dtype=np.float32)[:, None]
+    said = refused(x)
+    assert "flow (drifting)" in said
+    assert "record for longer" in said
+
+
+def test_too_few_complete_rows_are_refused_with_their_number() -> None:
+    x = coupled(1200, seed=1)
+    mask = np.random.default_rng(0).random(x.shape) < 0.6
+    said = refused(x, mask)
+    complete = int(mask.all(1).sum())
+    assert f"only {complete} rows" in said
+    assert "flow, pressure" in said
+
+
+def test_the_manifest_says_what_was_learnt_from(three: Bundle) -> None:
+    manifest = three.manifest
+    assert [(tag.name, tag.unit, tag.role) for tag in manifest.tags] == [(*tag, "scored") for tag in TAGS]
+    assert (manifest.period_ms, manifest.learnt_rows, manifest.learnt_from) == (1000, 3000, "synthetic")
+    assert (manifest.faults, manifest.rates) == (FAULTS, RATES)
+    assert [card.id for card in manifest.regimes] == ["R1", "R2", "R3"]
+    assert sum(card.share for card in manifest.regimes) == pytest.approx(1.0, abs=1e-3)
+    for card in manifest.regimes:
+        assert re.search(rf"({'|'.join(NAMES)}) -?[\d.]+ .*% of the time", card.description)
+
+
+def test_the_model_card_tells_a_person_the_same(three: Bundle) -> None:
+    for tag in three.manifest.tags:
+        assert f"| {tag.name} | {tag.unit} | {tag.role} |" in three.card
+    for card in three.manifest.regimes:
+        assert card.description in three.card
+    assert "3000 rows of 1 s (synthetic)" in three.card
+
+
+def test_a_regime_is_where_the_card_says(three: Bundle) -> None:
+    statistics = three.statistics
+    level = statistics.regimes.mean * statistics.scale + statistics.centre
+    for card, mean in zip(three.manifest.regimes, level, strict=True):
+        name, number = re.match(r"(\w+) (-?[\d.]+)", card.description).groups()  # type: ignore[union-attr]
+        place = NAMES.index(name)
+        assert mean[place] == pytest.approx(float(number), abs=0.01 * statistics.scale[place])
+
+
+def test_the_same_history_gives_the_same_bundle_to_the_bit(three: Bundle) -> None:
+    again = taught(coupled(3000, seed=1, regimes=3))
+    assert again.hash == three.hash
+    assert again.graph == three.graph
+    assert taught(coupled(3000, seed=2, regimes=3)).hash != three.hash
+
+
+def test_what_stands_in_missing_cells_changes_nothing() -> None:
+    x = coupled(1500, seed=1)
+    mask = np.random.default_rng(0).random(x.shape) < 0.95
+    assert learnt(np.where(mask, x, np.float32(np.nan)), mask).hash == learnt(x, mask).hash
+
+
+def test_progress_goes_from_nothing_to_all_with_a_word_for_each_step() -> None:
+    heard: list[tuple[str, float]] = []
+    learn(
+        [(coupled(800, seed=1), np.ones((800, 6), np.bool_))],
+        TAGS, 1000, name="pump", progress=lambda step, share: heard.append((step, share)),
+    )
+    shares = [share for _, share in heard]
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert shares == sorted(shares)
+    assert len({step for step, _ in heard}) >= 5
+
+
+def stretches(x: Float32s, rows: int) -> list[tuple[Float32s, Bools]]:
+    return [(part, good(part)) for part in np.split(x, range(rows, len(x), rows))]
+
+
+@pytest.mark.parametrize("rows", [20, 600, 1000])
+def test_a_history_in_pieces_teaches_the_same_regimes(three: Bundle, rows: int) -> None:
+    pieces = learn(stretches(coupled(3000, seed=1, regimes=3), rows), TAGS, 1000, name="pump")
+    np.testing.assert_array_equal(pieces.statistics.regimes.mean, three.statistics.regimes.mean)
+    assert len(pieces.manifest.regimes) == 3
+
+
+def test_empty_and_tiny_stretches_do_no_harm(plain: Bundle) -> None:
+    x = coupled(3000, seed=1)
+    parts = [(x[:0], good(x[:0])), (x, good(x)), (x[:1], good(x[:1])), (x[:0], good(x[:0]))]
+    bundle = learn(parts, TAGS, 1000, name="pump")
+    assert bundle.manifest.learnt_rows == 3001
+    np.testing.assert_allclose(bundle.statistics.regimes.mean, plain.statistics.regimes.mean, atol=0.01)
+
+
+def test_complete_rows_in_one_place_are_enough() -> None:
+    x = coupled(3000, seed=1)
+    mask = good(x)
+    mask[1550:, 0] = mask[:1350, 1] = False
+    assert learnt(x, mask).manifest.learnt_rows == 200
+
+
+@pytest.mark.parametrize("modes", [1, 2])
+def test_a_history_of_nothing_but_switches_is_learnt(modes: int) -> None:
+    switches = np.stack([np.arange(1000) // 100 % 2, np.arange(1000) // 50 % 3], 1).astype(np.float32)[:, :modes]
+    bundle = taught(switches, TAGS[:modes])
+    scores = Detector(bundle).score(switches[None], good(switches)[None])
+    assert np.nanmax(scores.score) < 5.0
+
+
+def test_a_gap_in_a_switch_costs_no_more_than_its_rows() -> None:
+    x = settling(4000, seed=1, settle_rows=20)
+    mask = good(x)
+    mask[np.random.default_rng(0).random(4000) < 0.05, 6] = False
+    tags = (*TAGS, ("on", ""))
+    whole, poor = (learn([(x, m)], tags, 1000, name="pump") for m in (good(x), mask))
+    assert poor.statistics.modes == whole.statistics.modes
+    assert whole.manifest.learnt_rows == 4000 - 10 * 24
+    assert poor.manifest.learnt_rows > 0.94 * whole.manifest.learnt_rows
+
+
+def test_healthy_days_look_healthy_and_a_fault_does_not(plain: Bundle) -> None:
+    detector = Detector(plain)
+    x = coupled(2000, seed=5)
+    healthy = detector.score(x[None], good(x)[None]).score[0]
+    assert healthy.mean() == pytest.approx(1.0, abs=0.2)
+    x[:, 2] += 5.0
+    assert detector.score(x[None], good(x)[None]).score[0].mean() > 3.0
+
+
+def test_a_drifting_or_constant_tag_is_kept_in_its_place_but_not_scored() -> None:
+    x = coupled(2000, seed=1)
+    x[:, 0] = 4.0
+    x[:, 3] = np.linspace(0.0, 50.0, 2000) + autoregressive(2000, 1, 0.5, np.random.default_rng(0))[:, 0]
+    bundle = learnt(x)
+    assert [tag.role for tag in bundle.manifest.tags] == [
+        "constant", "scored", "scored", "drifting", "scored", "scored",
+    ]
+    assert bundle.statistics.scored.tolist() == [1, 2, 4, 5]

@@ -1,0 +1,145 @@
+"""Switching tags, and how long the machine takes to settle after they change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.modes import (
+    SETTLE_CANDIDATES,
+    SETTLING_MAX,
+    Modes,
+    ModeTracker,
+    find_switches,
+    known_modes,
+    rows_since_change,
+    settle_rows,
+)
+from tests.models.plants import Bools, Float64s, settling, taught
+
+TAGS = (("flow", ""), ("pressure", ""), ("current", ""), ("power", ""), ("speed", ""), ("heat", ""), ("on", ""))
+NAN = float("nan")
+
+
+def column(*values: float) -> Float64s:
+    return np.array(values, np.float64)[:, None]
+
+
+def steps(dwell: int, *values: float) -> Float64s:
+    return np.repeat(np.array(values, np.float64), dwell)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("stretch", "is_switch"),
+    [
+        (steps(100, 0, 1, 0, 1), True),
+        (steps(100, 3, 7, 11, 3), True),
+        (steps(600, *range(16)), True),
+        (steps(600, *range(17)), False),
+        (steps(500, 1.0), False),
+        (steps(10, *([0, 1] * 20)), False),
+        (np.random.default_rng(0).normal(size=(400, 1)), False),
+    ],
+    ids=["on and off", "products", "16 values", "17 values", "constant", "never rests", "measured"],
+)
+def test_a_switch_rests_at_few_values(stretch: Float64s, is_switch: bool) -> None:
+    assert find_switches([stretch]) == ((0,) if is_switch else ())
+
+
+def test_missing_values_hide_no_switch() -> None:
+    stretch = steps(200, 0, 1, 0, 1)
+    stretch[np.random.default_rng(0).random(len(stretch)) < 0.3] = NAN
+    assert find_switches([stretch]) == (0,)
+    assert known_modes([stretch], (0,)) == ((0.0,), (1.0,))
+
+
+def test_modes_are_the_combinations_that_occurred() -> None:
+    both = np.hstack([steps(100, 0, 1, 1), steps(100, 5, 5, 7), np.zeros((300, 1))])
+    assert find_switches([both]) == (0, 1)
+    assert known_modes([both[:150], both[150:]], (0, 1)) == ((0.0, 5.0), (1.0, 5.0), (1.0, 7.0))
+
+
+def test_rows_are_counted_since_the_last_change() -> None:
+    values = column(0, 0, 0, 1, 1, 1, 0, 0)
+    assert rows_since_change(values, (0,)).tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+
+
+def test_a_gap_in_a_switch_is_no_change() -> None:
+    values = column(0, NAN, NAN, 0, 1, NAN, 1, NAN, 0)
+    assert rows_since_change(values, (0,)).tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0]
+
+
+@pytest.mark.parametrize("settles", [0, 3, 20, 60])
+def test_the_rows_in_which_the_machine_settles_are_found(settles: int) -> None:
+    bundle = taught(settling(4000, seed=1, settle_rows=settles, dwell=500), TAGS)
+    modes = bundle.statistics.modes
+    assert modes.switches == (6,)
+    assert modes.known == ((0.0,), (1.0,))
+    wanted = min(rows for rows in SETTLE_CANDIDATES if rows >= settles)
+    assert modes.settle_rows == wanted
+    assert bundle.manifest.learnt_rows == 4000 - 8 * wanted, "what is not judged is not learnt from"
+
+
+def test_no_more_than_a_share_of_the_history_is_given_up() -> None:
+    since = np.tile(np.arange(50), 40)
+    score = np.where(since < 45, 100.0, 1.0)
+    rows = settle_rows(since, score)
+    assert (since < rows).mean() <= SETTLING_MAX
+
+
+def track(modes: Modes, values: Float64s, good: Bools, cuts: list[int]) -> tuple[Bools, Bools]:
+    tracker = ModeTracker(modes)
+    parts = [
+        tracker.update(x.astype(np.float32), g)
+        for x, g in zip(np.split(values, cuts), np.split(good, cuts), strict=True)
+    ]
+    return np.concatenate([settling for settling, _ in parts]), np.concatenate([unseen for _, unseen in parts])
+
+
+ON_OFF = Modes((0,), ((0.0,), (1.0,)), 3)
+
+
+def test_the_tracker_says_when_the_machine_settles_and_when_its_mode_is_new() -> None:
+    values = column(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 0)
+    settling_now, unseen = track(ON_OFF, values, np.ones(values.shape, np.bool_), [])
+    assert settling_now.astype(int).tolist() == [1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1]
+    assert unseen.astype(int).tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0]
+
+
+def test_a_lost_switch_leaves_the_mode_as_it_was() -> None:
+    values = column(1, 1, 1, 1, NAN, NAN, 1, 0)
+    settling_now, unseen = track(ON_OFF, values, ~np.isnan(values), [])
+    assert settling_now.astype(int).tolist() == [1, 1, 1, 0, 0, 0, 0, 1]
+    assert not unseen.any()
+
+
+def test_before_the_switch_is_known_no_mode_is_new() -> None:
+    values = column(NAN, NAN, NAN, NAN, 0)
+    settling_now, unseen = track(ON_OFF, values, ~np.isnan(values), [])
+    assert settling_now.astype(int).tolist() == [1, 1, 1, 0, 1]
+    assert not unseen.any()
+
+
+def test_a_machine_without_switches_never_settles() -> None:
+    values = column(*range(10))
+    assert not np.any(track(Modes((), (), 0), values, np.ones(values.shape, np.bool_), []))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 1.0, 2.0, NAN]), min_size=1, max_size=60),
+    cuts=st.lists(st.integers(0, 60), max_size=5),
+)
+def test_the_tracker_does_not_care_how_rows_are_cut(values: list[float], cuts: list[int]) -> None:
+    x = column(*values)
+    whole, parts = (track(ON_OFF, x, ~np.isnan(x), c) for c in ([], sorted(c % (len(x) + 1) for c in cuts)))
+    assert np.array_equal(whole, parts)
+
+
+@given(values=st.lists(st.sampled_from([0.0, 1.0, NAN]), min_size=1, max_size=60))
+def test_learning_and_watching_agree_on_when_the_machine_settles(values: list[float]) -> None:
+    x = column(*values)
+    learnt = rows_since_change(x, (0,)) < ON_OFF.settle_rows
+    assert np.array_equal(track(ON_OFF, x, ~np.isnan(x), [])[0], learnt)
