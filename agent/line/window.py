@@ -82,7 +82,7 @@ class Window:
         if self._origin_ns is None:
             self._origin_ns = int(time_ns[0])
         newest = self._closed_slot if self._open is None else self._open.slot
-        behind = self._origin_ns + (newest - 1) * self._period_ns - int(time_ns[-1])
+        behind = self._origin_ns + (newest - 1) * self._period_ns - int(time_ns.max())
         self._frames_back = self._frames_back + 1 if behind > 0 else 0
         if self._frames_back >= FRAMES_BACK_MAX:
             self._frames_back = 0

@@ -1,0 +1,215 @@
+"""The alarm of ISA-18.2: its table, and what comes of evidence, delays and people in time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from agent.line import advise
+from agent.line.advise import DEADBAND, TRANSITIONS, AlarmEvent
+from agent.line.alert import Acknowledge, Acknowledgement, AlarmState, Alert, Shelf, Shelve, Unshelve
+from tests.agent import samples
+from tests.line.scripted import SECOND_NS, START_NS, Scenario
+
+NORMAL, UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED = AlarmState
+RAISE, RETURN, ACKNOWLEDGE = AlarmEvent
+ISA_18_2 = {
+    NORMAL: {RAISE: UNACKNOWLEDGED},
+    UNACKNOWLEDGED: {RETURN: RETURNED, ACKNOWLEDGE: ACKNOWLEDGED},
+    ACKNOWLEDGED: {RETURN: NORMAL},
+    RETURNED: {RAISE: UNACKNOWLEDGED, ACKNOWLEDGE: NORMAL},
+}
+NOW_NS = START_NS + 99 * SECOND_NS
+
+
+def alert_in(state: AlarmState) -> Alert:
+    return samples.alert(state=state)
+
+
+def moved(alert: Alert, event: AlarmEvent) -> Alert | None:
+    if event is ACKNOWLEDGE:
+        return advise.obey(alert, Acknowledge(alert.id, "ada", NOW_NS, "seen"), NOW_NS)
+    return advise.move(alert, event, NOW_NS, samples.verdict(time_ns=NOW_NS - 1))
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(AlarmState, AlarmEvent)))
+def test_every_event_in_every_state_does_what_the_standard_says(state: AlarmState, event: AlarmEvent) -> None:
+    alert = alert_in(state)
+    wanted = ISA_18_2[state].get(event)
+    assert TRANSITIONS.get((state, event)) == wanted
+    after = moved(alert, event)
+    if wanted is None:
+        assert after is None
+        return
+    assert after is not None
+    assert (after.state, after.revision, after.updated_time_ns) == (wanted, alert.revision + 1, NOW_NS)
+    assert (after.id, after.verdict, after.raised_time_ns) == (alert.id, alert.verdict, alert.raised_time_ns)
+    assert after.returned_time_ns == (NOW_NS - 1 if event is RETURN else None)
+    assert after.acknowledgement == (Acknowledgement("ada", NOW_NS, "seen") if event is ACKNOWLEDGE else None)
+    assert advise.is_open(after) == (wanted is not NORMAL)
+
+
+def test_every_state_is_reached_and_every_state_is_left() -> None:
+    reached = {NORMAL}
+    for _ in AlarmState:
+        reached |= {to for (state, _), to in TRANSITIONS.items() if state in reached}
+    assert reached == set(AlarmState)
+    assert {state for state, _ in TRANSITIONS} == set(AlarmState)
+
+
+def test_a_person_speaks_to_one_alert_only() -> None:
+    alert = alert_in(UNACKNOWLEDGED)
+    for command in (
+        Acknowledge("pump-2", "ada", NOW_NS),
+        Shelve("pump-2", "ada", NOW_NS, NOW_NS + 1, "later"),
+        Unshelve("pump-2", "ada", NOW_NS),
+    ):
+        assert advise.obey(replace(alert, shelf=Shelf("eve", 0, NOW_NS, "now")), command, NOW_NS) is None
+
+
+def test_an_alert_that_is_not_shelved_cannot_be_unshelved_and_does_not_expire() -> None:
+    alert = alert_in(UNACKNOWLEDGED)
+    assert advise.obey(alert, Unshelve(alert.id, "ada", NOW_NS), NOW_NS) is None
+    assert advise.expire(alert, NOW_NS) is None
+
+
+@pytest.mark.parametrize(("left_ns", "expires"), [(1, False), (0, True), (-1, True)])
+def test_a_shelf_ends_at_its_time(left_ns: int, expires: bool) -> None:
+    alert = replace(alert_in(ACKNOWLEDGED), shelf=Shelf("ada", 0, NOW_NS + left_ns, "spare part"))
+    after = advise.expire(alert, NOW_NS)
+    assert (after is not None) == expires
+    assert after is None or after == replace(alert, shelf=None, revision=2, updated_time_ns=NOW_NS)
+
+
+def test_a_deviation_becomes_an_alert_after_the_on_delay() -> None:
+    (alert,) = Scenario(on_s=10).at(60).evidence(1.5) \
+        .between(0, 68).wants(NORMAL) \
+        .between(69, 90).wants(UNACKNOWLEDGED).holds()
+    assert (alert.id, alert.revision) == ("pump-1", 1)
+    assert alert.onset_time_ns == START_NS + 60 * SECOND_NS
+    assert alert.raised_time_ns == START_NS + 69 * SECOND_NS
+    assert alert.verdict.evidence == pytest.approx(1.5, abs=1e-5)
+
+
+@pytest.mark.parametrize("on_s", [0, 1])
+def test_without_a_delay_the_first_row_is_enough(on_s: int) -> None:
+    (alert,) = Scenario(on_s=on_s).at(60).evidence(1.5).at(59).wants(NORMAL).at(60).wants(UNACKNOWLEDGED).holds()
+    assert alert.onset_time_ns == alert.raised_time_ns == START_NS + 60 * SECOND_NS
+
+
+def test_a_deviation_that_ends_sooner_is_none() -> None:
+    assert not Scenario(on_s=10).at(60).evidence(1.5).at(69).evidence(0.99).at(70).evidence(1.5).at(79) \
+        .evidence(0.5).between(0, 150).wants(NORMAL).holds()
+
+
+def test_just_at_the_limit_is_a_deviation() -> None:
+    assert Scenario(on_s=10).at(60).evidence(1.0).at(69).wants(UNACKNOWLEDGED).holds()
+    assert not Scenario(on_s=10).at(60).evidence(0.9999).at(120).wants(NORMAL).holds()
+
+
+def test_an_alert_that_nobody_has_seen_stays_after_the_return() -> None:
+    raised, returned, seen = Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.5) \
+        .between(69, 128).wants(UNACKNOWLEDGED) \
+        .between(129, 199).wants(RETURNED) \
+        .at(200).acknowledged().between(200, 220).wants(NORMAL).holds()
+    assert (raised.returned_time_ns, returned.returned_time_ns) == (None, START_NS + 129 * SECOND_NS)
+    assert seen.acknowledgement == Acknowledgement("ada", START_NS + 200 * SECOND_NS, "seen")
+    assert [raised.revision, returned.revision, seen.revision] == [1, 2, 3]
+
+
+def test_an_alert_that_somebody_has_seen_ends_with_the_return() -> None:
+    revisions = Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(80).acknowledged().at(100).evidence(0.5) \
+        .between(69, 79).wants(UNACKNOWLEDGED).between(80, 128).wants(ACKNOWLEDGED) \
+        .between(129, 140).wants(NORMAL).holds()
+    assert [alert.state for alert in revisions] == [UNACKNOWLEDGED, ACKNOWLEDGED, NORMAL]
+
+
+def test_evidence_that_swings_around_the_limit_is_one_alert() -> None:
+    scenario = Scenario(on_s=10, off_s=5).at(60).evidence(1.5)
+    for time_s in range(80, 200, 4):
+        scenario.at(time_s).evidence(DEADBAND + 0.05).at(time_s + 2).evidence(1.05)
+    assert len(scenario.between(69, 200).wants(UNACKNOWLEDGED).holds()) == 1
+
+
+def test_the_return_takes_an_unbroken_off_delay() -> None:
+    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.5).at(129).evidence(0.95).at(130) \
+        .evidence(0.5).between(69, 158).wants(UNACKNOWLEDGED).at(159).wants(RETURNED).holds()
+
+
+def test_a_deviation_that_comes_back_wakes_the_same_alert() -> None:
+    revisions = Scenario(on_s=10, off_s=30).at(60).evidence(1.2).at(100).evidence(0.5).at(150).evidence(1.6) \
+        .at(158).wants(RETURNED).between(159, 170).wants(UNACKNOWLEDGED).holds()
+    assert [(alert.id, alert.state) for alert in revisions] == [
+        ("pump-1", UNACKNOWLEDGED), ("pump-1", RETURNED), ("pump-1", UNACKNOWLEDGED),
+    ]
+    assert revisions[-1].returned_time_ns is None
+    assert revisions[-1].peak_evidence == pytest.approx(1.6, abs=1e-5)
+
+
+def test_after_the_end_the_next_alert_has_the_next_number() -> None:
+    revisions = Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(70).acknowledged().at(100).evidence(0.5) \
+        .at(200).evidence(1.2).between(129, 208).wants(NORMAL).at(209).wants(UNACKNOWLEDGED).holds()
+    assert [(alert.id, alert.revision) for alert in revisions] == [
+        ("pump-1", 1), ("pump-1", 2), ("pump-1", 3), ("pump-2", 1),
+    ]
+    assert revisions[-1].acknowledgement is None
+    assert revisions[-1].peak_evidence == pytest.approx(1.2, abs=1e-5), "the older one's peak is its own"
+
+
+def test_the_peak_is_the_highest_evidence_while_the_alert_was_open() -> None:
+    revisions = Scenario(on_s=10, off_s=30).at(20).evidence(1.65).at(22).evidence(0.5).at(60).evidence(1.1) \
+        .at(80).evidence(1.6).at(82).evidence(1.2).at(90).acknowledged().at(100).evidence(0.5).at(140).wants(NORMAL) \
+        .holds()
+    assert [alert.peak_evidence for alert in revisions] == pytest.approx([1.1, 1.6, 1.6], abs=1e-5)
+
+
+def test_rows_that_are_not_judged_count_neither_for_an_alert_nor_against_it() -> None:
+    (alert,) = Scenario(on_s=10).at(60).evidence(1.5).at(65).blind().at(80).evidence(1.5) \
+        .between(0, 83).wants(NORMAL).between(84, 120).wants(UNACKNOWLEDGED).holds()
+    assert alert.onset_time_ns == START_NS + 60 * SECOND_NS
+
+
+def test_rows_that_are_not_judged_count_neither_for_the_return_nor_against_it() -> None:
+    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.5).at(115).blind().at(130).evidence(0.5) \
+        .between(69, 143).wants(UNACKNOWLEDGED).at(144).wants(RETURNED).holds()
+
+
+def test_a_source_that_is_lost_returns_no_alert() -> None:
+    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(80).blind().between(69, 500).wants(UNACKNOWLEDGED).holds()
+
+
+def test_a_shelf_is_beside_the_state() -> None:
+    revisions = Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(80).shelved(until_s=300) \
+        .at(79).wants_shelf(False).between(80, 250).wants_shelf(True) \
+        .between(80, 99).wants(UNACKNOWLEDGED).at(100).evidence(0.5) \
+        .between(129, 199).wants(RETURNED).at(200).evidence(1.5).between(209, 300).wants(UNACKNOWLEDGED) \
+        .at(251).unshelved().between(251, 300).wants_shelf(False).holds()
+    assert [alert.shelf is not None for alert in revisions] == [False, True, True, True, False]
+
+
+def test_a_shelf_that_is_over_is_taken_away() -> None:
+    raised, shelved, over = Scenario(on_s=10).at(60).evidence(1.5).at(80).shelved(until_s=120) \
+        .between(80, 118).wants_shelf(True).between(119, 130).wants_shelf(False).run()
+    assert shelved.shelf == Shelf("ada", START_NS + 80 * SECOND_NS, START_NS + 120 * SECOND_NS, "spare part")
+    assert (raised.state, over.state, over.shelf) == (UNACKNOWLEDGED, UNACKNOWLEDGED, None)
+
+
+@pytest.mark.parametrize("alert_id", ["pump-1", "pump-2", "press-1", ""])
+def test_nothing_can_be_said_to_an_alert_that_is_not_there(alert_id: str) -> None:
+    assert not Scenario().at(20).acknowledged(alert_id).at(21).shelved(100, alert_id).at(22).unshelved(alert_id) \
+        .between(0, 40).wants(NORMAL).holds()
+
+
+def test_what_is_said_to_another_alert_changes_nothing() -> None:
+    assert len(Scenario(on_s=10).at(60).evidence(1.5).at(80).acknowledged("pump-2").at(81).acknowledged("press-1")
+               .between(69, 100).wants(UNACKNOWLEDGED).holds()) == 1
+
+
+def test_the_first_acknowledgement_counts() -> None:
+    revisions = Scenario(on_s=10).at(60).evidence(1.5).at(80).acknowledged(by="ada").at(81).acknowledged(by="eve") \
+        .between(80, 90).wants(ACKNOWLEDGED).holds()
+    assert len(revisions) == 2
+    assert revisions[-1].acknowledgement is not None
+    assert revisions[-1].acknowledgement.by == "ada"

@@ -1,0 +1,226 @@
+"""From samples of any cadence to rows on the grid: nothing is invented, nothing is counted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.line.window import FRAMES_BACK_MAX, Grid, Window
+from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, UNCERTAIN, Frame
+
+START_NS = 1_790_000_000_123_456_789
+SECOND_NS = 1_000_000_000
+GAP_ROWS = 10
+NAN = float("nan")
+
+
+def at(time_s: float) -> int:
+    return START_NS + round(time_s * SECOND_NS)
+
+
+def sample(time_s: float, *values: float | None) -> Frame:
+    """One row; NaN is a time-out, None a tag that was not sampled."""
+    row = [NAN if value is None else value for value in values]
+    status = [BAD_NO_DATA if v is None else BAD_TIMEOUT if np.isnan(v) else GOOD for v in values]
+    return Frame.of(at(time_s), row, np.array(status, np.uint32))
+
+
+def joined(frames: Sequence[Frame]) -> Frame:
+    return Frame(
+        np.concatenate([frame.source_time_ns for frame in frames]),
+        np.concatenate([frame.values for frame in frames]),
+        np.concatenate([frame.status for frame in frames]),
+    )
+
+
+def laid(window: Window, frames: Sequence[Frame]) -> Grid:
+    grids = [window.push(frame) for frame in frames]
+    return Grid(*(np.concatenate([getattr(grid, name) for grid in grids]) for name in Grid.__slots__))
+
+
+def window(columns: int = 1) -> Window:
+    return Window(columns, SECOND_NS, GAP_ROWS)
+
+
+def seconds(grid: Grid) -> list[float]:
+    return [float(time) / SECOND_NS for time in grid.time_ns - START_NS]
+
+
+def column(grid: Grid, number: int = 0) -> list[float | None]:
+    return [float(v) if g else None for v, g in zip(grid.values[:, number], grid.good[:, number], strict=True)]
+
+
+def test_the_grid_has_the_phase_of_the_first_sample() -> None:
+    grid = laid(window(), [sample(0, 1.0), sample(1, 2.0), sample(2, 3.0)])
+    assert grid.time_ns.tolist() == [at(0), at(1), at(2)]
+    assert column(grid) == [1.0, 2.0, 3.0]
+
+
+def test_a_jitter_of_nearly_half_a_period_moves_no_sample() -> None:
+    jitter = np.random.default_rng(0).uniform(-0.499, 0.499, 200)
+    jitter[0] = 0.0
+    w = window()
+    grid = laid(w, [sample(k + late, float(k)) for k, late in enumerate(jitter)])
+    assert seconds(grid) == list(range(200))
+    assert column(grid) == list(range(200))
+    assert w.late == 0
+
+
+def test_the_second_sample_of_a_row_is_late() -> None:
+    w = window()
+    grid = laid(w, [sample(0, 1.0), sample(0.3, 99.0), sample(1, 2.0), sample(0.9, 98.0), sample(2, 3.0)])
+    assert column(grid) == [1.0, 2.0, 3.0]
+    assert w.late == 2
+
+
+def test_a_gap_is_rows_without_good_values() -> None:
+    grid = laid(window(2), [sample(0, 1.0, 2.0), sample(4, 5.0, 6.0)])
+    assert seconds(grid) == [0, 1, 2, 3, 4]
+    assert column(grid) == [1.0, None, None, None, 5.0]
+    assert np.isnan(grid.values[~grid.good]).all()
+
+
+@pytest.mark.parametrize("gap_s", [GAP_ROWS, GAP_ROWS + 1, GAP_ROWS + 2, 1000, 10_000_000])
+def test_a_long_gap_counts_as_few_rows_next_to_what_follows(gap_s: int) -> None:
+    grid = laid(window(), [sample(0, 1.0), sample(gap_s, 2.0), sample(gap_s + 1, 3.0)])
+    missing = min(gap_s - 1, GAP_ROWS)
+    assert column(grid) == [1.0] + [None] * missing + [2.0, 3.0]
+    assert seconds(grid) == [0, *range(gap_s - missing, gap_s + 2)]
+
+
+@pytest.mark.parametrize("value", [NAN, np.inf])
+def test_what_is_bad_is_not_good(value: float) -> None:
+    frame = Frame.clean(
+        np.array([at(0)], np.int64), np.array([[value, 1.0, 1.0]], np.float32),
+        np.array([[GOOD, UNCERTAIN, BAD_TIMEOUT]], np.uint32),
+    )
+    grid = laid(window(3), [frame])
+    assert grid.good.tolist() == [[False, True, False]]
+    assert np.isnan(grid.values[0, [0, 2]]).all()
+
+
+def test_an_empty_frame_closes_nothing() -> None:
+    w = window(2)
+    assert w.push(Frame.empty(2)).rows == 0
+    assert laid(w, [sample(0, 1.0, 2.0), Frame.empty(2), sample(1, 3.0, 4.0)]).rows == 2
+
+
+def test_a_late_sample_is_counted_and_left_out() -> None:
+    w = window()
+    grid = laid(w, [sample(0, 1.0), sample(1, 2.0), sample(2, 3.0), sample(0.6, 99.0), sample(3, 4.0)])
+    assert column(grid) == [1.0, 2.0, 3.0, 4.0]
+    assert (w.late, w.clock_steps) == (1, 0)
+
+
+def test_a_burst_of_old_samples_is_no_clock_that_was_set_back() -> None:
+    w = window()
+    burst = joined([sample(t, 99.0) for t in range(50)])
+    grid = laid(w, [*(sample(t, 1.0) for t in range(100)), burst, *(sample(t, 1.0) for t in range(100, 110))])
+    assert column(grid) == [1.0] * 110
+    assert (w.late, w.clock_steps) == (50, 0)
+
+
+def test_now_and_then_a_late_sample_is_no_clock_that_was_set_back() -> None:
+    """Each frame brings new rows and ends with an old one."""
+    w = window()
+    frames = [joined([sample(2 * t, 1.0), sample(2 * t + 1, 1.0), sample(2 * t - 2.9, 99.0)]) for t in range(2, 20)]
+    assert column(laid(w, frames)) == [1.0] * 36
+    assert (w.late, w.clock_steps) == (18, 0)
+
+
+def test_a_clock_that_was_set_back_starts_the_grid_anew() -> None:
+    w = window()
+    before = laid(w, [sample(t, 1.0) for t in range(100)])
+    after = laid(w, [sample(t + 0.2, 2.0) for t in range(40, 60)])
+    assert column(before) == [1.0] * 100
+    assert seconds(after) == [40.2 + t for t in range(FRAMES_BACK_MAX - 1, 20)]
+    assert (w.late, w.clock_steps) == (FRAMES_BACK_MAX - 1, 1)
+
+
+def test_one_sample_from_the_future_does_not_stop_the_grid() -> None:
+    w = window()
+    frames = [*(sample(t, 1.0) for t in range(10)), sample(1e7, 9.0), *(sample(t, 2.0) for t in range(10, 30))]
+    grid = laid(w, frames)
+    assert column(grid)[-18:] == [2.0] * 18
+    assert seconds(grid)[-18:] == list(range(12, 30))
+    assert w.clock_steps == 1
+
+
+def test_two_sources_make_one_row() -> None:
+    w = window(2)
+    frames = [f for t in range(5) for f in (sample(t, 1.0 + t, None), sample(t + 0.3, None, 10.0 + t))]
+    grid = laid(w, frames)
+    assert seconds(grid) == [0, 1, 2, 3, 4]
+    assert column(grid, 0) == [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert column(grid, 1) == [10.0, 11.0, 12.0, 13.0, 14.0]
+    assert w.late == 0
+
+
+def test_a_row_is_closed_when_the_last_tag_is_there_and_no_sooner() -> None:
+    w = window(2)
+    assert w.push(sample(0, 1.0, None)).rows == 0
+    assert w.push(sample(0.1, None, 2.0)).rows == 1
+    assert w.push(sample(1, None, 2.0)).rows == 0
+    assert w.push(sample(1.1, NAN, None)).rows == 1, "a time-out is an answer"
+
+
+def test_a_row_that_a_source_missed_is_closed_by_the_next_one() -> None:
+    w = window(2)
+    grid = laid(w, [sample(0, 1.0, None), sample(1, 2.0, None), sample(1.1, None, 20.0), sample(2, 3.0, None)])
+    assert column(grid, 0) == [1.0, 2.0]
+    assert column(grid, 1) == [None, 20.0]
+
+
+def test_a_value_is_never_carried_into_a_row_it_was_not_sampled_in() -> None:
+    """One source is sampled every third second."""
+    frames = []
+    for t in range(9):
+        frames.append(sample(t, float(t), None))
+        if t % 3 == 0:
+            frames.append(sample(t + 0.1, None, float(t)))
+    assert column(laid(window(2), frames), 1) == [0.0, None, None, 3.0, None, None, 6.0, None]
+
+
+def test_in_an_open_row_the_newer_sample_of_a_tag_counts() -> None:
+    grid = laid(window(2), [sample(0, 1.0, None), sample(0.2, 2.0, None), sample(0.3, None, 5.0)])
+    assert column(grid, 0) == [2.0]
+
+
+times = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, 1, 1, 1, 2, 5, 30]),
+        st.floats(-0.45, 0.45),
+        st.sampled_from(["both", "both", "first", "second", "time-out", "late"]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps=times, cuts=st.lists(st.integers(0, 60), max_size=8))
+def test_the_grid_does_not_depend_on_how_samples_come_in_frames(
+    steps: list[tuple[int, float, str]], cuts: list[int]
+) -> None:
+    samples, time_s, after_late = [sample(0, 0.0, 0.0)], 0, False
+    for number, (step, jitter, kind) in enumerate(steps):
+        time_s += step + after_late  # a late sample comes alone: three of them are a clock that was set back
+        after_late = kind == "late" and not after_late
+        first = None if kind == "second" else NAN if kind == "time-out" else float(number)
+        second = None if kind == "first" else float(number)
+        samples.append(sample(time_s + jitter - 5 * after_late, first, second))
+    one, other = window(2), window(2)
+    by_row = laid(one, samples)
+    edges = sorted({0, len(samples), *(cut % len(samples) for cut in cuts)})
+    in_frames = laid(other, [joined(samples[a:b]) for a, b in pairwise(edges)])
+    for name in ("time_ns", "values", "good"):
+        np.testing.assert_array_equal(getattr(by_row, name), getattr(in_frames, name))
+    assert (one.late, one.clock_steps) == (other.late, other.clock_steps)
+    assert (np.diff(by_row.time_ns) > 0).all()
+    assert not ((by_row.time_ns - START_NS) % SECOND_NS).any()
+    assert np.array_equal(by_row.good, ~np.isnan(by_row.values))
