@@ -9,12 +9,13 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from connectors.frame import Dtype
 from simulators import config, faults, history, wire
 from simulators.clock import FreeClock
+from simulators.machine import EPOCH_NS
 from simulators.modbus import ModbusPlc
 from simulators.opcua import OpcuaPlc
 from simulators.plant import MACHINES, Plant
@@ -33,7 +34,8 @@ def _plant(arguments: argparse.Namespace, machine: str) -> Plant:
 
 def _run(arguments: argparse.Namespace) -> None:
     """Serve a simulated machine."""
-    _serve(arguments, PlantSource(_plant(arguments, arguments.command)))
+    plant = _plant(arguments, arguments.command)
+    _serve(arguments, PlantSource(plant), faults.ground_truth(plant.name, plant.degradations, EPOCH_NS))
 
 
 def _replay(arguments: argparse.Namespace) -> None:
@@ -42,8 +44,10 @@ def _replay(arguments: argparse.Namespace) -> None:
     _serve(arguments, Recording.read(arguments.file, columns, arguments.time, arguments.period))
 
 
-def _serve(arguments: argparse.Namespace, source: Source) -> None:
-    """Serve a source until SIGTERM or SIGINT, once one line of JSON has said where."""
+def _serve(
+    arguments: argparse.Namespace, source: Source, truth: Sequence[Mapping[str, object]] = ()
+) -> None:
+    """Serve a source until SIGTERM or SIGINT, once one line of JSON has said where, and what is to happen."""
     plcs: list[Plc] = []
     if arguments.modbus is not None:
         plcs.append(ModbusPlc(source.tags, arguments.host, arguments.modbus))
@@ -58,11 +62,22 @@ def _serve(arguments: argparse.Namespace, source: Source) -> None:
     wire_faults = [wire.parse(text, source.epoch_ns) for text in arguments.wire]
     start_ns = source.epoch_ns + int(arguments.start_s * 1e9)
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(_until_stopped(source, plcs, wire_faults, start_ns, arguments.speed))
+        about = {
+            "epoch_ns": source.epoch_ns,
+            "start_ns": start_ns,
+            "speed": arguments.speed,
+            "faults": [*truth],
+        }
+        asyncio.run(_until_stopped(source, plcs, wire_faults, start_ns, arguments.speed, about))
 
 
 async def _until_stopped(
-    source: Source, plcs: Sequence[Plc], wire_faults: Sequence[WireFault], start_ns: int, speed: float
+    source: Source,
+    plcs: Sequence[Plc],
+    wire_faults: Sequence[WireFault],
+    start_ns: int,
+    speed: float,
+    about: Mapping[str, object],
 ) -> None:
     task = asyncio.current_task()
     assert task is not None
@@ -74,8 +89,7 @@ async def _until_stopped(
             await _start(plc)
             await plc.show(*source.row(start_ns))
         addresses = {plc.protocol: plc.address for plc in plcs}
-        times = {"epoch_ns": source.epoch_ns, "start_ns": start_ns, "speed": speed}
-        print(json.dumps({"name": source.name, **addresses, **times}), flush=True)
+        print(json.dumps({"name": source.name, **addresses, **about}), flush=True)
         step_ns = max(source.period_ns, int(_MIN_STEP_S * speed * 1e9))
         await drive(source, plcs, FreeClock(start_ns, speed), wire_faults, step_ns)
 
@@ -126,8 +140,11 @@ def _config(arguments: argparse.Namespace) -> None:
             arguments.modbus or arguments.opcua,
             bundle=arguments.bundle,
             period_ms=arguments.period_ms,
+            on_delay_s=arguments.on_delay_s,
+            off_delay_s=arguments.off_delay_s,
             state_dir=arguments.state_dir,
             port=arguments.port,
+            append=arguments.append,
         ),
         end="",
     )
@@ -199,8 +216,13 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--opcua", metavar="URL")
     parser.add_argument("--bundle", required=True, metavar="PATH")
     parser.add_argument("--period-ms", type=int, default=1000)
+    parser.add_argument("--on-delay-s", type=float, default=0.0, help="how long a deviation lasts first")
+    parser.add_argument("--off-delay-s", type=float, default=0.0, help="how long normal lasts first")
     parser.add_argument("--state-dir", default="state")
-    parser.add_argument("--port", type=int, default=8470, help="of the REST API")
+    parser.add_argument("--port", type=int, default=8470, help="of the REST API, 0 for any free one")
+    parser.add_argument(
+        "--append", action="store_true", help="leave [agent] and [api] out, to append to a configuration"
+    )
     parser.set_defaults(run=_config)
 
 

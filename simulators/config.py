@@ -19,15 +19,34 @@ def toml(
     *,
     bundle: str,
     period_ms: int = 1000,
+    on_delay_s: float = 0.0,
+    off_delay_s: float = 0.0,
     state_dir: str = "state",
     port: int = 8470,
+    append: bool = False,
 ) -> str:
     """Return the TOML of an agent with one asset on one connection.
 
     `connection` is "host:port" for tags on Modbus, "opc.tcp://host:port" for tags on OPC UA. Raise ValueError
-    where it is neither.
+    where it is neither. With `append` the tables that a configuration has once are left out.
     """
-    lines = [
+    lines = [] if append else _head(state_dir, port)
+    lines += [f"[connections.{asset}_plc]", *_connection(connection), ""]
+    lines += [
+        f"[assets.{asset}]",
+        f"bundle = {_text(bundle)}",
+        f"period_ms = {period_ms}",
+        'budget = "1/week"',
+        f"on_delay_s = {float(on_delay_s)!r}",
+        f"off_delay_s = {float(off_delay_s)!r}",
+    ]
+    for tag in tags:
+        lines += ["", f"[[assets.{asset}.tags]]", *_tag(tag, f"{asset}_plc")]
+    return "\n".join(lines) + "\n"
+
+
+def _head(state_dir: str, port: int) -> list[str]:
+    return [
         "[agent]",
         f"state_dir = {_text(state_dir)}",
         "",
@@ -36,16 +55,6 @@ def toml(
         f"port = {port}",
         "",
     ]
-    lines += [f"[connections.{asset}_plc]", *_connection(connection), ""]
-    lines += [
-        f"[assets.{asset}]",
-        f"bundle = {_text(bundle)}",
-        f"period_ms = {period_ms}",
-        'budget = "1/week"',
-    ]
-    for tag in tags:
-        lines += ["", f"[[assets.{asset}.tags]]", *_tag(tag, f"{asset}_plc")]
-    return "\n".join(lines) + "\n"
 
 
 def _connection(where: str) -> Iterator[str]:

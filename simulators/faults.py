@@ -176,6 +176,30 @@ def effect(machine: str, degradation: Degradation) -> Effect:
     )
 
 
+def ground_truth(
+    machine: str, degradations: Sequence[Degradation], epoch_ns: int
+) -> list[dict[str, object]]:
+    """Return for each degradation, ready for JSON: kind, cause, what it moves, its course, its times.
+
+    Times are simulated ns since 1970, second 0 being at `epoch_ns`; `severity` is that at each tenth of the
+    way from the onset to the failure, 11 values.
+    """
+    found: list[dict[str, object]] = []
+    for one in degradations:
+        known = effect(machine, one)
+        found.append(
+            {
+                "kind": one.kind,
+                "cause": known.cause.value,
+                "tags": list(known.tags),
+                "onset_ns": epoch_ns + int(one.onset_s * 1e9),
+                "failure_ns": epoch_ns + int(one.failure_s * 1e9),
+                "severity": np.round(one.severity(np.linspace(one.onset_s, one.failure_s, 11)), 6).tolist(),
+            }
+        )
+    return found
+
+
 def degradation(
     machine: str,
     kind: str,

@@ -8,7 +8,18 @@ from functools import cache
 import numpy as np
 import pytest
 
-from simulators.faults import EFFECTS, Cause, Degradation, Shape, damage, degradation, effect, parse, truth
+from simulators.faults import (
+    EFFECTS,
+    Cause,
+    Degradation,
+    Shape,
+    damage,
+    degradation,
+    effect,
+    ground_truth,
+    parse,
+    truth,
+)
 from simulators.machine import BLOCK_S
 from simulators.plant import MACHINES, Plant
 
@@ -150,6 +161,23 @@ def test_the_truth_about_severity_and_remaining_life() -> None:
     assert [one.degradation for one in plant.truth(1500)] == [line, stuck]
     assert plant.truth(1500)[0].remaining_life_s == 1500
     assert damage(np.array([0.0, 0.1, 1.0])) == pytest.approx([0, 0.01, 1])
+
+
+def test_the_ground_truth_for_others_to_read() -> None:
+    wrong = [
+        degradation("pump", "bearing_wear", 600, 5000),
+        degradation("pump", "stuck_sensor", 60, 10, tag="flow"),
+    ]
+    wear, stuck = ground_truth("pump", wrong, 7_000_000_000)
+    assert wear == {
+        "kind": "bearing_wear",
+        "cause": "machine",
+        "tags": list(EFFECTS["pump"]["bearing_wear"].tags),
+        "onset_ns": 607_000_000_000,
+        "failure_ns": 5_607_000_000_000,
+        "severity": pytest.approx([truth(wrong[0], 600 + 500 * tenth).severity for tenth in range(11)], abs=1e-6),
+    }
+    assert (stuck["cause"], stuck["tags"], stuck["severity"]) == ("sensor", ["flow"], [1.0] * 11)
 
 
 def test_two_of_one_kind_do_not_add_up_beyond_failure() -> None:

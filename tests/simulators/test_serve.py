@@ -235,6 +235,18 @@ def test_the_configuration_is_one_that_the_agent_takes(machine: str, where: str,
     ]
 
 
+def test_configurations_of_two_machines_make_one(tmp_path: Path) -> None:
+    pump, conveyor = MACHINES["pump"], MACHINES["conveyor"]
+    path = tmp_path / "forewarn.toml"
+    first = config.toml("pump", pump.tags, "127.0.0.1:5020", bundle="b", on_delay_s=30, off_delay_s=300.5)
+    second = config.toml("conveyor", conveyor.tags, "127.0.0.1:5021", bundle="b", append=True)
+    path.write_text(first + second, encoding="utf-8")
+    loaded = load(path)
+    assert list(loaded.connections) == ["pump_plc", "conveyor_plc"]
+    delays = [(asset.on_delay_s, asset.off_delay_s) for asset in loaded.assets.values()]
+    assert delays == [(30, 300.5), (0, 0)]
+
+
 @pytest.mark.parametrize("where", ["plc", "http://x:1", "127.0.0.1"])
 def test_a_connection_that_is_none_is_refused(where: str) -> None:
     with pytest.raises(ValueError, match="HOST:PORT for Modbus"):
@@ -271,6 +283,11 @@ def test_the_command_writes_histories_and_configurations(
     capsys.readouterr()
     assert main(["config", "press", "--modbus", "127.0.0.1:1", "--bundle", "b"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["assets"]["press"]["bundle"] == "b"
+    options = "--modbus 127.0.0.1:1 --bundle b --append --on-delay-s 7 --off-delay-s 8"
+    assert main(["config", "press", *options.split()]) == 0
+    printed = tomllib.loads(capsys.readouterr().out)
+    assert set(printed) == {"connections", "assets"}
+    assert (printed["assets"]["press"]["on_delay_s"], printed["assets"]["press"]["off_delay_s"]) == (7, 8)
 
 
 @pytest.mark.parametrize(
@@ -323,6 +340,8 @@ def test_the_command_serves_until_it_is_told_to_stop(number: signal.Signals) -> 
         told = json.loads(process.stdout.readline())
         assert told["name"] == "pump"
         assert (told["epoch_ns"], told["start_ns"]) == (EPOCH_NS, EPOCH_NS + 60 * SECOND)
+        (wear,) = told["faults"]
+        assert (wear["kind"], wear["onset_ns"]) == ("bearing_wear", EPOCH_NS + 3600 * SECOND)
         host, port = told["modbus"].split(":")
 
         async def answers() -> bytes:
