@@ -1,0 +1,1 @@
+"""Forewarn: a predictive-maintenance agent for PLC-controlled machines."""

@@ -190,6 +190,7 @@ def pack(statistics: Statistics) -> bytes:
         threshold=calibration.threshold,
         tail_scale=calibration.scale,
         block_rows=calibration.block_rows,
+        chance=calibration.chance,
         switches=np.array(statistics.modes.switches, np.int64),
         known_modes=np.array(statistics.modes.known, np.float64),
         settle_rows=statistics.modes.settle_rows,
@@ -206,7 +207,7 @@ def unpack(content: bytes) -> Statistics:
             a["centre"],
             a["scale"],
             Regimes(a["log_weight"], a["mean"], a["covariance"]),
-            Calibration(a["statistic_centre"], a["threshold"], a["tail_scale"], a["block_rows"]),
+            Calibration(a["statistic_centre"], a["threshold"], a["tail_scale"], a["block_rows"], a["chance"]),
             Modes(
                 tuple(int(i) for i in a["switches"]),
                 tuple(tuple(float(v) for v in mode) for mode in a["known_modes"]),

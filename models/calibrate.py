@@ -12,6 +12,9 @@ from models.scores import RATES, ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
+TAIL_BLOCKS = 50
+"""The tail is fitted to about so many of the largest block maxima, of few blocks to the upper half."""
+CHANCE_MAX = 0.5
 PRIOR_BLOCKS = 5.0
 """How many blocks the prior of the tail's scale counts for: a short history may not promise a thin tail."""
 PRIOR_SCALE = 0.2
@@ -22,20 +25,21 @@ PRIOR_SCALE = 0.2
 class Calibration:
     """The healthy distribution of each of M statistics, learnt from held-out rows. All arrays f64[M].
 
-    `centre` is the median. Maxima of blocks of `block_rows` rows, long enough to be nearly independent, exceed
-    `threshold` in every second block, by an amount that is exponential with mean `scale` (peaks over threshold with
-    the shape 0; Pickands, Annals of Statistics 1975).
+    `centre` is the median. The maximum of a block of `block_rows` rows, long enough to be nearly independent, exceeds
+    `threshold` with probability `chance`, by an amount that is exponential with mean `scale` (peaks over threshold
+    with the shape 0; Pickands, Annals of Statistics 1975).
     """
 
     centre: Float64s
     threshold: Float64s
     scale: Float64s
     block_rows: Float64s
+    chance: Float64s
 
     def limits(self, alerts_per_row: float) -> Float64s:
         """Return the limits f64[M] which healthy data exceed about `alerts_per_row` times a row, all M together."""
         exceedances = alerts_per_row * self.block_rows / len(self.block_rows)
-        decades = np.log(np.maximum(0.5 / exceedances, 1.0))
+        decades = np.log(np.maximum(self.chance / exceedances, 1.0))
         return np.asarray(self.threshold + self.scale * decades)
 
     def evidence(self, statistics: Float64s, limits: Float64s) -> Float64s:
@@ -57,8 +61,8 @@ def calibrate(held_out: Sequence[Float64s], rates: tuple[float, ...] = RATES) ->
         _tail(np.concatenate([_block_maxima(s[:, j], _block_rows(rate)) for s in statistics]), float(centre[j]))
         for j, rate in enumerate(rates)
     ]
-    threshold, scale = (np.array(column) for column in zip(*fits, strict=True))
-    return Calibration(centre, threshold, scale, np.array([float(_block_rows(rate)) for rate in rates]))
+    threshold, scale, chance = (np.array(column) for column in zip(*fits, strict=True))
+    return Calibration(centre, threshold, scale, np.array([float(_block_rows(rate)) for rate in rates]), chance)
 
 
 def _block_rows(rate: float) -> int:
@@ -72,9 +76,14 @@ def _block_maxima(values: Float64s, rows: int) -> Float64s:
     return np.array([seen[s : s + rows].max() for s in starts if len(seen)])
 
 
-def _tail(maxima: Float64s, centre: float) -> tuple[float, float]:
-    """Return threshold and mean excess of block maxima; few blocks lean on the prior."""
-    threshold = max(float(np.median(maxima)), centre * 1.01) if len(maxima) else centre * 1.5
+def _tail(maxima: Float64s, centre: float) -> tuple[float, float, float]:
+    """Return threshold, mean excess and chance of an excess; few blocks lean on the prior.
+
+    The more blocks, the further out the tail begins: rare but healthy events, such as a nightly shutdown, are rare
+    exceptions in the middle of the distribution and all of its tail.
+    """
+    chance = min(TAIL_BLOCKS / max(len(maxima), 1), CHANCE_MAX)
+    threshold = max(float(np.quantile(maxima, 1.0 - chance)), centre * 1.01) if len(maxima) else centre * 1.5
     excess = maxima[maxima > threshold] - threshold
     prior = PRIOR_SCALE * threshold * PRIOR_BLOCKS
-    return threshold, (float(excess.sum()) + prior) / (len(excess) + PRIOR_BLOCKS)
+    return threshold, (float(excess.sum()) + prior) / (len(excess) + PRIOR_BLOCKS), chance

@@ -25,6 +25,8 @@ SCORE_CAP = 2.0
 """A memory takes at most this many times the limit of a single row, so that a second of garbage is soon forgotten."""
 ORDINARY_RATE = 0.03
 """The statistic of this rate, near the 32 rows that a diagnosis looks back, says what mean score is ordinary."""
+LOSS_ROWS_MIN, RECOVERY_ROWS = 3, 12
+"""After so many lost rows together, so many rows are not judged; a single missed poll is no loss."""
 CONDITIONS = tuple(Condition)
 NORMAL, DEVIATING, UNSEEN, SETTLING, BLIND = range(5)
 
@@ -87,6 +89,7 @@ class Assessor:
         self._past = Grid(
             np.zeros(rows, np.int64), np.full((rows, columns), np.nan, np.float32), np.zeros((rows, columns), np.bool_)
         )
+        self._lost_rows = self._recovery_rows = 0
         self._past_scores = detector.score(self._past.values[None], self._past.good[None])
 
     def update(self, grid: Grid) -> Assessment:
@@ -100,6 +103,7 @@ class Assessor:
         self._past_scores = scores.last(rows)
         frozen, stale = self._frozen.update(grid.values, grid.good)
         settling, unseen = self._modes.update(grid.values, grid.good)
+        settling |= self._recovering(np.isnan(new.score[0]))
         evidence = self._evidence(np.where(settling | unseen | stale, np.nan, new.score[0]), frozen)
         coverage = _trailing_mean(scores.coverage[0], rows)
         blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score[0]) | stale
@@ -108,6 +112,15 @@ class Assessor:
         ).astype(np.int8)
         shown = seen.last(scores.score.shape[1])
         return Assessment(shown, scores, coverage, evidence, frozen, condition)
+
+    def _recovering(self, lost: Bools) -> Bools:
+        """Return which rows come soon after a loss of data: a PLC that has just started may show anything."""
+        recovering = np.zeros(len(lost), np.bool_)
+        for row, gone in enumerate(lost.tolist()):
+            self._lost_rows = self._lost_rows + 1 if gone else 0
+            self._recovery_rows = RECOVERY_ROWS if self._lost_rows >= LOSS_ROWS_MIN else max(self._recovery_rows - 1, 0)
+            recovering[row] = self._recovery_rows > 0
+        return recovering
 
     def _evidence(self, score: Float64s, frozen: Float64s) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""
@@ -120,7 +133,7 @@ class Assessor:
 
 def _trailing_mean(x: Float64s, rows: int) -> Float64s:
     """Return the mean of the last `rows` values at each position, fewer at the start."""
-    total = np.concatenate([[0.0], np.cumsum(x)])
+    total = np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)])
     end = np.arange(1, len(x) + 1)
     start = np.maximum(end - rows, 0)
     return np.asarray((total[end] - total[start]) / (end - start))

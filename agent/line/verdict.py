@@ -9,7 +9,8 @@ from enum import StrEnum
 class Condition(StrEnum):
     """The state of an asset as far as the agent can tell.
 
-    Settling: the machine has just been switched, and start-ups are not judged. Blind: too little good data.
+    Settling: the machine has just been switched, or its data have just come back; start-ups are not judged. Blind: too
+    little good data.
     """
 
     NORMAL = "normal"

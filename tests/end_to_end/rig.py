@@ -26,6 +26,7 @@ from connectors.frame import Tag
 from simulators import config
 from simulators.modbus import ModbusPlc
 from simulators.opcua import OpcuaPlc
+from tests.agent.doubles import until
 from tests.clock import PATIENCE_S, ManualClock
 from tests.wire import ModbusRecorder, OpcuaRecorder, RecordingProxy
 
@@ -66,9 +67,7 @@ class Rig:
                 await self.clock.until_sleeping(LINKS)
                 await self.clock.advance(FIRST_POLL_NS)
             self._rows += 1
-            async with asyncio.timeout(PATIENCE_S):
-                while any(self.agent.snapshot(asset).rows < self._rows for asset in ASSETS):
-                    await asyncio.sleep(0.0005)
+            await until(lambda: all(self.agent.snapshot(asset).rows >= self._rows for asset in ASSETS))
 
     async def get(self, path: str, **query: str) -> Any:
         """Ask the REST API, over a socket."""
