@@ -11,21 +11,9 @@ import numpy as np
 from agent import wiring
 from agent.clock import Clock
 from agent.config import Config
+from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
-from connectors.frame import (
-    BAD_CONFIGURATION_ERROR,
-    BAD_DECODING_ERROR,
-    BAD_NO_COMMUNICATION,
-    BAD_NODE_ID_UNKNOWN,
-    BAD_OUT_OF_RANGE,
-    BAD_TIMEOUT,
-    BAD_TYPE_MISMATCH,
-    Frame,
-    ModbusAddress,
-    Tag,
-    is_bad,
-    status_name,
-)
+from connectors.frame import BAD_NO_COMMUNICATION, Frame, is_bad
 
 CONNECT_S_MAX = 15.0
 READ_S_MAX = 30.0
@@ -49,7 +37,7 @@ class TagCheck:
 
     @property
     def good(self) -> bool:
-        """Whether it was read."""
+        """Whether it was read and may be believed."""
         return not self.remedy
 
 
@@ -77,7 +65,7 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> list[Tag
     checks = []
     for column, (asset, tag) in enumerate(pairs):
         status, value = _newest(frame, column)
-        remedy = trouble or remedy_for(status, tag)
+        remedy = trouble or (remedy_for(status, tag) if value is None else doubt(value, tag))
         checks.append(
             TagCheck(asset, tag.name, tag.unit, name, str(tag.address), value, status, latency_ms, remedy)
         )
@@ -109,36 +97,6 @@ def _newest(frame: Frame, column: int) -> tuple[int, float | None]:
     return int(frame.status[-1, column]), None if np.isnan(value) else value
 
 
-def remedy_for(status: int, tag: Tag) -> str:
-    """Say what to do about a status, in the words of the configuration; empty where it is not bad."""
-    if not is_bad(np.array([status], np.uint32))[0]:
-        return ""
-    modbus = tag.address if isinstance(tag.address, ModbusAddress) else None
-    match status:
-        case _ if status == BAD_OUT_OF_RANGE:
-            limits = f"{tag.low:g} to {tag.high:g} {tag.unit}"
-            wrong = "dtype, order, register, scale and offset" if modbus else "node, scale and offset"
-            return f"the value cannot be ({limits} is allowed): check {wrong}, then low and high"
-        case _ if status == BAD_NODE_ID_UNKNOWN and modbus is not None:
-            return (
-                f"the device has no {modbus.table.value} {modbus.register}: check table and register "
-                "(counted from 0; a manual's 30001 or 40001 is 0)"
-            )
-        case _ if status == BAD_NODE_ID_UNKNOWN:
-            return f"the server has no node {tag.address}: check namespace URI and identifier"
-        case _ if status == BAD_TIMEOUT and modbus is not None:
-            return f"unit {modbus.unit_id} does not answer: check unit_id, and timeout_ms of the connection"
-        case _ if status == BAD_TYPE_MISMATCH:
-            return "the value is not a number: choose another node"
-        case _ if status == BAD_DECODING_ERROR:
-            return "what came is not a number of this type: check dtype and order"
-        case _ if status == BAD_CONFIGURATION_ERROR and modbus is not None:
-            return (
-                f"the device refuses to read its {modbus.table.value} table there: check table and register"
-            )
-    return f"the device reports {status_name(status)}: look at the device"
-
-
 def failures(checks: Sequence[TagCheck]) -> list[TagCheck]:
-    """Return those that could not be read."""
+    """Return those that could not be read, or not be believed."""
     return [found for found in checks if not found.good]

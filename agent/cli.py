@@ -202,7 +202,7 @@ def _show_checks(found: list[checking.TagCheck], problems: tuple[str, ...]) -> N
         typer.echo(f"{_called(list(ones), found)}: {remedy}")
     typer.echo(
         f"{len(found) - len(bad)} of {len(found)} tags were read"
-        + (f"; {len(problems)} problems with bundles" if problems else "")
+        + (f"; {len(problems)} problem{'s' if len(problems) > 1 else ''} with bundles" if problems else "")
     )
 
 

@@ -27,9 +27,15 @@ class JsonFormatter(logging.Formatter):
 
 
 def configure(level: str = "INFO") -> None:
-    """Send all logging to stderr as JSON lines; the chatter of the wire libraries only from warnings on."""
+    """Send all logging to stderr as JSON lines.
+
+    The wire libraries do not say which device they mean, and are heard at DEBUG only: what they tell of is
+    logged where the connection is known (agent.troubles).
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for library in ("asyncua", "pymodbus", "uvicorn", "asyncio"):
+    for library in ("uvicorn", "asyncio"):
         logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for library in ("asyncua", "pymodbus"):
+        logging.getLogger(library).setLevel(level if level == "DEBUG" else logging.CRITICAL)

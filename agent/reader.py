@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.clock import Clock
+from agent.troubles import Troubles
 from agent.view import Link
 from agent.worker import Job, Worker
 
@@ -42,6 +43,9 @@ class Reader:
         self.frames_dropped = 0
         self._routes, self._worker, self._clock = tuple(routes), worker, clock
         self._turn_ns = clock.monotonic_ns()
+        asset_of = {int(column): route.asset for route in routes for column in route.sources}
+        names = [f"{asset_of[column]}.{tag.name}" for column, tag in enumerate(link.tags)]
+        self._troubles = Troubles(name, link.tags, names, clock)
 
     def idle_ns(self) -> int:
         """Return how long ago the last turn of the loop ended."""
@@ -58,6 +62,7 @@ class Reader:
                 part = frame.select(route.sources).spread(route.targets, route.columns)
                 if not self._worker.offer(Job(route.asset, part, now_ns)):
                     self.frames_dropped += 1
+            self._troubles.note(frame, self.link.health)
             self.tried.set()
             self._turn_ns = self._clock.monotonic_ns()
             missed = max(0, -(-(self._turn_ns - due_ns) // self.period_ns) - 1)

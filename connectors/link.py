@@ -263,7 +263,8 @@ class Link:
         if good or not np.isin(frame.status, _SILENT).all():
             self._alive_at_ns = now_ns
         elif now_ns - self._alive_at_ns > self._settings.stale_after_ms * 1_000_000:
-            raise ConnectorError(f"connected, but nothing has come for {self._settings.stale_after_ms} ms")
+            raise ConnectorError(f"connected, but nothing has come for {self._settings.stale_after_ms} ms: "
+                                 "check the addresses of its tags, and that the device is not stopped")
         return frame
 
     async def _fault(self, error: ConnectorError) -> None:

@@ -214,7 +214,7 @@ def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_pat
     assert not report["good"]
     assert set(bad) == {"flow", "discharge_pressure"}
     assert bad["flow"]["status"] == "BadOutOfRange"
-    assert "check dtype, order, register" in bad["flow"]["remedy"]
+    assert "the byte or word order may be wrong" in bad["flow"]["remedy"]
     assert "the device has no input_register 9000" in bad["discharge_pressure"]["remedy"]
     assert all(tag["value"] is not None for tag in report["tags"] if tag["good"])
 
@@ -234,7 +234,7 @@ def test_check_tells_of_a_plc_that_is_not_there_and_of_the_bundle_as_well(file: 
     assert "pump.pressure: cannot connect to Modbus device 127.0.0.1:1" in result.output
     assert "pump.temperature: " in result.output
     assert "manifest.json cannot be read" in result.output
-    assert "0 of 2 tags were read; 1 problems with bundles" in result.output
+    assert "0 of 2 tags were read; 1 problem with bundles" in result.output
 
 
 def test_check_tells_of_a_node_that_is_not_there(
