@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,10 +29,22 @@ class GapFiller:
         """Return rows f32[N, C] without NaN; `mask` bool[N, C] says which values are good."""
         s = self._s
         out = np.where(mask, x, np.float32(0))
-        good = mask[:, s.scored]
-        for pattern in np.unique(good[~good.all(1)], axis=0):
-            rows = np.flatnonzero((good == pattern).all(1))
-            out[np.ix_(rows, s.scored[~pattern])] = self._expected(x[np.ix_(rows, s.scored)], pattern)
+        for present, rows in _patterns(mask[:, s.scored]):
+            out[np.ix_(rows, s.scored[~present])] = self._expected(x[np.ix_(rows, s.scored)], present)
+        return out
+
+    def stretch(self, mask: npt.NDArray[np.bool_], regime: npt.NDArray[np.int64]) -> Float64s:
+        """Return f64[N, S]: how many times further off each present channel is than the completed row lets it seem.
+
+        What a missing channel was filled with leans on the channel in question. Its offset from what the other
+        present ones predict is this much larger, its residual in standard deviations by the root of this.
+        """
+        out = np.ones((len(mask), len(self._s.scored)))
+        own = np.diagonal(self._precision, axis1=1, axis2=2)
+        for present, rows in _patterns(mask[:, self._s.scored]):
+            if present.any():
+                among = np.diagonal(self._pattern(present)[1], axis1=1, axis2=2)
+                out[np.ix_(rows, present)] = (own[:, present] / among)[regime[rows]]
         return out
 
     def _expected(self, x: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]) -> Float64s:
@@ -58,3 +72,13 @@ class GapFiller:
             inner = P[:, present][:, :, present] + P[:, present][:, :, missing] @ to_missing
             self._maps[key] = np.asarray(to_missing), inner, np.asarray(np.linalg.slogdet(inner)[1])
         return self._maps[key]
+
+
+def _patterns(
+    good: npt.NDArray[np.bool_],
+) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
+    """Give each pattern bool[S] of present channels that lacks some, with the rows of bool[N, S] that have it."""
+    poor = np.flatnonzero(~good.all(1))
+    found, which = np.unique(good[poor], axis=0, return_inverse=True)
+    for number, present in enumerate(found):
+        yield present, poor[which.ravel() == number]

@@ -84,8 +84,14 @@ class Detector:
         assert columns == len(self.manifest.tags)
         assert mask.shape == x.shape
         assert rows > first
-        filled = self._filler.fill(x.reshape(-1, columns), mask.reshape(-1, columns)).reshape(x.shape)
+        flat_mask = mask.reshape(-1, columns)
+        filled = self._filler.fill(x.reshape(-1, columns), flat_mask).reshape(x.shape)
         regime, distance, residual, expected, fault = self._session.run(_OUTPUTS, {"x": filled})
+        if not mask.all():
+            stretch = self._filler.stretch(flat_mask, regime.ravel()).reshape(residual.shape)
+            residual = (residual * np.sqrt(stretch)).astype(np.float32)
+            picked = filled[:, :, self._scored]
+            expected = (picked - (picked - expected) * stretch).astype(np.float32)
         good = mask[:, first:, self._scored].sum(2)
         coverage = (good / max(len(self._scored), 1)).astype(np.float32)
         score = np.where(coverage >= COVERAGE_MIN, distance[:, first:] / np.maximum(good, 1), np.nan)

@@ -118,8 +118,11 @@ class Assessor:
         recovering = np.zeros(len(lost), np.bool_)
         for row, gone in enumerate(lost.tolist()):
             self._lost_rows = self._lost_rows + 1 if gone else 0
-            self._recovery_rows = RECOVERY_ROWS if self._lost_rows >= LOSS_ROWS_MIN else max(self._recovery_rows - 1, 0)
-            recovering[row] = self._recovery_rows > 0
+            if self._lost_rows >= LOSS_ROWS_MIN:
+                self._recovery_rows = RECOVERY_ROWS
+            elif self._recovery_rows:
+                recovering[row] = True
+                self._recovery_rows -= 1
         return recovering
 
     def _evidence(self, score: Float64s, frozen: Float64s) -> Float64s:

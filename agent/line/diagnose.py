@@ -95,11 +95,11 @@ def _cause(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[
         return Cause.COMMUNICATION
     if assessment.frozen[row].max() >= 1.0:
         return Cause.SENSOR
-    residual = np.nan_to_num(assessment.scores.residual[0, recent].astype(np.float64))
-    tags = int((~np.isnan(assessment.scores.residual[0, recent]).all(0)).sum())
-    distance = np.nanmean(assessment.scores.score[0, recent]) * tags
-    without = (distance - (residual[:, int(weight.argmax())] ** 2).mean()) / max(tags - 1, 1)
-    return Cause.SENSOR if without < ordinary else Cause.MACHINE
+    residual = assessment.scores.residual[0, recent].astype(np.float64)
+    tags = (assessment.grid.good[recent] & ~np.isnan(residual)).sum(1)
+    distance = assessment.scores.score[0, recent] * tags
+    without = (distance - residual[:, int(weight.argmax())] ** 2) / np.maximum(tags - 1, 1)
+    return Cause.SENSOR if np.nanmean(without) < ordinary else Cause.MACHINE
 
 
 def _faults(

@@ -10,6 +10,7 @@ import pytest
 from agent.line import advise
 from agent.line.advise import DEADBAND, TRANSITIONS, AlarmEvent
 from agent.line.alert import Acknowledge, Acknowledgement, AlarmState, Alert, Shelf, Shelve, Unshelve
+from agent.line.assess import RECOVERY_ROWS
 from tests.agent import samples
 from tests.line.scripted import SECOND_NS, START_NS, Scenario
 
@@ -167,13 +168,13 @@ def test_the_peak_is_the_highest_evidence_while_the_alert_was_open() -> None:
 
 def test_rows_that_are_not_judged_count_neither_for_an_alert_nor_against_it() -> None:
     (alert,) = Scenario(on_s=10).at(60).evidence(1.5).at(65).blind().at(80).evidence(1.5) \
-        .between(0, 83).wants(NORMAL).between(84, 120).wants(UNACKNOWLEDGED).holds()
+        .between(0, 83 + RECOVERY_ROWS).wants(NORMAL).between(84 + RECOVERY_ROWS, 120).wants(UNACKNOWLEDGED).holds()
     assert alert.onset_time_ns == START_NS + 60 * SECOND_NS
 
 
 def test_rows_that_are_not_judged_count_neither_for_the_return_nor_against_it() -> None:
     Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.5).at(115).blind().at(130).evidence(0.5) \
-        .between(69, 143).wants(UNACKNOWLEDGED).at(144).wants(RETURNED).holds()
+        .between(69, 143 + RECOVERY_ROWS).wants(UNACKNOWLEDGED).at(144 + RECOVERY_ROWS).wants(RETURNED).holds()
 
 
 def test_a_source_that_is_lost_returns_no_alert() -> None:

@@ -74,6 +74,30 @@ def test_the_score_with_gaps_is_that_of_the_present_tags(
     np.testing.assert_allclose(scores.residual[0][~mask[first:]], 0.0, atol=2e-3)
 
 
+def test_residual_and_expected_value_are_those_given_the_other_present_tags(three: Bundle, detector: Detector) -> None:
+    rng = np.random.default_rng(4)
+    x = coupled(100, seed=4, regimes=3, dwell=30)
+    x[80:, 2] += 8.0
+    mask = rng.random(x.shape) < 0.8
+    scores = detector.score(x[None], mask[None])
+    first = detector.manifest.window_rows - 1
+    statistics, z = three.statistics, standardised(three.statistics, x)
+    for row, column in zip(*np.nonzero(mask[first:]), strict=True):
+        others = mask[first + row].copy()
+        others[column] = False
+        if not others.any():
+            continue
+        k = int(scores.regime[0, row])
+        covariance = statistics.regimes.covariance[k]
+        off = z[first + row] - statistics.regimes.mean[k]
+        weight = np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, column])
+        spread = np.sqrt(covariance[column, column] - weight @ covariance[others, column])
+        offset = off[column] - weight @ off[others]
+        np.testing.assert_allclose(scores.residual[0, row, column], offset / spread, rtol=1e-3, atol=2e-3)
+        expected = x[first + row, column] - offset * statistics.scale[column]
+        np.testing.assert_allclose(scores.expected[0, row, column], expected, rtol=1e-3, atol=2e-3)
+
+
 def test_a_lost_tag_does_not_hide_the_fault_that_the_others_see(plain: Bundle) -> None:
     detector = Detector(plain)
     x = coupled(400, seed=9)

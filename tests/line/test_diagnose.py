@@ -1,0 +1,173 @@
+"""Faults that a test has planted are named: which tag, what it should be, where to look, what it looks like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from agent.line.assess import ORDINARY_RATE, RECOVERY_ROWS, Assessor
+from agent.line.diagnose import LOOK_BACK_ROWS, NAMED_MAX, diagnose
+from agent.line.verdict import Cause, Condition, Verdict
+from models.frozen import ROWS_MIN
+from models.runtime import Detector
+from models.scores import RATES
+from tests.line.frames import WEEKLY, grid
+from tests.models.plants import TAGS, Float32s, coupled
+
+NAMES = [name for name, _ in TAGS]
+SHIFT = 8.0
+
+
+def verdict_on(detector: Detector, values: Float32s, row: int = -1) -> Verdict:
+    assessor = Assessor(detector, WEEKLY.alerts_per_s)
+    assessment = assessor.update(grid(values))
+    return diagnose("pump", assessment, row % len(values), detector.manifest, assessor.ordinary, detector.hash)
+
+
+def faulty(change: Callable[[Float32s], None], rows: int = 400) -> Float32s:
+    """A day with a fault from row 200 on."""
+    values = coupled(rows, seed=5)
+    change(values[200:])
+    return values
+
+
+def shifted(tag: int) -> Callable[[Float32s], None]:
+    def shift(values: Float32s) -> None:
+        values[:, tag] += SHIFT
+
+    return shift
+
+
+@pytest.mark.parametrize("tag", range(6), ids=NAMES)
+def test_a_sensor_that_is_off_is_named_first_with_what_it_should_show(running: Detector, tag: int) -> None:
+    values = faulty(shifted(tag))
+    verdict = verdict_on(running, values)
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is Cause.SENSOR
+    first = verdict.contributions[0]
+    assert (first.tag, first.unit) == TAGS[tag]
+    recent = values[-LOOK_BACK_ROWS:, tag]
+    assert first.measured == pytest.approx(float(recent.mean()), rel=1e-3)
+    assert first.expected == pytest.approx(float(recent.mean()) - SHIFT, abs=2.0)
+    assert verdict.fault_probabilities[0][0] == "bias"
+
+
+def test_several_tags_that_move_together_point_to_the_machine(running: Detector) -> None:
+    def loosen(values: Float32s) -> None:
+        values[:, 1] += 9.0
+        values[:, 3] -= 9.0
+        values[:, 4] += 7.0
+
+    verdict = verdict_on(running, faulty(loosen))
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is Cause.MACHINE
+
+
+def test_tags_that_lose_their_coupling_point_to_the_machine(running: Detector) -> None:
+    def decouple(values: Float32s) -> None:
+        values[:, :3] = coupled(len(values), seed=77)[:, :3]
+
+    assert verdict_on(running, faulty(decouple)).cause is Cause.MACHINE
+
+
+def test_a_deviation_while_data_are_missing_points_to_the_communication(running: Detector) -> None:
+    values = faulty(shifted(2))
+    values[200:, 4] = np.nan
+    assert verdict_on(running, values).cause is Cause.SENSOR, "a sixth is missing"
+    values[-LOOK_BACK_ROWS : -RECOVERY_ROWS - 10] = np.nan
+    verdict = verdict_on(running, values)
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is Cause.COMMUNICATION
+
+
+def test_a_stuck_sensor_is_stuck(running: Detector) -> None:
+    def stick(values: Float32s) -> None:
+        values[:, 2] = values[0, 2]
+
+    values = faulty(stick)
+    verdict = verdict_on(running, values, row=200 + ROWS_MIN)
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is Cause.SENSOR
+    assert verdict.fault_probabilities == (("stuck", 1.0),)
+    assert [part.tag for part in verdict.contributions] == ["current"]
+    assert verdict.contributions[0].share == 1.0
+    assert verdict.contributions[0].measured == pytest.approx(float(values[200, 2]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fault", "change"),
+    [
+        ("noise", lambda v: np.random.default_rng(0).normal(0.0, 6.0, len(v))),
+        ("oscillation", lambda v: 6.0 * np.sin(np.arange(len(v)) / 2)),
+        ("intermittent", lambda v: 25.0 * (np.random.default_rng(2).random(len(v)) < 0.1)),
+    ],
+)
+def test_the_shape_of_a_deviation_is_told(
+    running: Detector, fault: str, change: Callable[[Float32s], Float32s]
+) -> None:
+    values = coupled(400, seed=5)
+    values[200:, 2] += change(values[200:]).astype(np.float32)
+    verdict = verdict_on(running, values)
+    assert verdict.contributions[0].tag == "current"
+    assert verdict.fault_probabilities[0][0] == fault
+    assert 0.5 < verdict.fault_probabilities[0][1] <= 1.0
+
+
+def test_a_ramp_is_told_while_it_rises(running: Detector) -> None:
+    values = coupled(264, seed=5)
+    values[200:, 2] += np.linspace(0.0, 12.0, 64, dtype=np.float32)
+    verdict = verdict_on(running, values)
+    assert verdict.contributions[0].tag == "current"
+    assert verdict.fault_probabilities[0][0] == "ramp"
+
+
+def test_a_healthy_machine_has_no_cause_and_no_fault(running: Detector) -> None:
+    verdict = verdict_on(running, coupled(300, seed=5))
+    assert (verdict.condition, verdict.cause, verdict.fault_probabilities) == (Condition.NORMAL, None, ())
+    assert (verdict.asset, verdict.regime, verdict.remaining_life_s) == ("pump", "R1", None)
+    assert (verdict.coverage, verdict.model_hash) == (1.0, running.hash)
+    assert 0.0 <= verdict.evidence < 1.0
+
+
+def test_a_blind_asset_says_nothing(running: Detector) -> None:
+    values = coupled(300, seed=5)
+    values[290:] = np.nan
+    verdict = verdict_on(running, values)
+    assert verdict.condition is Condition.BLIND
+    assert (verdict.regime, verdict.contributions, verdict.cause, verdict.fault_probabilities) == (None, (), None, ())
+    assert np.isnan(verdict.evidence)
+    assert verdict.coverage == pytest.approx(54 / 64, abs=1e-6)
+
+
+def test_shares_are_parts_of_a_whole_in_order(running: Detector) -> None:
+    for row in (199, 220, 399):
+        shares = [part.share for part in verdict_on(running, faulty(shifted(2)), row).contributions]
+        assert 0 < len(shares) <= NAMED_MAX
+        assert shares == sorted(shares, reverse=True)
+        assert 0 < sum(shares) <= 1.0 + 1e-5
+
+
+def test_a_lost_tag_is_never_named(running: Detector) -> None:
+    values = faulty(shifted(2))
+    values[100:, 4] = np.nan
+    values[:, 0] = np.where(np.arange(400) < 390, values[:, 0], values[:, 0] + 1.0)
+    for row in (199, 399):
+        named = [part.tag for part in verdict_on(running, values, row).contributions]
+        assert "speed" not in named
+        assert not any(np.isnan(part.measured) for part in verdict_on(running, values, row).contributions)
+
+
+def test_probabilities_stay_finite_when_the_head_is_sure(running: Detector) -> None:
+    for size in (1e3, 1e6, 1e30):
+        values = coupled(300, seed=5)
+        values[200:, 2] = size
+        verdict = verdict_on(running, values)
+        assert np.isfinite(verdict.evidence)
+        assert all(0.0 < share <= 1.0 for _, share in verdict.fault_probabilities)
+
+
+def test_the_ordinary_score_is_that_of_the_look_back() -> None:
+    assert ORDINARY_RATE in RATES
+    assert 0.9 < LOOK_BACK_ROWS * ORDINARY_RATE < 1.1
