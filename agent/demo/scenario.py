@@ -55,13 +55,17 @@ class Scenario:
 SCENARIO: Final = Scenario(
     sick="pump",
     healthy="conveyor",
-    seed=4,
+    seed=12,
     start_s=7200,
-    fault="filter_fouling",
+    fault="bearing_wear",
     onset_s=900,
     failure_s=5700,
 )
-"""A filter that clogs in 80 minutes. It begins after 15, of which the agent's own start takes some."""
+"""A bearing that wears out in 80 minutes. It begins after 15, of which the agent's own start takes some.
+
+While all is well yet the pump changes its product, and later the conveyor stops for a change of its own: nothing
+that anyone should be warned of.
+"""
 
 
 class Phase(StrEnum):
@@ -75,12 +79,14 @@ class Phase(StrEnum):
 class Truth(BaseModel):
     """What a simulator says about a degradation. Times are simulated, ns since 1970.
 
-    `tags` are those that it really moves, the clearest first; `severity` is given at each tenth of the way.
+    `cause` is "machine" or "sensor", `tags` are those that it really moves, the clearest first; `severity` is given
+    at each tenth of the way.
     """
 
     model_config = ConfigDict(frozen=True)
 
     kind: str
+    cause: str
     tags: tuple[str, ...]
     onset_ns: int
     failure_ns: int

@@ -43,7 +43,8 @@ def summarise(script: Script, alerts: Sequence[AlertModel], raised_ns: Callable[
     warned_ns = times[warnings[0].id]
     lines.append(
         f"The agent warned {_minutes(warned_ns - truth.onset_ns)} after the onset and "
-        f"{_minutes(truth.failure_ns - warned_ns)} before the failure."
+        f"{_minutes(truth.failure_ns - warned_ns)} before the failure, "
+        f"at a severity of {truth.severity_at(warned_ns):.0%}."
     )
     return Summary(tuple(lines), warned=True)
 
@@ -64,10 +65,11 @@ def _warning(script: Script, alert: AlertModel, raised_ns: int) -> list[str]:
         for one in verdict.fault_probabilities
         if one.probability is not None
     )
+    cause = verdict.cause.value if verdict.cause else "unknown"
     return [
         _at(script, raised_ns, f"the agent warned: alert {alert.id}, priority {alert.priority.value}"),
         f'{margin}"{alert.message}"',
-        f"{margin}cause: {verdict.cause.value if verdict.cause else 'unknown'}; shape: {shapes or 'unknown'}",
+        f"{margin}cause: {cause} (in truth: {script.truth.cause}); shape: {shapes or 'unknown'}",
     ]
 
 

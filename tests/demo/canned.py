@@ -24,6 +24,7 @@ AHEAD_NS = 28_000_000_000_000_000
 
 TRUTH = Truth(
     kind="filter_fouling",
+    cause="machine",
     tags=("filter_dp", "flow"),
     onset_ns=START_NS + 15 * MINUTE_NS,
     failure_ns=START_NS + 95 * MINUTE_NS,

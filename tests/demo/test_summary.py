@@ -23,7 +23,7 @@ def test_an_alert_in_time() -> None:
         "  08:15:00  minute  15.0   filter_fouling began in the pump",
         "  08:27:00  minute  27.0   the agent warned: alert pump-1, priority medium",
         '                           "pump behaves unlike it ever did"',
-        "                           cause: machine; shape: ramp 90%",
+        "                           cause: machine (in truth: machine); shape: ramp 90%",
         "  09:35:00  minute  95.0   the pump failed",
         "",
         "  named tag   share  measured  expected  unit  really affected",
@@ -32,7 +32,7 @@ def test_an_alert_in_time() -> None:
         "  75% of the deviation is in tags that the fault really affects.",
         "",
         "The conveyor stayed healthy, and the agent stayed silent about it.",
-        "The agent warned 12.0 minutes after the onset and 68.0 minutes before the failure.",
+        "The agent warned 12.0 minutes after the onset and 68.0 minutes before the failure, at a severity of 15%.",
     ]
 
 
@@ -73,5 +73,5 @@ def test_an_alert_that_names_no_tag_is_told_too() -> None:
     nothing = {"contributions": [], "cause": None, "fault_probabilities": []}
     told = summary(bare.model_copy(update={"verdict": bare.verdict.model_copy(update=nothing)}))
     assert told.warned
-    assert "                           cause: unknown; shape: unknown" in told.lines
+    assert "                           cause: unknown (in truth: machine); shape: unknown" in told.lines
     assert "  The alert named no tag." in told.lines
