@@ -30,7 +30,7 @@ from agent.backtest.judge import learn_heart
 from agent.backtest.trial import BacktestError
 from agent.build import JOURNAL, build, layout_of, load_detectors, make_line, sole_owner
 from agent.clock import SystemClock
-from agent.config import Config, ConfigError, load
+from agent.config import ConfigError, load
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.history import Reading, read_history
 from agent.line.alert import Alert
@@ -334,7 +334,7 @@ def learn_command(
             period_ms=None if period is None else _period_ms(period),
         )
         if config is not None:
-            reading = _as_configured(load(config), asset, reading)
+            reading = _as_configured(config, asset, reading)
         elif asset is not None:
             raise typer.BadParameter(
                 "needs --config, the file that describes the asset", param_hint="--asset"
@@ -367,7 +367,8 @@ def learn_command(
     )
 
 
-def _as_configured(config: Config, asset: str | None, reading: Reading) -> Reading:
+def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
+    config = load(file)
     if asset is None and len(config.assets) == 1:
         asset = next(iter(config.assets))
     if asset not in config.assets:
@@ -380,6 +381,7 @@ def _as_configured(config: Config, asset: str | None, reading: Reading) -> Readi
         tags=tuple(tag.name for tag in said.tags),
         period_ms=said.period_ms,
         units={tag.name: tag.unit for tag in said.tags},
+        tags_option=f"{file}: assets.{asset}.tags",
     )
 
 

@@ -21,7 +21,8 @@ NS_PER_MS = 1_000_000
 class Reading:
     """Which columns mean what. Without `time` rows are `period_ms` apart; rows with a `label` are left out.
 
-    `tags` None means all numeric columns; `units` maps a tag to its unit, "1" where it says nothing.
+    `tags` None means all numeric columns, `tags_option` is what named them; `units` maps a tag to its unit,
+    "1" where it says nothing.
     """
 
     time: str | None = None
@@ -30,6 +31,7 @@ class Reading:
     tags: tuple[str, ...] | None = None
     period_ms: int | None = None
     units: Mapping[str, str] | None = None
+    tags_option: str = "--tags"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,13 @@ def read_history(path: Path, reading: Reading) -> History:
     runs = table.runs(reading.run)
     label = np.full(table.rows, HEALTHY, np.int8) if reading.label is None else table.label(reading.label)
     roles = [name for name in (time, *reading.run, reading.label) if name is not None]
-    tags = choose_tags(table, reading.tags, roles, [], [rows for _, rows in runs], notes)
+    option = reading.tags_option
+    tags = choose_tags(table, reading.tags, roles, [], [rows for _, rows in runs], notes, option)
     times_ns = _times(table, runs, time, reading)
     period_ms = reading.period_ms or _period_ms(runs, times_ns, str(time))
     if faulty := int((label == FAULTY).sum()):
         notes.append(f"{faulty:,} rows labelled as faults are left out")
-    values = table.values(tags)
+    values = table.values(tags, option)
     found: list[Segment] = []
     for name, rows in runs:
         healthy = rows[(label[rows] != FAULTY) & (times_ns[rows] != NO_TIME)]

@@ -67,6 +67,6 @@ def _asset_of(columns: Iterable[str], layout: Layout, source: Path) -> str:
         nearest = min(missing, key=lambda asset: len(missing[asset]))
         raise StoreError(
             f"{source}: no column {', '.join(missing[nearest])} for asset {nearest}; "
-            f"it has: {', '.join(sorted(there))}"
+            f"it has: {', '.join(sorted(there))}; record it with every tag of the asset"
         )
     return whole[0]

@@ -23,6 +23,7 @@ from simulators.recording import Recording
 from simulators.serve import PlantSource, Plc, Source, drive
 from simulators.wire import WireFault
 
+_PORT_MAX = 65_535
 _MIN_STEP_S = 0.02  # of wall time: no faster than that are rows shown
 
 
@@ -48,6 +49,9 @@ def _serve(
     arguments: argparse.Namespace, source: Source, truth: Sequence[Mapping[str, object]] = ()
 ) -> None:
     """Serve a source until SIGTERM or SIGINT, once one line of JSON has said where, and what is to happen."""
+    for port in (arguments.modbus, arguments.opcua):
+        if port is not None and not 0 <= port <= _PORT_MAX:
+            raise ValueError(f"{port} is no TCP port; give one up to {_PORT_MAX}, or 0 for a free one.")
     plcs: list[Plc] = []
     if arguments.modbus is not None:
         plcs.append(ModbusPlc(source.tags, arguments.host, arguments.modbus))

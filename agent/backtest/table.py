@@ -50,7 +50,7 @@ class Table:
             hint = f" (did you mean {', '.join(near)}?)" if near else ""
             raise BacktestError(
                 f"{option}: {self.path} has no column {', '.join(missing)}{hint}; "
-                f"it has: {', '.join(columns)}"
+                f"name one that it has: {', '.join(columns)}"
             )
 
     def where(self, option: str, condition: str) -> tuple[Bools, list[str]]:
@@ -164,16 +164,16 @@ class Table:
         """Return how many different values a column holds."""
         return int(self.frame.get_column(name).n_unique())
 
-    def values(self, tags: Sequence[str]) -> Float32s:
-        """Return the tags' columns as f32[N, C], NaN where null."""
+    def values(self, tags: Sequence[str], option: str = "--tags") -> Float32s:
+        """Return the tags' columns as f32[N, C], NaN where null; `option` is what named them."""
         import polars as pl
 
-        self.require("--tags", tags)
+        self.require(option, tags)
         schema = self.frame.schema
         texts = [tag for tag in tags if not (schema[tag].is_numeric() or schema[tag] == pl.Boolean)]
         if texts:
             raise BacktestError(
-                f"--tags: {', '.join(f'{tag} is {schema[tag]}' for tag in texts)} in {self.path}; "
+                f"{option}: {', '.join(f'{tag} is {schema[tag]}' for tag in texts)} in {self.path}; "
                 "a tag must be a number or true and false"
             )
         columns = [self.frame.get_column(tag).cast(pl.Float32).to_numpy() for tag in tags]
@@ -189,12 +189,14 @@ def read_table(path: Path) -> Table:
     import polars as pl
 
     if not path.is_file():
-        raise BacktestError(f"{path}: there is no such file")
+        raise BacktestError(f"{path}: there is no such file; name one that there is")
     try:
         frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise BacktestError(f"{path} cannot be read as Parquet: {reason}") from error
+        raise BacktestError(
+            f"{path} cannot be read as Parquet: {reason}; copy or export it again"
+        ) from error
     if frame.height == 0:
         raise BacktestError(f"{path} has no rows; its columns are: {', '.join(frame.columns)}")
     return Table(path, frame)

@@ -22,6 +22,7 @@ def choose_tags(
     conditions: Sequence[str],
     stretches: Sequence[Ints],
     notes: list[str],
+    option: str = "--tags",
 ) -> tuple[str, ...]:
     """Return the tags: those `named` (a name may hold * and ?), otherwise all numeric columns of no other
     use.
@@ -29,9 +30,10 @@ def choose_tags(
     `roles` are the columns of time, run and label, `conditions` those in a condition on rows. Without names,
     row counters over the `stretches` (rows of one run, in order) are left out as well, and whole-numbered
     columns of few values are pointed out, because many are labels in disguise; `notes` gets to hear of it.
+    `option` is what named the tags.
     """
     if named is not None:
-        return _named(table, named, roles)
+        return _named(table, named, roles, option)
     free = [name for name in table.numeric() if name not in roles]
     if asked := [name for name in free if name in conditions]:
         notes.append(f"{', '.join(asked)}: in a condition, and so no tag unless named with --tags")
@@ -64,7 +66,7 @@ def is_counter(values: Int64s | None, stretches: Sequence[Ints]) -> bool:
     return bool(steps) and all(step[0] != 0 and bool((step == step[0]).all()) for step in steps)
 
 
-def _named(table: Table, named: Sequence[str], roles: Sequence[str]) -> tuple[str, ...]:
+def _named(table: Table, named: Sequence[str], roles: Sequence[str], option: str) -> tuple[str, ...]:
     columns = table.frame.columns
     tags: list[str] = []
     for name in named:
@@ -73,10 +75,12 @@ def _named(table: Table, named: Sequence[str], roles: Sequence[str]) -> tuple[st
         found = matching if pattern else [name]
         if not found:
             raise BacktestError(
-                f"--tags {name}: no column of {table.path} is named so; it has: {', '.join(columns)}"
+                f"{option} {name}: no column of {table.path} is named so; it has: {', '.join(columns)}"
             )
         tags += found
-    table.require("--tags", tags)
+    table.require(option, tags)
     if both := [tag for tag in tags if tag in roles]:
-        raise BacktestError(f"--tags {', '.join(both)}: it is the time, the run or the label, and so no tag")
+        raise BacktestError(
+            f"{option} {', '.join(both)}: it is the time, the run or the label, and so no tag"
+        )
     return tuple(dict.fromkeys(tags))

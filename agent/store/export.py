@@ -52,14 +52,16 @@ def column_names(path: Path) -> list[str]:
 
     try:
         return list(pl.read_parquet_schema(path))
+    except FileNotFoundError as error:
+        raise StoreError(f"{path}: there is no such file or folder; name one that there is") from error
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(f"{path}: not a readable Parquet file: {error}") from error
+        raise _unreadable(path, error) from error
 
 
 def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
     """Give the steps of an asset recorded in `path`; without a column `taken`, a row is a step at its time.
 
-    Null and NaN are Bad. Raise StoreError where the file or a column is missing.
+    Null and NaN are Bad. Raise StoreError where the file or a column is missing, or holds no numbers.
     """
     import polars as pl
 
@@ -71,7 +73,14 @@ def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
     try:
         table = pl.read_parquet(path, columns=wanted)
     except (OSError, pl.exceptions.PolarsError) as error:
-        raise StoreError(f"{path}: not a readable Parquet file: {error}") from error
+        raise _unreadable(path, error) from error
+    kinds = {tag: table.schema[tag] for tag in tags}
+    texts = [tag for tag, kind in kinds.items() if not (kind.is_numeric() or kind in (pl.Boolean, pl.Null))]
+    if texts:
+        raise StoreError(
+            f"{path}: {', '.join(f'column {tag} is {kinds[tag]}' for tag in texts)}; "
+            "a tag must be a number or true and false: export it again as such"
+        )
     times = _times_ns(table[TIME], path)
     taken = _times_ns(table[TAKEN], path) if TAKEN in names else times
     values = table.select(pl.col(tags).cast(pl.Float32, strict=False)).to_numpy()
@@ -90,6 +99,10 @@ def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
     for begin, end in itertools.pairwise(edges):
         part = Frame(frame.source_time_ns[begin:end], frame.values[begin:end], frame.status[begin:end])
         yield Step(asset, int(taken[begin]), part)
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(f"{path}: not a readable Parquet file: {error}; copy or export it again")
 
 
 def _times_ns(column: pl.Series, path: Path) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

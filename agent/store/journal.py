@@ -64,7 +64,9 @@ class JournalReader:
                 sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False),
             )
         except sqlite3.Error as error:
-            raise StoreError(f"{path}: there is no alert journal that can be read: {error}") from error
+            raise StoreError(
+                f"{path}: there is no alert journal that can be read: {error}; name the agent's state_dir"
+            ) from error
 
     def alerts(
         self, where: AlertFilter = AlertFilter(), *, limit: int = 100, before: int | None = None
@@ -150,8 +152,13 @@ class Journal(JournalReader):
                 self._writer = self._replace_damaged(path, str(error), now_ns)
             reader = _connect(path, busy_timeout_s)
             reader.execute("PRAGMA query_only = ON")
-        except (OSError, sqlite3.Error, migrations.NewerSchemaError) as error:
+        except migrations.NewerSchemaError as error:
             raise StoreError(f"{path}: the alert journal cannot be opened: {error}") from error
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"{path}: the alert journal cannot be opened: {error}; "
+                "name a folder that can be written as agent.state_dir"
+            ) from error
         super().__init__(path, reader)
 
     def record(self, alert: Alert) -> None:

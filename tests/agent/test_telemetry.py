@@ -294,14 +294,20 @@ def test_a_plain_table_is_read_with_null_as_bad(tmp_path: Path) -> None:
 
 def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
-    with pytest.raises(StoreError, match=r"x.parquet: not a readable Parquet file"):
+    with pytest.raises(StoreError, match=r"x.parquet: there is no such file or folder"):
         list(export.read_parquet(path, "x", ["a"]))
     path.write_bytes(b"nonsense")
-    with pytest.raises(StoreError, match=r"x.parquet: not a readable Parquet file"):
+    with pytest.raises(StoreError, match=r"x.parquet: not a readable Parquet file.*; copy or export it again"):
         list(export.read_parquet(path, "x", ["a"]))
     pl.DataFrame({"time": [0], "b": [1]}).write_parquet(path)
     with pytest.raises(StoreError, match=r"x.parquet: no column a; it has: time, b"):
         list(export.read_parquet(path, "x", ["a", "b"]))
+    pl.DataFrame({"time": [0], "a": ["off"], "b": [True], "c": [None]}).write_parquet(path)
+    with pytest.raises(StoreError, match=r"x.parquet: column a is String; a tag must be a number"):
+        list(export.read_parquet(path, "x", ["a", "b", "c"]))
+    (step,) = export.read_parquet(path, "x", ["b", "c"])
+    assert step.frame.values[0, 0] == 1.0
+    assert step.frame.status[0, 1] != 0
     pl.DataFrame({"time": ["now"], "b": [1]}).write_parquet(path)
     with pytest.raises(StoreError, match=r'column "time" is String; a date with time, or seconds, is needed'):
         list(export.read_parquet(path, "x", ["b"]))

@@ -300,6 +300,8 @@ def test_the_command_writes_histories_and_configurations(
         ),
         ("pump --modbus 0 --fault sensor_drift/running@0", "no sensor 'running'"),
         ("pump --modbus 0 --wire cut@0:1", "no wire fault 'cut'"),
+        ("pump --modbus 70000", "70000 is no TCP port"),
+        ("pump --modbus 0 --opcua -1", "-1 is no TCP port"),
         ("pump --modbus 0 --speed 0", "speed must be above 0"),
         ("pump --modbus 0 --start-s -1", "start must be 0 s or more"),
         ("replay missing.parquet --modbus 0", "missing.parquet"),
