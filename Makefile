@@ -43,7 +43,7 @@ bundles: env ## Learn the shipped bundles anew, from simulated histories.
 	  mkdir -p build && \
 	  $(PY) -m simulators history $$machine --days 14 --seed 1 --period 5 --out build/$$machine.parquet && \
 	  $(PY) -m simulators config $$machine --modbus 127.0.0.1:502 --bundle $$machine --period-ms 5000 > build/$$machine.toml && \
-	  $(PY) -m agent.cli learn build/$$machine.parquet --config build/$$machine.toml --out models/bundles/$$machine || exit 1; \
+	  $(PY) -m agent learn build/$$machine.parquet --config build/$$machine.toml --out models/bundles/$$machine || exit 1; \
 	done
 
 clean: ## Remove .venv and everything the tools left behind.

@@ -121,7 +121,7 @@ async def _agent(
     )  # fmt: skip
     file = folder / "agent.toml"
     file.write_text("\n".join(parts), encoding="utf-8")
-    child = await children.start("agent", "agent.cli", ["run", str(file), "--speed", f"{speed:g}"])
+    child = await children.start("agent", "agent", ["run", str(file), "--speed", f"{speed:g}"])
     return (await child.announced(Listening)).url
 
 

@@ -43,7 +43,7 @@ def forewarn(*arguments: str | Path) -> Result:
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "agent.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "agent", *map(str, arguments)]
 
 
 def quiet_rows(rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
