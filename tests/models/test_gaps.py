@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from models.bundle import Bundle, Statistics
 from models.gaps import GapFiller
+from models.regimes import Regimes
 from models.runtime import Detector
 from tests.models.plants import TAGS, Bools, Float64s, coupled, good
 
@@ -107,6 +110,22 @@ def test_a_lost_tag_does_not_hide_the_fault_that_the_others_see(plain: Bundle) -
     whole, poor = (detector.score(x[None], m[None]).score[0] for m in (good(x), mask))
     assert np.median(poor[:130]) < 1.5 * np.median(whole[:130])
     assert np.median(poor[140:]) > 10.0 * np.median(poor[:130])
+
+
+def test_a_narrow_regime_is_likelier_than_a_wide_one_around_the_same_mean(three: Bundle) -> None:
+    """The narrow one says that two channels go together, the wide one that they go against each other."""
+    narrow = np.array([[1.0, 0.9], [0.9, 1.0]])
+    wide = 100.0 * np.array([[1.0, -0.9], [-0.9, 1.0]])
+    statistics = replace(
+        three.statistics,
+        scored=np.arange(2),
+        centre=np.zeros(2),
+        scale=np.ones(2),
+        regimes=Regimes(np.log([0.5, 0.5]), np.zeros((2, 2)), np.stack([narrow, wide])),
+    )
+    x = np.array([[0.5, np.nan], [20.0, np.nan]], np.float32)
+    filled = GapFiller(statistics).fill(x, ~np.isnan(x))
+    np.testing.assert_allclose(filled[:, 1], [0.45, -18.0], rtol=1e-5)
 
 
 def test_a_row_without_any_value_becomes_the_middle_of_the_most_frequent_regime(three: Bundle) -> None:
