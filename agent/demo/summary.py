@@ -94,7 +94,9 @@ def _share(share: float | None) -> str:
 
 def number(value: float | None) -> str:
     """Return a value as a person reads it, "-" for none."""
-    return "-" if value is None else f"{value:.4g}"
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _false_alerts(script: Script, alerts: Sequence[AlertModel], times: dict[str, int]) -> list[str]:

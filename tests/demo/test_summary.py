@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from agent.api.models import AlertModel
 from agent.demo.story import Story
-from agent.demo.summary import Summary, summarise
+from agent.demo.summary import Summary, number, summarise
 from tests.demo.canned import SCRIPT, alert, moment
 
 
@@ -34,6 +36,13 @@ def test_an_alert_in_time() -> None:
         "The conveyor stayed healthy, and the agent stayed silent about it.",
         "The agent warned 12.0 minutes after the onset and 68.0 minutes before the failure, at a severity of 15%.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.46881, "0.4688"), (10962.4, "10962"), (-1234.5, "-1234"), (0.0, "0"), (None, "-")]
+)
+def test_values_are_as_long_as_a_person_reads_them(value: float | None, text: str) -> None:
+    assert number(value) == text
 
 
 def test_no_alert_at_all() -> None:
