@@ -73,14 +73,15 @@ class Picture:
         yield Group(*parts)
 
     def _last_events(self, console: Console, width: int, lines: int) -> list[Text]:
-        """Return the newest events that fit into so many lines, and the very last in any case."""
-        shown: list[Text] = []
-        for event in reversed(self._story.events):
+        """Return the events that fit into so many lines, in order: alarming ones first of all, then the newest."""
+        newest_first = list(enumerate(self._story.events))[::-1]
+        shown: dict[int, list[Text]] = {}
+        for index, event in sorted(newest_first, key=lambda one: not one[1].alarming):
             parts = list(event_line(self._story.script, event).wrap(console, width))
-            if shown and len(shown) + len(parts) > lines:
+            if shown and sum(map(len, shown.values())) + len(parts) > lines:
                 break
-            shown = parts + shown
-        return shown
+            shown[index] = parts
+        return [part for index in sorted(shown) for part in shown[index]]
 
     def _head(self, marks: tuple[str, str]) -> list[Text]:
         script, now_ns = self._story.script, self._moment.time_ns

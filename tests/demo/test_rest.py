@@ -103,7 +103,7 @@ def test_readiness_that_fails_otherwise_is_an_error(server: Server) -> None:
         asyncio.run(Rest(server.url).not_ready())
 
 
-def test_nobody_there_is_an_error(server: Server) -> None:
+def test_nobody_there_is_an_error() -> None:
     url = "http://127.0.0.1:1"
     with pytest.raises(RestError, match="did not answer GET /connections"):
         asyncio.run(Rest(url).connections())

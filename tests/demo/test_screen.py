@@ -74,6 +74,17 @@ def test_it_fits_into_the_terminal(width: int, height: int, minute: float) -> No
     assert lines[-1].strip() == f"curl -s {URL}/assets/pump"
 
 
+def test_an_alert_stays_on_a_small_screen_whatever_comes_after_it() -> None:
+    story = Story(SCRIPT)
+    story.see(moment(20, Condition.DEVIATING, alert(20)))
+    for minute in range(30, 40):
+        story.see(moment(minute, Condition.SETTLING if minute % 2 else Condition.NORMAL))
+    lines = draw(moment(41, Condition.NORMAL), 80, 24, story=story).splitlines()
+    told = [line for line in lines if line.startswith("08:")]
+    assert "ALERT pump-1" in told[0]
+    assert "pump: normal" in told[-1]
+
+
 def test_a_tall_terminal_shows_ten_tags_of_each_machine() -> None:
     lines = draw(moment(5), height=80).splitlines()
     assert len([line for line in lines if line.startswith("  tag_")]) == 20
