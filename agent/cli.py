@@ -9,7 +9,6 @@ import re
 import sys
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -23,17 +22,19 @@ from rich.table import Table
 
 from agent import check as checking
 from agent import logs
-from agent.api.app import PREFIX, create_app
+from agent.api import PREFIX
 from agent.api.present import package_version
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
 from agent.backtest.trial import BacktestError
 from agent.build import JOURNAL, build, layout_of, load_detectors, make_line, sole_owner
+from agent.cells import cells
 from agent.clock import SystemClock
 from agent.config import ConfigError, load
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.history import Reading, read_history
 from agent.line.alert import Alert
+from agent.loopback import opener_for
 from agent.notify import Notifier
 from agent.replay import recorded, replay
 from agent.server import ApiServer, ServerError, listen
@@ -115,6 +116,8 @@ def run(
         raise typer.BadParameter(
             f"{log_level} is none of DEBUG, INFO, WARNING, ERROR", param_hint="--log-level"
         )
+    from agent.api.app import create_app  # heavy, and of use to no other command
+
     with explained():
         read = load(config)
         logs.configure(log_level)
@@ -182,7 +185,7 @@ def _show_checks(found: list[checking.TagCheck], problems: tuple[str, ...]) -> N
     table = Table("asset", "tag", "value", "unit", "status", "latency", "connection", "address", box=None)
     table.columns[2].justify = table.columns[5].justify = "right"
     for one in found:
-        table.add_row(
+        row = cells(
             one.asset,
             one.tag,
             "-" if one.value is None else f"{one.value:.6g}",
@@ -191,8 +194,8 @@ def _show_checks(found: list[checking.TagCheck], problems: tuple[str, ...]) -> N
             "-" if one.latency_ms is None else f"{one.latency_ms:.1f} ms",
             one.connection,
             one.address,
-            style=None if one.good else "red",
         )
+        table.add_row(*row, style=None if one.good else "red")
     _wide().print(table)
     bad = checking.failures(found)
     typer.echo()
@@ -255,7 +258,7 @@ def alerts(
         return
     table = Table("alert", "state", "priority", "raised", "evidence", "message", box=None)
     for alert in found:
-        table.add_row(
+        row = cells(
             alert.id,
             alert.state.value.replace("_", " "),
             alert.priority.value,
@@ -263,6 +266,7 @@ def alerts(
             f"{alert.peak_evidence:.2f}",
             alert.message,
         )
+        table.add_row(*row)
     _wide().print(table if found else "no alerts")
 
 
@@ -273,7 +277,7 @@ def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
         raise StoreError(f"--api {url}: must begin with http://, such as {API_URL}")
     address = f"{url.rstrip('/')}{PREFIX}/alerts?{urllib.parse.urlencode(used)}"
     try:
-        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - the scheme was checked
+        with opener_for(address).open(address, timeout=10) as answer:
             return tuple(codec.decode(json.dumps(item)) for item in json.load(answer)["items"])
     except urllib.error.HTTPError as error:
         with error:

@@ -14,6 +14,7 @@ from rich.table import Column, Table
 from agent.backtest.backtest import Outcome, Result
 from agent.backtest.metrics import Figures
 from agent.backtest.recording import Recording
+from agent.cells import cells
 
 RUNS_SHOWN_MAX: Final = 40
 FAILED_SHOWN_MAX: Final = 5
@@ -106,7 +107,7 @@ def _run_table(results: Mapping[str, Result]) -> Table:
     for per_rule in zip(*(result.runs for result in results.values()), strict=True):
         for number, (name, (run, figures)) in enumerate(zip(results, per_rule, strict=True)):
             style = "dim" if number else None
-            table.add_row("" if number else run, name, *_cells(figures), style=style)
+            table.add_row(*cells("" if number else run, name, *_cells(figures)), style=style)
         table.add_section()
     return table
 
@@ -114,7 +115,7 @@ def _run_table(results: Mapping[str, Result]) -> Table:
 def _total_table(results: Mapping[str, Result]) -> Table:
     table = Table(Column("rule", no_wrap=True), *HEADINGS, title="Total", title_justify="left")
     for number, (name, result) in enumerate(results.items()):
-        table.add_row(name, *_cells(result.total), style="dim" if number else "bold")
+        table.add_row(*cells(name, *_cells(result.total)), style="dim" if number else "bold")
     return table
 
 

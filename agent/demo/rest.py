@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import urllib.error
-import urllib.request
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.api.models import AlertPage, AssetDetail, ConnectionList, Ready
 from agent.demo.scenario import DemoError
+from agent.loopback import opener_for
 
 PREFIX: Final = "/api/v1"
 TIMEOUT_S: Final = 5.0
@@ -39,8 +39,7 @@ class Rest:
 
     def __init__(self, url: str) -> None:
         self.url = f"{url}{PREFIX}"
-        # Never by a proxy, which the environment may name: the agent is on this machine.
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._opener = opener_for(url)
 
     async def not_ready(self) -> str:
         """Return why the agent is not ready yet, "" where it is."""

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.api.models import AssetDetail, ContributionModel
+from agent.cells import cells
 from agent.demo.scenario import Phase, Script, time_of_day
 from agent.demo.story import Event, Moment, Story, in_words
 from agent.demo.summary import number
@@ -178,7 +179,8 @@ def tags(asset: AssetDetail, rows: int) -> RenderableType:
         value = number(one.value) if one.value is not None else one.status
         expected = number(part.expected) if part else ""
         share = f"{part.share:.0%} of the deviation" if part and part.share is not None else ""
-        table.add_row(f"  {one.tag}", value, expected, one.unit, share, style="bold red" if part else None)
+        row = cells(f"  {one.tag}", value, expected, one.unit, share)
+        table.add_row(*row, style="bold red" if part else None)
     return table
 
 

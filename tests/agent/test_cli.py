@@ -8,8 +8,10 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import polars as pl
@@ -21,6 +23,7 @@ from agent.build import JOURNAL, layout_of, load_detectors, make_line
 from agent.cli import app
 from agent.config import Config
 from agent.line.alert import Acknowledge
+from agent.loopback import is_loopback
 from agent.store import codec, export
 from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal
@@ -374,6 +377,49 @@ def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
     lines = forewarn("alerts", "--state-dir", tmp_path, "--json", "--limit", "1").stdout_bytes
     assert lines == codec.encode(alert(2)) + b"\n"
     assert {path: path.read_bytes() for path in before} == before
+
+
+def test_units_in_brackets_are_no_markup(file: Path, tmp_path: Path) -> None:
+    file.write_text(file.read_text().replace('"bar"', '"[bar]"').replace('"degC"', '"[/s]"'))
+    table = forewarn("check", file).output
+    assert re.search(r"pressure +- +\[bar\] +Bad", table)
+    assert re.search(r"temperature +- +\[/s\] +Bad", table)
+    journal = Journal(tmp_path / JOURNAL, START_NS)
+    journal.record(replace(alert(1), message="pressure is 3 [bar], 2 [/s] above :gear:"))
+    journal.close()
+    assert "3 [bar], 2 [/s] above :gear:" in forewarn("alerts", "--state-dir", tmp_path).output
+
+
+def test_alerts_of_this_machine_are_not_asked_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Agent(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"items": []}')
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    asked: list[str] = []
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with HTTPServer(("127.0.0.1", 0), Agent) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        result = forewarn("alerts", "--api", f"http://127.0.0.1:{server.server_port}")
+        thread.join()
+    assert (result.exit_code, result.output) == (0, "no alerts\n")
+    assert asked == ["/api/v1/alerts?limit=50"]
+
+
+@pytest.mark.parametrize(
+    ("host", "itself"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("localhost.org", False)],
+)
+def test_only_this_machine_is_loopback(host: str, itself: bool) -> None:
+    assert is_loopback(host) is itself
 
 
 def test_alerts_says_where_it_looked_in_vain(tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def test_what_cannot_be_told_is_a_dash_and_no_number() -> None:
     assert "condition blind" in picture
 
 
+def test_a_unit_in_brackets_is_no_markup() -> None:
+    seen = asset("pump", None)
+    readings = [one.model_copy(update={"unit": "[/s]"}) for one in seen.readings]
+    assert "[/s]" in draw(Moment(START_NS, {"pump": seen.model_copy(update={"readings": readings})}, ()))
+
+
 @pytest.mark.parametrize("minute", [5, 55, 99])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 31), (100, 32), (120, 45), (200, 80)])
 def test_it_fits_into_the_terminal(width: int, height: int, minute: float) -> None:
