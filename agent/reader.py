@@ -13,18 +13,31 @@ from agent.clock import Clock
 from agent.troubles import Troubles
 from agent.view import Link
 from agent.worker import Job, Worker
+from connectors.frame import Frame
 
 Intps = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where an asset's columns are in a connection's frame (`sources`) and in the asset's (`targets`)."""
+    """Where an asset's columns are in a connection's frame (`sources`) and in the asset's (`targets`).
+
+    An asset that several connections feed (`shared`) lives on the gateway's clock: the clocks of its sources may differ
+    by more than a period, and their rows would never meet.
+    """
 
     asset: str
     sources: Intps
     targets: Intps
     columns: int
+    shared: bool = False
+
+    def lay(self, frame: Frame, now_ns: int) -> Frame:
+        """Return the asset's part of a connection's frame that was read at `now_ns` (UTC), in the asset's columns."""
+        part = frame.select(self.sources).spread(self.targets, self.columns)
+        if not self.shared or not part.rows:
+            return part
+        return Frame(part.source_time_ns + (now_ns - part.source_time_ns[-1]), part.values, part.status)
 
 
 class Reader:
@@ -59,8 +72,7 @@ class Reader:
             frame = await self.link.read()
             now_ns = self._clock.time_ns()
             for route in self._routes:
-                part = frame.select(route.sources).spread(route.targets, route.columns)
-                if not self._worker.offer(Job(route.asset, part, now_ns)):
+                if not self._worker.offer(Job(route.asset, route.lay(frame, now_ns), now_ns)):
                     self.frames_dropped += 1
             self._troubles.note(frame, self.link.health)
             self.tried.set()

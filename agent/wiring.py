@@ -10,11 +10,10 @@ import numpy as np
 from agent.clock import Clock
 from agent.config import Config, ModbusConfig, OpcuaConfig, TagConfig, split_node
 from agent.reader import Route
-from connectors import Connector, modbus, opcua
+from connectors import Connector, modbus
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LoadGuard
 from connectors.modbus import ModbusConnector, ModbusEndpoint
-from connectors.opcua import OpcuaConnector
 from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
@@ -68,9 +67,10 @@ def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]
     found = []
     for asset in dict.fromkeys(name for name, _ in tags):
         sources = [i for i, (name, _) in enumerate(tags) if name == asset]
+        shared = len({tag.connection for tag in config.assets[asset].tags}) > 1
         targets = [columns[asset].index(tags[i][1].name) for i in sources]
         found.append(
-            Route(asset, np.array(sources, np.intp), np.array(targets, np.intp), len(columns[asset]))
+            Route(asset, np.array(sources, np.intp), np.array(targets, np.intp), len(columns[asset]), shared=shared)
         )
     return found
 
@@ -102,6 +102,8 @@ def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
     seed = zlib.crc32(name.encode())
     if isinstance(where, ModbusEndpoint):
         return modbus.supervise(where, tags, clock, seed=seed)
+    from connectors import opcua  # heavy: only for those who have a server
+
     return opcua.supervise(where, tags, clock, seed=seed)
 
 
@@ -110,4 +112,6 @@ def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
     if isinstance(where, ModbusEndpoint):
         return ModbusConnector(where, tags, clock, guard)
+    from connectors.opcua import OpcuaConnector
+
     return OpcuaConnector(where, tags, clock, guard)

@@ -43,6 +43,8 @@ TRANSITIONS: Final[dict[tuple[AlarmState, AlarmEvent], AlarmState]] = {
 
 DEADBAND: Final = 0.9
 """An alarm returns to normal below this evidence, not at the limit: no chatter."""
+SILENCE_ROWS_MAX: Final = 60
+"""Deviations further apart than so many unjudged rows are not one deviation."""
 PRIORITY_HIGH_EVIDENCE: Final = 2.0
 
 
@@ -70,6 +72,7 @@ class Watch:
         self._delays = delays
         self._raised = raised
         self._count = 0
+        self._unjudged = 0
         self._rows = 0
         """Judged or not, rows since the count began: how long ago the onset was."""
 
@@ -81,7 +84,10 @@ class Watch:
         pairs = zip(assessment.evidence.tolist(), assessment.judged.tolist(), strict=True)
         for row, (evidence, judged) in enumerate(pairs):
             self._rows += 1
+            self._unjudged = 0 if judged else self._unjudged + 1
             if not judged:
+                if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
+                    self._count = 0
                 continue
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
@@ -113,17 +119,19 @@ def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict) -> Alert
     )
 
 
-def move(alert: Alert, event: AlarmEvent, now_ns: int, verdict: Verdict) -> Alert | None:
-    """Return the alert's next revision after the machine's own event, or None where the table has none."""
+def move(alert: Alert, event: AlarmEvent, onset_ns: int, now_ns: int, verdict: Verdict) -> Alert | None:
+    """Return the alert's next revision after the machine's own event, or None where the table has none.
+
+    An alarm that is raised again says what it is raised for this time: it may be another fault.
+    """
     state = TRANSITIONS.get((alert.state, event))
     if state is None:
         return None
+    if event is AlarmEvent.RAISE:
+        again = raised(alert.id, onset_ns, now_ns, verdict)
+        return replace(again, revision=alert.revision + 1, state=state, shelf=alert.shelf)
     return replace(
-        alert,
-        revision=alert.revision + 1,
-        state=state,
-        updated_time_ns=now_ns,
-        returned_time_ns=verdict.time_ns if event is AlarmEvent.RETURN else None,
+        alert, revision=alert.revision + 1, state=state, updated_time_ns=now_ns, returned_time_ns=verdict.time_ns
     )
 
 

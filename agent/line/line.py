@@ -169,11 +169,11 @@ class Line:
 
     def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Alert]:
         verdict = self._verdict(assessment, change.row)
+        onset_ns = verdict.time_ns - change.since_rows * self.period_ns
         if self._alert is not None:
-            return self._revise(advise.move(self._alert, change.event, now_ns, verdict))
+            return self._revise(advise.move(self._alert, change.event, onset_ns, now_ns, verdict))
         if change.event is not AlarmEvent.RAISE:
             return []
-        onset_ns = verdict.time_ns - change.since_rows * self.period_ns
         alert_id = f"{self.asset}-{self._next_number}"
         self._next_number += 1
         self._peak = verdict.evidence

@@ -14,7 +14,7 @@ import pytest
 import models
 from agent.line.alert import Alert
 from agent.line.line import Line, LineSettings
-from connectors.frame import Frame
+from connectors.frame import Frame, Tag
 from models import bundle
 from models.runtime import Detector
 from simulators import wire
@@ -37,13 +37,21 @@ def detectors() -> dict[str, Detector]:
     return {machine: Detector(bundle.load(BUNDLES / machine)) for machine in MACHINES}
 
 
-def watch(line: Line, plant: Plant, start_s: int, end_s: int, faults: tuple[wire.WireFault, ...] = ()) -> list[Alert]:
+def watch(
+    line: Line,
+    plant: Plant,
+    start_s: int,
+    end_s: int,
+    faults: tuple[wire.WireFault, ...] = (),
+    tags: tuple[Tag, ...] | None = None,
+) -> list[Alert]:
     """Give a line what a connector would have read, an hour at a time, as the wire's faults let it through."""
     alerts: list[Alert] = []
     for first_s in range(start_s, end_s, HOUR_ROWS * PERIOD_S):
         count = min(HOUR_ROWS, (end_s - first_s) // PERIOD_S)
         times_ns = EPOCH_NS + (first_s + PERIOD_S * np.arange(count, dtype=np.int64)) * 1_000_000_000
-        frame: Frame = wire.apply(faults, times_ns, plant.rows(first_s, count, PERIOD_S), plant.tags)
+        rows = plant.rows(first_s, count, PERIOD_S)
+        frame: Frame = wire.apply(faults, times_ns, rows, tags or plant.tags)
         alerts += line.step(frame, int(times_ns[-1]))
         line.publish()
     return alerts
@@ -54,14 +62,17 @@ def a_line(detector: Detector) -> Line:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("protocol", ["modbus", "opcua"])
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_healthy_week_under_wire_faults_raises_no_alert(
-    machine: str, seed: int, detectors: dict[str, Detector]
+    machine: str, protocol: str, seed: int, detectors: dict[str, Detector]
 ) -> None:
     start_s, end_s = DAY_S, 8 * DAY_S
     faults = wire.schedule(seed, EPOCH_NS + start_s * 1_000_000_000, end_s - start_s, mean_gap_s=3 * 3600)
     line = a_line(detectors[machine])
-    alerts = watch(line, Plant(machine, seed), start_s, end_s, faults)
+    plant = Plant(machine, seed)
+    alerts = watch(line, plant, start_s, end_s, faults, plant.opcua_tags if protocol == "opcua" else plant.tags)
+    assert {fault.kind for fault in faults} == set(wire.WireKind), "a week has every fault of the wire"
     assert not alerts, f"seed {seed}: {[(a.id, a.state, a.message, a.raised_time_ns) for a in alerts]}"
     assert line.snapshot.rows > 0.9 * (end_s - start_s) / PERIOD_S
 
