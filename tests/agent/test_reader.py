@@ -1,0 +1,44 @@
+"""Routes: what a connection's frame becomes for an asset, also where the clocks of its sources differ."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agent.line.window import Window
+from agent.reader import Route
+from connectors.frame import Frame
+
+SECOND_NS = 1_000_000_000
+NOW_NS = 1_790_000_000 * SECOND_NS
+
+
+def a_row(time_ns: int, value: float) -> Frame:
+    return Frame.of(time_ns, [value], [0])
+
+
+@pytest.mark.parametrize("ahead_s", [-60.0, -1.5, -0.7, 0.0, 0.7, 5.0, 3600.0])
+def test_rows_of_two_sources_meet_whatever_their_clocks_say(ahead_s: float) -> None:
+    routes = [Route("pump", np.array([0]), np.array([i]), 2, shared=True) for i in (0, 1)]
+    window = Window(2, SECOND_NS, 64)
+    whole = 0
+    for second in range(100):
+        now_ns = NOW_NS + second * SECOND_NS
+        window.push(routes[0].lay(a_row(now_ns, 1.0), now_ns))
+        grid = window.push(routes[1].lay(a_row(now_ns + int(ahead_s * SECOND_NS), 2.0), now_ns + 30_000_000))
+        whole += int(grid.good.all(1).sum())
+    assert whole == 100
+    assert window.late == 0
+
+
+def test_a_single_source_keeps_its_own_times() -> None:
+    route = Route("pump", np.array([0]), np.array([0]), 1)
+    assert route.lay(a_row(NOW_NS - 5 * SECOND_NS, 1.0), NOW_NS).source_time_ns[0] == NOW_NS - 5 * SECOND_NS
+
+
+def test_several_rows_of_a_shared_asset_keep_their_distances() -> None:
+    route = Route("pump", np.array([0]), np.array([1]), 2, shared=True)
+    times = np.array([0, 2, 5], np.int64) * SECOND_NS
+    frame = Frame.clean(times, np.ones((3, 1), np.float32), np.zeros((3, 1), np.uint32))
+    laid = route.lay(frame, NOW_NS)
+    np.testing.assert_array_equal(laid.source_time_ns, NOW_NS + times - 5 * SECOND_NS)
