@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
-from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 from models.bundle import Bundle, BundleError, Manifest, Statistics
 from models.gaps import GapFiller
+
+# The wheel reports to its maker, and writes files for it, unless it is told not to before its import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 Float32s = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
