@@ -25,7 +25,8 @@ _GATHERED_BYTES_MAX = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class TelemetryHealth:
-    """Counts since the start: what was written, what was lost; `error` is None after a success."""
+    """Counts since the start: what was written, what was lost; `error` is None after a success
+    of both writing and keeping within the retention."""
 
     steps: int = 0
     bytes_written: int = 0
@@ -66,6 +67,7 @@ class TelemetryLog:
         self._spans: dict[Path, tuple[int, int] | None] = {}  # of segments that no longer change
         self._damaged: dict[Path, int] = {}
         self._synced_ns: int | None = None
+        self._drop_error: str | None = None
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._mend_last()
@@ -113,7 +115,7 @@ class TelemetryLog:
                 self._size += len(block)
                 self.health = replace(
                     self.health,
-                    error=None,
+                    error=self._drop_error,
                     steps=self.health.steps + taken,
                     bytes_written=self.health.bytes_written + len(block),
                 )
@@ -226,22 +228,39 @@ class TelemetryLog:
         self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        sizes = {
-            path: path.stat().st_size for path in sorted(self.directory.glob(f"[0-9]*{segments.SUFFIX}*"))
-        }
+        """Keep within the retention; what cannot be dropped is told in `health`, and the next segment tries again."""
+        sizes: dict[Path, int] = {}
+        errors: list[str] = []
+        for path in sorted(self.directory.glob(f"[0-9]*{segments.SUFFIX}*")):
+            try:
+                sizes[path] = path.lstat().st_size
+            except OSError as refused:
+                errors.append(f"{path} cannot be measured: {refused.strerror}")
         excess = sum(sizes.values()) - self._retain_bytes
         for path, size in sizes.items():
             if excess <= 0 or path == self._path:
-                return
-            path.unlink()
+                break
+            try:
+                path.unlink()
+            except OSError as refused:
+                errors.append(f"{path} cannot be dropped: {refused.strerror}; the log grows above its size")
+                continue
             excess -= size
+            self._count_dropped(path, size)
+        self._drop_error = errors[0] if errors else None
+        if errors:
+            log.warning("old telemetry cannot be dropped", extra={"errors": errors})
             with self._lock:
-                self._spans.pop(path, None)
-                self.health = replace(
-                    self.health,
-                    segments_dropped=self.health.segments_dropped + 1,
-                    bytes_dropped=self.health.bytes_dropped + size,
-                )
+                self.health = replace(self.health, error=self._drop_error)
+
+    def _count_dropped(self, path: Path, size: int) -> None:
+        with self._lock:
+            self._spans.pop(path, None)
+            self.health = replace(
+                self.health,
+                segments_dropped=self.health.segments_dropped + 1,
+                bytes_dropped=self.health.bytes_dropped + size,
+            )
 
 
 def _write(handle: int, data: bytes, position: int) -> None:

@@ -13,7 +13,7 @@ from agent.line.alert import Acknowledge
 from agent.store import export
 from agent.store.blocks import Layout, Step
 from agent.store.journal import StoreError
-from agent.store.segments import segments
+from agent.store.segments import SUFFIX, segments
 from agent.store.series import summarise
 from agent.store.telemetry import TelemetryLog
 from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, Frame
@@ -226,6 +226,22 @@ def test_a_disk_that_refuses_costs_telemetry_not_the_agent(log: TelemetryLog) ->
     log.sync()
     assert (log.health.steps, log.health.steps_lost, log.health.error) == (12, 6, None)
     assert_same(log.scan(), [step(s, a) for s in (0, 1, 2, 6, 7, 8) for a in LAYOUT])
+
+
+def test_an_old_segment_that_cannot_be_dropped_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
+    (tmp_path / f"0{SUFFIX}.kept").mkdir()  # unlink refuses a folder, for root too
+    (tmp_path / f"1{SUFFIX}.gone").symlink_to(tmp_path / "gone")  # stat refuses a link to nothing
+    log = TelemetryLog(tmp_path, LAYOUT, segment_bytes=3000, retain_bytes=0)
+    fill(log, range(1000))
+    log.sync()
+    assert log.health.segments_dropped > 3, "those that can be dropped are"
+    assert log.health.steps > 1000
+    assert log.health.error is not None
+    assert f"0{SUFFIX}.kept cannot be dropped: Is a directory" in log.health.error
+    (tmp_path / f"0{SUFFIX}.kept").rmdir()
+    fill(log, range(1000, 2000))
+    log.close()
+    assert log.health.error is None
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
