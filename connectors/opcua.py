@@ -160,6 +160,7 @@ class _ReadOnlyConnection(SecureConnection):
     def __init__(self, policy: security_policies.SecurityPolicy) -> None:
         super().__init__(policy, _Limits(max_chunk_count=_CHUNKS_MAX, max_message_size=_MESSAGE_BYTES_MAX))
         self._passed = b""
+        self._greeted = False
 
     def message_to_binary(self, message: bytes, message_type: Any = ua.MessageType.SecureMessage,
                           request_id: int = 0) -> bytes:
@@ -168,10 +169,12 @@ class _ReadOnlyConnection(SecureConnection):
         return self._passed
 
     def check_sent(self, data: bytes) -> None:
-        """Let pass a Hello and what `message_to_binary` has just made; raise WriteRefusedError for all else.
+        """Let pass one Hello and what `message_to_binary` has just made; raise WriteRefusedError for all else.
         """
         passed, self._passed = self._passed, b""
-        if data[:4] != b"HELF" and (not passed or data != passed):
+        if not self._greeted and data[:4] == b"HELF" and data[4:8] == len(data).to_bytes(4, "little"):
+            self._greeted = True
+        elif not passed or data != passed:
             raise WriteRefusedError(f"an OPC UA message that went round the filter ({data[:16].hex(' ')})")
 
 

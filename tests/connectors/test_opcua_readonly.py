@@ -6,9 +6,10 @@ import struct
 
 import pytest
 from asyncua import Client, ua
+from asyncua.crypto import security_policies
 
 from connectors.link import LoadGuard
-from connectors.opcua import OpcuaConnector
+from connectors.opcua import OpcuaConnector, _ReadOnlyConnection
 from connectors.opcua_endpoint import OpcuaMode
 from connectors.readonly import WriteRefusedError
 from tests.connectors.opcua_side import endpoint, tag
@@ -40,15 +41,27 @@ def test_a_planted_write_is_stopped_before_the_socket(opcua_plc: OpcuaPlc) -> No
             protocol = client.uaclient.protocol
             assert protocol is not None
             assert protocol.transport is not None
-            with pytest.raises(WriteRefusedError, match="went round"):
-                protocol.transport.write(
-                    b"MSGF" + struct.pack("<IIIII", 30, 1, 13, 9, 9) + b"\x01\x00\xa1\x02"
-                )
+            write_request = b"MSGF" + struct.pack("<IIIII", 30, 1, 13, 9, 9) + b"\x01\x00\xa1\x02"
+            hello = b"HELF" + struct.pack("<I", 8)
+            for planted in (write_request, hello + write_request, hello):
+                with pytest.raises(WriteRefusedError, match="went round"):
+                    protocol.transport.write(planted)
             assert (await road.read()).values.tolist() == [[0.0]], "reading goes on"
             await road.close()
             proxy.assert_read_only()
 
     run(main)
+
+
+def test_one_hello_begins_a_connection_and_carries_nothing_else() -> None:
+    hello = b"HELF" + struct.pack("<I", 12) + bytes(4)
+    connection = _ReadOnlyConnection(security_policies.SecurityPolicyNone())
+    for longer in (hello + b"MSGF", hello[:-1], b"HELF"):
+        with pytest.raises(WriteRefusedError, match="went round"):
+            connection.check_sent(longer)
+    connection.check_sent(hello)
+    with pytest.raises(WriteRefusedError, match="went round"):
+        connection.check_sent(hello)
 
 
 def test_a_write_that_got_through_would_be_seen_by_the_proxy(opcua_plc: OpcuaPlc) -> None:
