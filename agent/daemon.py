@@ -173,6 +173,10 @@ class Agent:
         """Queue a command for the next step of an asset's line."""
         return Submitted.ACCEPTED if self._worker.submit(asset, command) else Submitted.QUEUE_FULL
 
+    def commands_dropped(self, asset: str) -> int:
+        """Return how many commands for a configured asset found the queue full."""
+        return self._worker.commands_dropped(asset)
+
     def alerts(self, where: AlertFilter, *, limit: int, before: int | None) -> Page:
         """List alerts, the newest first; raise StoreError."""
         return self._journal.alerts(where, limit=limit, before=before)

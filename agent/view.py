@@ -72,10 +72,6 @@ class Snapshot(Protocol):
         """How many rows came too late for their place on the grid."""
 
     @property
-    def commands_dropped(self) -> int:
-        """How many commands found the queue full."""
-
-    @property
     def clock_steps(self) -> int:
         """How often a clock was seen to step."""
 
@@ -192,6 +188,9 @@ class AgentView(Protocol):
 
     def submit(self, asset: str, command: Command) -> Submitted:
         """Queue a command for the next step of an asset's line."""
+
+    def commands_dropped(self, asset: str) -> int:
+        """Return how many commands for a configured asset found the queue full."""
 
     def alerts(self, where: AlertFilter, *, limit: int, before: int | None) -> Page:
         """List alerts, the newest first; raise StoreError."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import queue
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +27,9 @@ P = ParamSpec("P")
 COMMANDS_WAITING_MAX = 16
 UNRECORDED_MAX = 1000
 RETRY_NS = 1_000_000_000
-LAST_TRIES = 5
+LAST_TRIES = 2
+"""At the end, each waits RETRY_NS and then for SQLite's lock: more would outlast the service manager's patience
+(TimeoutStopSec in systemd/forewarn.service), and the alerts would not even reach the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ class Worker:
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
-        self._commands: dict[str, queue.Queue[Command]] = {
-            asset: queue.Queue(COMMANDS_WAITING_MAX) for asset in lines
-        }
+        self._commands: dict[str, deque[Command]] = {asset: deque() for asset in lines}
+        self._commands_dropped = dict.fromkeys(lines, 0)
+        self._submitting = threading.Lock()
         self._unrecorded: deque[Alert] = deque()
         self._unpublished: set[str] = set()
         self._retry_at_ns = 0
@@ -79,12 +81,17 @@ class Worker:
         return True
 
     def submit(self, asset: str, command: Command) -> bool:
-        """Queue a command for an asset's next job; False where too many wait. From any thread."""
-        try:
-            self._commands[asset].put_nowait(command)
-        except queue.Full:
-            return False
+        """Queue a command for an asset's next job; False, and counted, where too many wait. From any thread."""
+        with self._submitting:
+            if len(self._commands[asset]) >= COMMANDS_WAITING_MAX:
+                self._commands_dropped[asset] += 1
+                return False
+            self._commands[asset].append(command)
         return True
+
+    def commands_dropped(self, asset: str) -> int:
+        """Return how many commands for an asset found too many waiting."""
+        return self._commands_dropped[asset]
 
     def busy_ns(self) -> int:
         """Return how long the present job has been running, 0 where there is none."""
@@ -136,13 +143,13 @@ class Worker:
     def _take(self, job: Job, monotonic_ns: int) -> None:
         line, waiting = self._lines[job.asset], self._commands[job.asset]
         commands = []
-        while not waiting.empty() and line.submit(command := waiting.get_nowait()):
-            commands.append(command)
+        while waiting and line.submit(waiting[0]):  # what a line refuses waits for its next job
+            commands.append(waiting.popleft())
         self._telemetry.append(Step(job.asset, job.now_ns, job.frame, tuple(commands)), monotonic_ns)
         self._unrecorded.extend(line.step(job.frame, job.now_ns))
         self._unpublished.add(job.asset)
-        if monotonic_ns >= self._retry_at_ns:
-            self._record(monotonic_ns)
+        if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
+            self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
 
     def _record(self, monotonic_ns: int) -> None:

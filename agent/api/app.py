@@ -107,7 +107,7 @@ def _assets(view: AgentView) -> APIRouter:
     async def asset(asset: AssetName) -> models.AssetDetail:
         """Show one asset with its live verdict, its open alert and its newest values."""
         info = _info(view, asset)
-        return present.detail(info, view.snapshot(info.name))
+        return present.detail(info, view.snapshot(info.name), view.commands_dropped(info.name))
 
     @router.get("/assets/{asset}/telemetry", responses=_NOT_FOUND)
     def telemetry(

@@ -41,7 +41,7 @@ def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
     )
 
 
-def detail(info: AssetInfo, snapshot: Snapshot) -> models.AssetDetail:
+def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models.AssetDetail:
     """Return everything about an asset."""
     verdict, alert = snapshot.verdict, snapshot.alert
     return models.AssetDetail(
@@ -65,7 +65,7 @@ def detail(info: AssetInfo, snapshot: Snapshot) -> models.AssetDetail:
         ],
         rows=snapshot.rows,
         rows_late=snapshot.rows_late,
-        commands_dropped=snapshot.commands_dropped,
+        commands_dropped=commands_dropped,
         clock_steps=snapshot.clock_steps,
     )
 

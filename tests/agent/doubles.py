@@ -52,7 +52,6 @@ class Snapshot:
     readings: tuple[TagReading, ...]
     rows: int
     rows_late: int = 0
-    commands_dropped: int = 0
     clock_steps: int = 0
 
 

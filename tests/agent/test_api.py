@@ -190,6 +190,7 @@ def test_a_full_queue_says_when_to_come_again(plant: Plant) -> None:
     assert {answer.status_code for answer in answers[:-1]} == {202}
     assert problem(answers[-1], 503).detail == "too many commands wait for pump; try again"
     assert answers[-1].headers["retry-after"] == "1"
+    assert ask(plant, "GET", "/assets/pump").json()["commands_dropped"] == 1
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,14 @@ import configparser
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import pytest
+
+from agent.server import SHUTDOWN_S_MAX
+from agent.store.journal import Journal
+from agent.worker import LAST_TRIES, RETRY_NS
 
 UNIT = Path(__file__).resolve().parents[2] / "systemd" / "forewarn.service"
 
@@ -26,6 +31,10 @@ def test_the_unit_says_what_the_daemon_does() -> None:
     assert service["RestartPreventExitStatus"] == "2"
     assert service["ExecStart"].split()[1:] == ["run", "/etc/forewarn/agent.toml"]
     assert int(service["WatchdogSec"]) == 60
+    # A job that waits for the journal's lock, then the last tries: systemd must not kill us before we log what is lost.
+    busy_s = float(signature(Journal).parameters["busy_timeout_s"].default)
+    longest_s = busy_s + LAST_TRIES * (RETRY_NS / 1e9 + busy_s) + SHUTDOWN_S_MAX
+    assert longest_s + 5 <= int(service["TimeoutStopSec"])
     assert "PYTHONOPTIMIZE" not in UNIT.read_text()  # assertions guard invariants in production too
 
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent.line.alert import Acknowledge, Alert
+from agent.store.journal import Journal
+from agent.store.telemetry import TelemetryLog
+from agent.worker import COMMANDS_WAITING_MAX, LAST_TRIES, Job, Worker
+from tests.agent.doubles import ThresholdLine
+from tests.agent.plant import TAGS
+from tests.agent.samples import SECOND_NS, START_NS, frame
+
+
+class Hurried:
+    """A clock on which two seconds pass whenever it is asked, and none while someone sleeps."""
+
+    def __init__(self) -> None:
+        self._asked = 0
+
+    def monotonic_ns(self) -> int:
+        self._asked += 1
+        return self._asked * 2 * SECOND_NS
+
+    def time_ns(self) -> int:
+        return START_NS
+
+    async def sleep_until(self, monotonic_ns: int) -> None:
+        await asyncio.sleep(0)
+
+
+class Counted(Journal):
+    tries = 0
+
+    def record(self, alert: Alert) -> None:
+        self.tries += 1
+        super().record(alert)
+
+
+def jobs(count: int) -> list[Job]:
+    """Frames of which each second one is above the limit of 10."""
+    times = [START_NS + i * SECOND_NS for i in range(count)]
+    return [Job("pump", frame(t, 9.0 + 3 * (i % 2), 40.0), t) for i, t in enumerate(times)]
+
+
+def test_a_journal_that_refuses_holds_up_the_end_by_the_last_tries_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = Counted(tmp_path / "journal.sqlite3", START_NS, busy_timeout_s=0)
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    worker = Worker({"pump": ThresholdLine("pump", TAGS, 10.0)}, journal, telemetry, Hurried())
+    for job in jobs(20):
+        assert worker.offer(job)
+    other = sqlite3.connect(journal.path)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def scenario() -> None:
+        worker.finish()
+        await worker.run()
+
+    asyncio.run(scenario())
+    other.close()
+    assert journal.tries == 1 + LAST_TRIES
+    assert "an alert could not be recorded" in caplog.messages
+    telemetry.close()
+    journal.close()
+
+
+def test_a_command_that_the_line_refuses_waits_for_the_next_job(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite3", START_NS)
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    line = ThresholdLine("pump", TAGS, 10.0, commands_max=1)
+    worker = Worker({"pump": line}, journal, telemetry, Hurried())
+    said = [Acknowledge("pump-1", "Ana", START_NS + i) for i in range(COMMANDS_WAITING_MAX + 2)]
+    assert [worker.submit("pump", one) for one in said] == [True] * COMMANDS_WAITING_MAX + [False] * 2
+    assert worker.commands_dropped("pump") == 2
+
+    async def scenario() -> None:
+        for job in jobs(COMMANDS_WAITING_MAX):
+            worker.offer(job)
+        worker.finish()
+        await worker.run()
+
+    asyncio.run(scenario())
+    given = [step.commands for step in telemetry.scan("pump")]
+    assert given == [(one,) for one in said[:COMMANDS_WAITING_MAX]]
+    telemetry.close()
+    journal.close()
