@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import shutil
 import subprocess
 import sys
@@ -36,6 +37,20 @@ def test_the_unit_says_what_the_daemon_does() -> None:
     longest_s = busy_s + LAST_TRIES * (RETRY_NS / 1e9 + busy_s) + SHUTDOWN_S_MAX
     assert longest_s + 5 <= int(service["TimeoutStopSec"])
     assert "PYTHONOPTIMIZE" not in UNIT.read_text()  # assertions guard invariants in production too
+
+
+def test_the_command_sends_nothing_and_takes_one_thread_per_product() -> None:
+    script = (
+        "import os, sys; sys.argv = ['forewarn', '--version']; from agent.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['OPENBLAS_NUM_THREADS'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
+    environment["ORT_DISABLE_TELEMETRY"] = "0"
+    said = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert said.stdout.splitlines()[-1] == "1 1"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
