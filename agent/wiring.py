@@ -10,10 +10,11 @@ import numpy as np
 from agent.clock import Clock
 from agent.config import Config, ModbusConfig, OpcuaConfig, TagConfig, split_node
 from agent.reader import Route
-from connectors import Connector, modbus
+from connectors import Connector, modbus, opcua
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LoadGuard
 from connectors.modbus import ModbusConnector, ModbusEndpoint
+from connectors.opcua import OpcuaConnector
 from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
@@ -102,8 +103,6 @@ def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
     seed = zlib.crc32(name.encode())
     if isinstance(where, ModbusEndpoint):
         return modbus.supervise(where, tags, clock, seed=seed)
-    from connectors import opcua  # heavy: only for those who have a server
-
     return opcua.supervise(where, tags, clock, seed=seed)
 
 
@@ -112,6 +111,4 @@ def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
     if isinstance(where, ModbusEndpoint):
         return ModbusConnector(where, tags, clock, guard)
-    from connectors.opcua import OpcuaConnector
-
     return OpcuaConnector(where, tags, clock, guard)
