@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI
+
+if TYPE_CHECKING:  # heavy, and only named here
+    from fastapi import FastAPI
 
 CONNECTIONS_MAX = 128
 SHUTDOWN_S_MAX = 3

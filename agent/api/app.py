@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response
 
-from agent.api import models, present, problems
+from agent.api import PREFIX, models, present, problems
 from agent.api.guard import Guard
 from agent.api.problems import ApiError, describe
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
@@ -21,7 +21,6 @@ from agent.store import codec
 from agent.store.journal import AlertFilter
 from agent.view import AgentView, AssetInfo, Submitted
 
-PREFIX = "/api/v1"
 SPAN_DAYS_MAX = 31
 _HOUR_NS = 3_600_000_000_000
 _COMMON = describe(
