@@ -16,6 +16,7 @@ from agent.daemon import STALL_NS, Agent
 from agent.line.line import Line, LineSettings
 from agent.notify import Notifier
 from agent.reader import Reader
+from agent.replay import TELEMETRY
 from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
 from agent.store.telemetry import TelemetryLog
@@ -27,7 +28,7 @@ from models.bundle import BundleError
 from models.runtime import Detector
 
 JOURNAL = "journal.sqlite3"
-TELEMETRY = "telemetry"
+LOCK = "lock"
 
 
 def load_detectors(config: Config) -> dict[str, Detector]:
@@ -116,7 +117,7 @@ def sole_owner(state_dir: Path) -> Iterator[None]:
     """Hold a state directory for this process; raise StoreError where another agent has it."""
     try:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        handle = os.open(state_dir / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreError(
             f"{state_dir}: cannot be used: {error.strerror}; "
@@ -133,6 +134,21 @@ def sole_owner(state_dir: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def is_owned(state_dir: Path) -> bool:
+    """Whether an agent holds a state directory, as far as may be seen; touches nothing."""
+    try:
+        handle = os.open(state_dir / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def _link(config: Config, connection: str, clock: Clock, speed: float) -> Link:

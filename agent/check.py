@@ -55,13 +55,9 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> list[Tag
     frame, latency_ms, trouble = Frame.bad(clock.time_ns(), len(tags), BAD_NO_COMMUNICATION), None, ""
     try:
         connector = wiring.connector(where, tags, clock)
-        frame, latency_ms = await _read(connector, clock)
+        frame, latency_ms = await read_once(connector, where, clock)
     except ConnectorError as error:
         trouble = str(error)
-    except TimeoutError:
-        trouble = (
-            f"{where}: no answer within {CONNECT_S_MAX:g} s; check the address, the cable and the firewall"
-        )
     checks = []
     for column, (asset, tag) in enumerate(pairs):
         status, value = _newest(frame, column)
@@ -72,12 +68,27 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> list[Tag
     return checks
 
 
-async def _read(connector: Connector, clock: Clock) -> tuple[Frame, float]:
-    """Connect and read; return the frame and how long its read took in ms."""
+async def read_once(
+    connector: Connector,
+    where: object,
+    clock: Clock,
+    *,
+    connect_s: float = CONNECT_S_MAX,
+    read_s: float = READ_S_MAX,
+) -> tuple[Frame, float]:
+    """Connect, read and close; return the frame and how long its read took in ms.
+
+    Raise ConnectorError where that fails or takes longer than `connect_s` and `read_s`.
+    """
+    doing = f"no answer within {connect_s:g} s; check the address, the cable and the firewall"
     try:
-        async with asyncio.timeout(CONNECT_S_MAX):
+        async with asyncio.timeout(connect_s):
             await connector.open()
-        async with asyncio.timeout(READ_S_MAX):
+        doing = (
+            f"connected, but a read took more than {read_s:g} s; "
+            "check whether the PLC is overloaded, or max_requests_per_s too low for so many tags"
+        )
+        async with asyncio.timeout(read_s):
             for _ in range(READS_MAX):
                 begun_ns = clock.monotonic_ns()
                 frame = await connector.read()
@@ -85,6 +96,8 @@ async def _read(connector: Connector, clock: Clock) -> tuple[Frame, float]:
                 if frame.rows and not is_bad(frame.status[-1]).any():
                     break
             return frame, latency_ms
+    except TimeoutError as error:
+        raise ConnectorError(f"{where}: {doing}") from error
     finally:
         await connector.close()
 

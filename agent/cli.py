@@ -27,7 +27,7 @@ from agent.api.present import package_version
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
 from agent.backtest.trial import BacktestError
-from agent.build import JOURNAL, build, layout_of, load_detectors, make_line, sole_owner
+from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, sole_owner
 from agent.cells import cells
 from agent.clock import SystemClock
 from agent.config import ConfigError, load
@@ -47,6 +47,10 @@ from models.learn import LearnError, learn
 FAILED, UNUSABLE = 1, 2
 MS_PER = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 API_URL = "http://127.0.0.1:8470"
+ALSO_RUNS = (
+    "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
+    "where a PLC allows one only, stop the agent while you check"
+)
 
 app = typer.Typer(
     name="forewarn",
@@ -144,6 +148,7 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
     with explained():
         read = load(config)
         problems: tuple[str, ...] = ()
+        warnings = [ALSO_RUNS.format(read.agent.state_dir)] if is_owned(read.agent.state_dir) else []
         try:
             load_detectors(read)
         except ConfigError as error:
@@ -155,12 +160,14 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
                 {
                     "good": not problems and all(one.good for one in found),
                     "problems": problems,
+                    "warnings": warnings,
                     "tags": [_tag_json(one) for one in found],
                 },
                 indent=1,
             )
         )
     else:
+        _complain(*warnings)
         _show_checks(found, problems)
     if problems or checking.failures(found):
         raise typer.Exit(FAILED)

@@ -19,9 +19,9 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from agent.build import JOURNAL, layout_of, load_detectors, make_line
+from agent.build import JOURNAL, layout_of, load_detectors, make_line, sole_owner
 from agent.cli import app
-from agent.config import Config
+from agent.config import Config, load
 from agent.line.alert import Acknowledge
 from agent.loopback import is_loopback
 from agent.store import codec, export
@@ -238,6 +238,17 @@ def test_check_tells_of_a_plc_that_is_not_there_and_of_the_bundle_as_well(file: 
     assert "pump.temperature: " in result.output
     assert "manifest.json cannot be read" in result.output
     assert "0 of 2 tags were read; 1 problem with bundles" in result.output
+
+
+def test_check_warns_of_the_second_connection_while_the_agent_runs(file: Path) -> None:
+    state_dir = load(file).agent.state_dir
+    said = f"{state_dir}: an agent runs with this state_dir, so each PLC now has a second connection"
+    with sole_owner(state_dir):
+        assert said in forewarn("check", file).output
+        (warning,) = json.loads(forewarn("check", file, "--json").stdout)["warnings"]
+        assert warning.startswith(said)
+    assert said not in forewarn("check", file).output
+    assert json.loads(forewarn("check", file, "--json").stdout)["warnings"] == []
 
 
 def test_check_tells_of_a_node_that_is_not_there(
