@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import sys
 import urllib.error
 import urllib.parse
@@ -36,6 +35,7 @@ from agent.history import Reading, read_history
 from agent.line.alert import Alert
 from agent.loopback import opener_for
 from agent.notify import Notifier
+from agent.options import names, period_s
 from agent.replay import recorded, replay
 from agent.server import ApiServer, ServerError, listen
 from agent.store import codec
@@ -45,7 +45,6 @@ from models.bundle import BundleError
 from models.learn import LearnError, learn
 
 FAILED, UNUSABLE = 1, 2
-MS_PER = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 API_URL = "http://127.0.0.1:8470"
 ALSO_RUNS = (
     "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
@@ -338,9 +337,9 @@ def learn_command(
     with explained():
         reading = Reading(
             time=time,
-            run=_names(run_) or (),
+            run=names(run_) or (),
             label=label,
-            tags=_names(tags),
+            tags=names(tags),
             units=_units(unit or []),
             period_ms=None if period is None else _period_ms(period),
         )
@@ -397,15 +396,10 @@ def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
 
 
 def _period_ms(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h)", text.strip())
-    milliseconds = round(float(match[1]) * MS_PER[match[2]]) if match else 0
-    if milliseconds < 1:
-        raise typer.BadParameter(f"{text} is not a time such as 1s, 500ms or 10m", param_hint="--period")
-    return milliseconds
-
-
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+    try:
+        return round(period_s(text) * 1000)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text}: {error}", param_hint="--period") from error
 
 
 def _units(pairs: list[str]) -> dict[str, str]:

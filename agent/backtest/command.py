@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,14 +18,12 @@ from agent.backtest.trial import BacktestError, Learn
 from agent.backtest.trivial import TRIVIAL
 from agent.clock import Clock
 from agent.config import parse_budget
+from agent.options import duration_s, names, period_s
 
 OURS: Final = "forewarn"
 UNUSABLE: Final = 2
 WIDTH_MIN: Final = 150
 """Characters of a line where the output is no terminal: the tables are wider than rich's 80."""
-
-UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
-DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
 
 def add_backtest(app: typer.Typer, learn: Learn, clock: Clock) -> None:
@@ -72,9 +69,9 @@ def add_backtest(app: typer.Typer, learn: Learn, clock: Clock) -> None:
         as_object: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         try:
-            layout = Layout(time, _names(run) or (), label, _names(tags), _duration_s("--period", period))
+            layout = Layout(time, names(run) or (), label, names(tags), _seconds("--period", period, period_s))
             split = Split(learn_where, learn_rows, learn_until_label, learn_share, test, per_run)
-            terms = Terms(_alerts_per_s(budget), _duration_s("--merge-gap", merge_gap) or 0.0)
+            terms = Terms(_alerts_per_s(budget), _seconds("--merge-gap", merge_gap, duration_s) or 0.0)
             _run(data, layout, split, terms, learn, clock, as_object=as_object)
         except BacktestError as error:
             Console(stderr=True).print(
@@ -115,19 +112,11 @@ def _with_bar(
         return backtest(recording, rules, terms, clock, progress)
 
 
-def _names(text: str | None) -> tuple[str, ...] | None:
-    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _duration_s(option: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    match = DURATION.fullmatch(text.strip())
-    if match is None or match[2] not in UNITS_S or (option == "--period" and float(match[1]) == 0):
-        raise BacktestError(
-            f"{option} {text}: must be a number with a unit ({', '.join(UNITS_S)}), such as 10m"
-        )
-    return float(match[1]) * UNITS_S[match[2]]
+def _seconds(option: str, text: str | None, parse: Callable[[str], float]) -> float | None:
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise BacktestError(f"{option} {text}: {error}") from error
 
 
 def _alerts_per_s(budget: str) -> float:

@@ -1,0 +1,30 @@
+"""What options of the command line mean: lists of names, and durations."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+
+
+def names(text: str | None) -> tuple[str, ...] | None:
+    """Return the names in a list such as "A,B"; None where the option was not given."""
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def duration_s(text: str) -> float:
+    """Return the seconds of a duration such as "500ms" or "10m"; raise ValueError saying what it must be."""
+    match = DURATION.fullmatch(text.strip())
+    if match is None or match[2] not in UNITS_S:
+        raise ValueError(f"must be a number with a unit ({', '.join(UNITS_S)}), such as 10m")
+    return float(match[1]) * UNITS_S[match[2]]
+
+
+def period_s(text: str) -> float:
+    """Return the seconds of a duration of 1 ms or more; raise ValueError saying what it must be."""
+    seconds = duration_s(text)
+    if seconds < UNITS_S["ms"]:
+        raise ValueError("must be 1ms or more")
+    return seconds
