@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from http import HTTPStatus
+from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response
@@ -94,6 +95,7 @@ def _status(view: AgentView) -> APIRouter:
 
 def _assets(view: AgentView) -> APIRouter:
     router = APIRouter(tags=["assets"])
+    summarising = Lock()  # the only request whose work grows with what is recorded: never more than one core of it
 
     @router.get("/assets")
     async def assets() -> models.AssetList:
@@ -116,7 +118,10 @@ def _assets(view: AgentView) -> APIRouter:
         until: Annotated[models.TimeNs | None, Query(description="default: now")] = None,
         max_points: Annotated[int, Query(ge=1, le=5000)] = 500,
     ) -> models.TelemetryWindow:
-        """Show recorded values with since <= time < until, summarised into `max_points` at most."""
+        """Show recorded values with since <= time < until, summarised into `max_points` at most.
+
+        One request at a time: another one meanwhile is answered with 503 and Retry-After.
+        """
         info = _info(view, asset)
         names = tags or [name for name, _ in info.tags]
         known = [name for name, _ in info.tags]
@@ -132,7 +137,16 @@ def _assets(view: AgentView) -> APIRouter:
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"query.since: must be before until, by {SPAN_DAYS_MAX} days at most",
             )
-        series = view.series(asset, names, since_ns, until_ns, max_points)
+        if not summarising.acquire(blocking=False):
+            raise ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "telemetry is summarised for one request at a time, and one is under way; try again",
+                {"Retry-After": "1"},
+            )
+        try:
+            series = view.series(asset, names, since_ns, until_ns, max_points)
+        finally:
+            summarising.release()
         return present.window(info, names, since_ns, until_ns, series)
 
     return router

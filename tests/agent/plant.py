@@ -38,6 +38,7 @@ class Plant:
         environment: dict[str, str] | None = None,
         jobs_max: int = 1000,
         line_type: type[ThresholdLine] = ThresholdLine,
+        agent_type: type[Agent] = Agent,
     ) -> None:
         self.pressure: float | None = 9.0
         self.temperature: float | None = 40.0
@@ -63,7 +64,7 @@ class Plant:
             ),
         ]
         self.readers = [self._reader("line3_plc", 0, SECOND_NS), self._reader("press_plc", 1, 2 * SECOND_NS)]
-        self.agent = Agent(
+        self.agent = agent_type(
             assets=[AssetInfo("pump", TAGS, 1000, "1/week", "bundles/pump")],
             lines={"pump": self.line},
             readers=self.readers,

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -12,11 +14,15 @@ from pydantic import BaseModel, TypeAdapter
 
 from agent.api import guard, models, problems
 from agent.api.app import create_app
+from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Shelf
 from agent.store import codec
+from agent.store.series import Series
 from agent.worker import COMMANDS_WAITING_MAX
+from tests.agent.doubles import until
 from tests.agent.plant import Plant
 from tests.agent.samples import SECOND_NS, alert, revised
+from tests.clock import PATIENCE_S
 
 URL = "http://127.0.0.1:8470"
 
@@ -381,6 +387,34 @@ def test_a_window_of_telemetry(plant: Plant) -> None:
     assert window.tags[1].mean == [9.0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]
     assert window.tags[0].mean == [40.0] + [None] * 10
     assert window.times == sorted(window.times)
+
+
+def test_telemetry_is_summarised_for_one_request_at_a_time(tmp_path: Path) -> None:
+    begun, go_on = Event(), Event()
+
+    class Held(Agent):
+        def series(
+            self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int
+        ) -> Series:
+            begun.set()
+            assert go_on.wait(PATIENCE_S)
+            return super().series(asset, tags, since_ns, until_ns, points_max)
+
+    plant = Plant(tmp_path, agent_type=Held)
+
+    async def scenario() -> list[httpx.Response]:
+        async with client(plant) as http:
+            first = asyncio.create_task(http.get("/api/v1/assets/pump/telemetry"))
+            await until(begun.is_set)
+            second = await http.get("/api/v1/assets/pump/telemetry")
+            go_on.set()
+            return [await first, second, await http.get("/api/v1/assets/pump/telemetry")]
+
+    first, second, third = asyncio.run(scenario())
+    assert (first.status_code, third.status_code) == (200, 200)
+    assert "one request at a time" in problem(second, 503).detail
+    assert second.headers["retry-after"] == "1"
+    plant.close()
 
 
 def schemas(plant: Plant) -> dict[str, Any]:

@@ -273,6 +273,21 @@ def test_a_window_is_summarised_into_at_most_so_many_points(log: TelemetryLog) -
     assert series.mean[:, 0].tolist() == [60 * i + 29.5 for i in range(10)]
 
 
+def test_rows_on_the_edges_of_the_longest_window_are_in_their_intervals() -> None:
+    points, day_ns = 5000, 86_400 * SECOND_NS
+    since_ns, until_ns = START_NS, START_NS + 31 * day_ns
+    width_ns = 31 * day_ns // points
+    edges = since_ns + width_ns * np.arange(points)
+    steps = [Step("pump", int(t), frame(int(t), float(i))) for i, t in enumerate(edges)]
+    steps.append(Step("pump", until_ns, frame(until_ns - 1, -1.0)))
+    steps.append(Step("pump", until_ns, frame(until_ns, -2.0)))
+    series = summarise(steps, [0], since_ns, until_ns, points)
+    assert series.rows == points + 1
+    assert series.time_ns.tolist() == edges.tolist()
+    assert series.high[:, 0].tolist() == list(range(points))
+    assert series.low[-1, 0] == -1
+
+
 def test_an_empty_window_has_no_points(log: TelemetryLog) -> None:
     series = summarise(log.rows("pump", 0, 1000), [0, 1], 0, 1000, 10)
     assert (series.rows, series.mean.shape) == (0, (0, 2))
