@@ -36,6 +36,11 @@ _SILENT: Final = np.array([
 """Statuses that do not show that anything lives at the other end; all others do, good or bad."""
 
 
+_WHOLE_MS_MIN: Final = 15_000
+_WAITING_MS_MAX: Final = 120_000
+_MARGIN_MS: Final = 5_000
+
+
 class Clock(Protocol):
     """What a connector asks of time (agent.clock offers it)."""
 
@@ -140,9 +145,23 @@ class LinkSettings:
 
     backoff_min_ms: int = 1_000
     backoff_max_ms: int = 60_000
-    connect_timeout_ms: int = 15_000
-    read_timeout_ms: int = 15_000
+    connect_timeout_ms: int = _WHOLE_MS_MIN
+    read_timeout_ms: int = _WHOLE_MS_MIN
     stale_after_ms: int = 30_000
+
+    @classmethod
+    def for_requests(cls, timeout_ms: float, *, connect: int, read: int, pace_ms: float) -> Self:
+        """Return the patience for a connect and a read of so many requests, each of `timeout_ms` at most.
+
+        `pace_ms` is what the load guard may hold up each. Where very many requests time out the sum is cut:
+        a connector keeps what it learnt, so that the next read gets further.
+        """
+
+        def whole_ms(requests: int) -> int:
+            waiting_ms = min(requests * timeout_ms, _WAITING_MS_MAX)
+            return max(_WHOLE_MS_MIN, int(waiting_ms + requests * pace_ms) + _MARGIN_MS)
+
+        return cls(connect_timeout_ms=whole_ms(connect), read_timeout_ms=whole_ms(read))
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ _SESSION_TIMEOUT_MS: Final = 60_000
 _TICKS_PER_INTERVAL: Final = 4
 _TICKS_KEPT: Final = 2 * _TICKS_PER_INTERVAL + 1
 _RETRY_NS: Final = 60_000_000_000
+_SETUP_REQUESTS: Final = 8  # socket, Hello, channel, session, activation, namespaces, subscription, values
 _CLOSE_TIMEOUT_S: Final = 1.0
 
 
@@ -79,6 +80,10 @@ def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
     def build() -> OpcuaConnector:
         return OpcuaConnector(endpoint, tags, clock, guard)
 
+    batches = -(-len(tags) // endpoint.max_nodes_per_request)
+    settings = settings or LinkSettings.for_requests(
+        endpoint.timeout_ms, connect=_SETUP_REQUESTS + 2 * batches, read=_SETUP_REQUESTS + 2 * batches,
+        pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
     return Link(build, tags, clock, settings, seed, guard=guard)
 
 

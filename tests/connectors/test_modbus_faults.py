@@ -12,10 +12,11 @@ from connectors import ConnectorError
 from connectors.frame import (
     BAD_DECODING_ERROR,
     BAD_NO_COMMUNICATION,
+    BAD_TIMEOUT,
     GOOD,
     Frame,
 )
-from connectors.link import LinkState, LoadGuard
+from connectors.link import LinkSettings, LinkState, LoadGuard
 from connectors.modbus import ModbusConnector, ModbusEndpoint, supervise
 from tests.connectors.modbus_side import HOLDING, connector, endpoint, plc_of, tag
 from tests.connectors.servers import (
@@ -209,6 +210,98 @@ def test_a_late_reply_to_a_question_we_gave_up_is_not_the_answer_to_the_next() -
                 frame = await link.read()
                 assert frame.values[0, 1] == 7.0 or np.isnan(frame.values[0, 1])
                 clock.advance_s(30)
+            await link.close()
+
+    run(main)
+
+
+def silent_but(good: int, asked: list[int] | None = None) -> Script:
+    def script(request: bytes) -> bytes | None:
+        if asked is not None:
+            asked.append(request[6])
+        return answer(request, bytes([3, 2, 0, 7])) if request[6] == good else None
+
+    return script
+
+
+def test_a_link_is_more_patient_than_the_requests_of_one_read_together() -> None:
+    tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in range(1, 17)]
+    for timeout_ms in (1000, 5000, 60_000):
+        settings = supervise(ModbusEndpoint("h", timeout_ms=timeout_ms), tags, ManualClock())._settings
+        assert settings.connect_timeout_ms > timeout_ms
+        assert settings.read_timeout_ms > min(16 * timeout_ms, 120_000)
+    slow = supervise(ModbusEndpoint("h", max_requests_per_s=0.1), tags, ManualClock())._settings
+    assert slow.read_timeout_ms > 16 * 10_000, "the load guard's waits are no fault of the device"
+
+
+def test_silent_units_do_not_keep_the_good_ones_away_when_a_read_is_broken_off() -> None:
+    async def main() -> None:
+        tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2, 3, 4, 9)]
+        clock = ManualClock()
+        async with scripted_server(silent_but(9)) as port:
+            hasty = LinkSettings(read_timeout_ms=250)  # less than the four time-outs of one read
+            link = supervise(endpoint(port, timeout_ms=100), tags, clock, settings=hasty)
+            assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 5]
+            for _ in range(4):
+                clock.advance_s(10)
+                frame = await link.read()
+            assert frame.status.tolist() == [[BAD_TIMEOUT] * 4 + [GOOD]]
+            await link.close()
+
+    run(main)
+
+
+def test_one_silent_unit_is_asked_again_in_a_read_and_each_gets_its_turn() -> None:
+    async def main() -> None:
+        asked: list[int] = []
+        tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2, 3, 9)]
+        clock = ManualClock()
+        async with scripted_server(silent_but(9, asked)) as port:
+            link = supervise(endpoint(port, timeout_ms=50), tags, clock)
+            await link.read()
+            assert asked == [1, 2, 3, 9]
+            turns = []
+            for _ in range(3):
+                clock.advance_s(60)
+                asked.clear()
+                assert (await link.read()).status.tolist() == [[BAD_TIMEOUT] * 3 + [GOOD]]
+                turns.append(asked[0])
+                assert len(asked) == 2
+            assert sorted(turns) == [1, 2, 3]
+            await link.close()
+
+    run(main)
+
+
+def test_what_a_device_refused_is_remembered_over_a_reconnection() -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        tags = [tag(HOLDING, register) for register in range(4)]
+        hangs_up = False
+        counts: list[int] = []
+
+        def script(request: bytes) -> bytes:
+            nonlocal hangs_up
+            if hangs_up:
+                hangs_up = False
+                return b""
+            start, count = int.from_bytes(request[8:10], "big"), int.from_bytes(request[10:12], "big")
+            counts.append(count)
+            refused = start <= 2 < start + count
+            return answer(request, b"\x83\x02" if refused else bytes([3, 2 * count]) + bytes(2 * count))
+
+        async with scripted_server(script) as port:
+            link = supervise(endpoint(port), tags, clock)
+            first = await link.read()
+            clock.advance_s(2)
+            hangs_up = True
+            while (await link.read()).status[0, 0] != GOOD or hangs_up:
+                clock.advance_s(2)
+            counts.clear()
+            clock.advance_s(1)
+            again = await link.read()
+            assert again.status.tolist() == first.status.tolist()
+            assert sum(counts) == 3, "the refused register is not asked for again"
             await link.close()
 
     run(main)
