@@ -62,7 +62,9 @@ class Worker:
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
-        self._commands: dict[str, deque[Command]] = {asset: deque() for asset in lines}
+        self._commands: dict[str, deque[Command]] = {
+            asset: deque(maxlen=COMMANDS_WAITING_MAX) for asset in lines
+        }
         self._commands_dropped = dict.fromkeys(lines, 0)
         self._submitting = threading.Lock()
         self._unrecorded: deque[Alert] = deque()

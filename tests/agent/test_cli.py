@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -9,21 +8,15 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import polars as pl
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from agent.build import JOURNAL, layout_of, load_detectors, make_line, sole_owner
-from agent.cli import app
 from agent.config import Config, load
 from agent.line.alert import Acknowledge
-from agent.loopback import is_loopback
 from agent.store import codec, export
 from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal
@@ -34,19 +27,10 @@ from models.learn import learn
 from models.runtime import Detector
 from simulators.config import toml
 from simulators.plant import Plant
+from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, SECOND_NS, START_NS, alert
 
 COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn")
-
-
-def forewarn(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
-    assert "Traceback" not in result.output
-    return result
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "agent", *map(str, arguments)]
 
 
 def quiet_rows(rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -377,19 +361,6 @@ def test_replay_of_what_does_not_fit_says_what_is_there(file: Path, tmp_path: Pa
     assert f"{recording}: no column temperature for asset pump; it has: pressure, time" in result.output
 
 
-def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / JOURNAL, START_NS)
-    journal.record(alert(1))
-    journal.record(alert(2))
-    journal.close()
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    table = forewarn("alerts", "--state-dir", tmp_path).output
-    assert re.search(r"pump-2 +unacknowledged +high +2026-09-21T14:13:22Z +1.70 +pump deviates", table)
-    lines = forewarn("alerts", "--state-dir", tmp_path, "--json", "--limit", "1").stdout_bytes
-    assert lines == codec.encode(alert(2)) + b"\n"
-    assert {path: path.read_bytes() for path in before} == before
-
-
 def test_units_in_brackets_are_no_markup(file: Path, tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('"bar"', '"[bar]"').replace('"degC"', '"[/s]"'))
     table = forewarn("check", file).output
@@ -399,49 +370,6 @@ def test_units_in_brackets_are_no_markup(file: Path, tmp_path: Path) -> None:
     journal.record(replace(alert(1), message="pressure is 3 [bar], 2 [/s] above :gear:"))
     journal.close()
     assert "3 [bar], 2 [/s] above :gear:" in forewarn("alerts", "--state-dir", tmp_path).output
-
-
-def test_alerts_of_this_machine_are_not_asked_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Agent(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"items": []}')
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    asked: list[str] = []
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-    monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    with HTTPServer(("127.0.0.1", 0), Agent) as server:
-        thread = Thread(target=server.handle_request)
-        thread.start()
-        result = forewarn("alerts", "--api", f"http://127.0.0.1:{server.server_port}")
-        thread.join()
-    assert (result.exit_code, result.output) == (0, "no alerts\n")
-    assert asked == ["/api/v1/alerts?limit=50"]
-
-
-@pytest.mark.parametrize(
-    ("host", "itself"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("localhost.org", False)],
-)
-def test_only_this_machine_is_loopback(host: str, itself: bool) -> None:
-    assert is_loopback(host) is itself
-
-
-def test_alerts_says_where_it_looked_in_vain(tmp_path: Path) -> None:
-    result = forewarn("alerts", "--state-dir", tmp_path)
-    assert result.exit_code == 2
-    assert f"{tmp_path / JOURNAL}: there is no alert journal that can be read" in result.output
-    result = forewarn("alerts", "--api", "http://127.0.0.1:1")
-    assert result.exit_code == 2
-    assert "no agent answers there" in result.output
-    assert "start it with `forewarn run`" in result.output
-    assert forewarn("alerts", "--api", "file:///etc/passwd").exit_code == 2
 
 
 def history(path: Path, rows: int = 800) -> Path:
@@ -527,21 +455,3 @@ def test_simulate_passes_its_arguments_to_the_simulators() -> None:
     assert wrong.returncode != 0
     assert "gremlins" in wrong.stderr
     assert "Traceback" not in wrong.stderr
-
-
-def test_output_into_a_closed_pipe_is_no_crash(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / JOURNAL, START_NS)
-    for number in range(1, 60):
-        journal.record(alert(number))
-    journal.close()
-    read, write = os.pipe()
-    os.close(read)
-    ended = subprocess.run(
-        command("alerts", "--state-dir", tmp_path, "--json"),
-        stdout=write,
-        stderr=subprocess.PIPE,
-        check=False,
-        timeout=60,
-    )
-    os.close(write)
-    assert b"Traceback" not in ended.stderr
