@@ -169,6 +169,7 @@ class LinkHealth:
     """What is known of a connection. Times are UTC ns; `last_good_ns` is None before the first good value.
 
     `error` is the last fault in words, empty while all is well; `retry_in_ms` is 0 unless backing off.
+    `values_dropped` counts what came faster than it was read, here or in the device.
     """
 
     state: LinkState
@@ -181,30 +182,33 @@ class LinkHealth:
     latency_ms: float
     retry_in_ms: float
     error: str
+    values_dropped: int = 0
 
 
 class Link:
     """One connection, supervised. `read` never raises for a fault of the wire: it returns a Bad row instead.
 
     `build` makes a new connector for each attempt; `seed` decides the jitter of the back-off; `guard`, if
-    given, is where the count of requests comes from.
+    given, is where the count of requests comes from, as `drops` is for that of values which were lost.
     """
 
     def __init__(self, build: Callable[[], Connector], tags: Sequence[Tag], clock: Clock,
                  settings: LinkSettings | None = None, seed: int = 0, *,
-                 guard: LoadGuard | None = None) -> None:
+                 guard: LoadGuard | None = None, drops: Callable[[], int] = lambda: 0) -> None:
         self.tags = tuple(tags)
         self._build = build
         self._clock = clock
         self._settings = settings or LinkSettings()
         self._random = np.random.default_rng(seed)
         self._guard = guard
+        self._drops = drops
         self._connector: Connector | None = None
         self._state = LinkState.IDLE
         self._since_ns = clock.time_ns()
         self._last_good_ns: int | None = None
         self._alive_at_ns = 0
         self._retry_at_ns = 0
+        self._attempted_at_ns = 0
         self._failures = 0
         self._attempts = self._reads = self._reads_failed = 0
         self._latency_ms = 0.0
@@ -217,19 +221,20 @@ class Link:
         wait_ms = max(0, self._retry_at_ns - self._clock.monotonic_ns()) / 1e6 if backing_off else 0.0
         return LinkHealth(self._state, self._since_ns, self._last_good_ns, self._attempts, self._reads,
                           self._reads_failed, self._guard.requests if self._guard else 0, self._latency_ms,
-                          wait_ms, self._error)
+                          wait_ms, self._error, self._drops())
 
     async def read(self) -> Frame:
         """Read once: what is new, or one Bad row where the connection is down (the wire is left alone
         meanwhile).
+
+        A connection that had delivered is first rebuilt once at once: many devices hang up between slow reads.
         """
         self._reads += 1
-        try:
-            connector = await self._connected()
-            frame = None if connector is None else await self._read_once(connector)
-        except ConnectorError as error:
-            await self._fault(error)
-            frame = None
+        delivering = self._state is LinkState.DELIVERING
+        frame = await self._attempt()
+        if frame is None and delivering and self._may_rebuild_at_once():
+            self._retry_at_ns, self._failures = 0, 0
+            frame = await self._attempt()
         if frame is not None:
             return frame
         self._reads_failed += 1
@@ -240,6 +245,20 @@ class Link:
         """Let go of the connection for good; may be called twice."""
         self._step(LinkEvent.CLOSE)
         await self._drop()
+
+    async def _attempt(self) -> Frame | None:
+        """Return what a read gave, over a new connection where it is time for one; None where that failed."""
+        try:
+            connector = await self._connected()
+            return None if connector is None else await self._read_once(connector)
+        except ConnectorError as error:
+            await self._fault(error)
+            return None
+
+    def _may_rebuild_at_once(self) -> bool:
+        """Return whether the last attempt is so long ago that another one now is no storm of connections."""
+        since_ns = self._clock.monotonic_ns() - self._attempted_at_ns
+        return self._state is LinkState.BACKING_OFF and since_ns >= self._settings.backoff_min_ms * 1_000_000
 
     async def _connected(self) -> Connector | None:
         """Return an open connector; None where it is not yet, or no longer, time to try."""
@@ -253,6 +272,7 @@ class Link:
             return None
         self._step(LinkEvent.ATTEMPT)
         self._attempts += 1
+        self._attempted_at_ns = self._clock.monotonic_ns()
         self._connector = connector = self._build()
         try:
             async with asyncio.timeout(self._settings.connect_timeout_ms / 1e3):

@@ -52,8 +52,9 @@ _FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupE
 _REMEDIES: Final[dict[int, str]] = {
     StatusCodes.BadCertificateUntrusted: "trust this agent's certificate on the server",
     StatusCodes.BadSecurityChecksFailed: "trust this agent's certificate on the server; compare the clocks",
-    StatusCodes.BadIdentityTokenRejected: "check username and password",
-    StatusCodes.BadUserAccessDenied: "check username and password, and that this user may read",
+    StatusCodes.BadIdentityTokenRejected: "this server lets no anonymous user in: "
+                                             "allow one that may only read",
+    StatusCodes.BadUserAccessDenied: "let the anonymous user read these nodes on the server",
     StatusCodes.BadTooManySessions: "the server has no session free: close another client",
     StatusCodes.BadSecurityPolicyRejected: "choose a security_policy which the server offers",
 }
@@ -77,14 +78,23 @@ def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
     """Return a link to `endpoint`, with the one load guard that all its connections share."""
     guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms)
 
+    newest: OpcuaConnector | None = None
+    drops_before = 0
+
     def build() -> OpcuaConnector:
-        return OpcuaConnector(endpoint, tags, clock, guard)
+        nonlocal newest, drops_before
+        drops_before = drops()
+        newest = OpcuaConnector(endpoint, tags, clock, guard)
+        return newest
+
+    def drops() -> int:
+        return drops_before + (0 if newest is None else newest.drops)
 
     batches = -(-len(tags) // endpoint.max_nodes_per_request)
     settings = settings or LinkSettings.for_requests(
         endpoint.timeout_ms, connect=_SETUP_REQUESTS + 2 * batches, read=_SETUP_REQUESTS + 2 * batches,
         pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard)
+    return Link(build, tags, clock, settings, seed, guard=guard, drops=drops)
 
 
 class OpcuaConnector:
@@ -102,6 +112,7 @@ class OpcuaConnector:
         check_security(endpoint)
         self._current = CurrentValues(tags, endpoint.group_ms)
         self._wire: _Wire | None = None
+        self._drops = 0
         self._unknown: list[int] = []
         self._retry_at_ns = 0
 
@@ -144,12 +155,13 @@ class OpcuaConnector:
         """End the session and its subscription; may be called twice."""
         wire, self._wire = self._wire, None
         if wire is not None:
+            self._drops += wire.drops
             await wire.close()
 
     @property
     def drops(self) -> int:
         """How many values were lost because they came faster than they were read, here or in the server."""
-        return 0 if self._wire is None else self._wire.drops
+        return self._drops + (0 if self._wire is None else self._wire.drops)
 
     async def _find(self, wire: _Wire, columns: Sequence[int]) -> None:
         self._retry_at_ns = self._clock.monotonic_ns() + _RETRY_NS
@@ -222,9 +234,6 @@ class _Wire:
 
     async def connect(self) -> None:
         client, endpoint = self.client, self._endpoint
-        if endpoint.username is not None:
-            client.set_user(endpoint.username)
-            client.set_password(endpoint.password or "")
         with self._faults("connect to"):
             if endpoint.security_policy != "None":
                 await self._secure()

@@ -49,8 +49,6 @@ class OpcuaEndpoint:
     private_key: Path | None = None
     private_key_password: str | None = None
     server_certificate: Path | None = None
-    username: str | None = None
-    password: str | None = None
     application_uri: str = "urn:forewarn:agent"
 
     def __str__(self) -> str:

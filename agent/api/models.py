@@ -348,6 +348,7 @@ class ConnectionModel(Model):
             "error": "",
             "ticks_missed": 0,
             "frames_dropped": 0,
+            "values_dropped": 0,
         }
     )
 
@@ -368,6 +369,7 @@ class ConnectionModel(Model):
     error: str = Field(description="the last fault in words, empty while all is well")
     ticks_missed: int = Field(description="reads that were due while another still ran")
     frames_dropped: int = Field(description="frames that found the queue to the lines full")
+    values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
 
 
 class ConnectionList(Model):

@@ -91,6 +91,7 @@ def connection(info: ConnectionInfo) -> models.ConnectionModel:
         error=health.error,
         ticks_missed=info.ticks_missed,
         frames_dropped=info.frames_dropped,
+        values_dropped=health.values_dropped,
     )
 
 

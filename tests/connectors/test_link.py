@@ -36,6 +36,7 @@ class Plc:
     open_error: ConnectorError | None = None
     read_error: ConnectorError | None = None
     hangs_at: str = ""
+    hangs_up_when_idle: bool = False
     status: int = GOOD
     built: int = 0
     opened: int = 0
@@ -57,6 +58,7 @@ class ScriptedConnector:
     def __init__(self, plc: Plc) -> None:
         self.tags = TAGS
         self._plc = plc
+        self._used = False
 
     async def open(self) -> None:
         if self._plc.hangs_at == "open":
@@ -70,6 +72,9 @@ class ScriptedConnector:
             await asyncio.Event().wait()
         if self._plc.read_error:
             raise self._plc.read_error
+        if self._plc.hangs_up_when_idle and self._used:
+            raise ConnectorError("closed by the device")
+        self._used = True
         return Frame.of(self._plc.clock.time_ns(), [1.0, 2.0], [self._plc.status] * 2)
 
     async def close(self) -> None:
@@ -123,18 +128,46 @@ def test_a_fault_gives_a_bad_row_and_leaves_the_wire_alone_until_the_back_off_is
         assert frame.status.tolist() == [[BAD_NO_COMMUNICATION] * 2]
         assert np.isnan(frame.values).all()
         assert frame.source_time_ns.tolist() == [plc.clock.time_ns()]
-        assert plc.closed == 1, "the connector is thrown away at once"
+        assert plc.closed == 2, "the connector is thrown away at once, and so is the one that was tried instead"
         assert "cable cut" in link.health.error
         for _ in range(9):
             plc.clock.advance_s(0.1)
             assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 2]
-        assert plc.built == 1
+        assert plc.built == 2
         plc.read_error = None
         plc.clock.advance_s(1.1)
         assert (await link.read()).values.tolist() == [[1.0, 2.0]]
-        assert plc.built == 2, "a new connector, not the old one"
+        assert plc.built == 3, "a new connector, not the old one"
         assert not link.health.error
         assert link.health.reads_failed == 10
+        await link.close()
+
+    run(main)
+
+
+def test_a_device_that_hangs_up_between_slow_reads_loses_none_of_them() -> None:
+    async def main() -> None:
+        plc = Plc(hangs_up_when_idle=True)
+        link = plc.link()
+        for _ in range(10):
+            assert (await link.read()).values.tolist() == [[1.0, 2.0]]
+            plc.clock.advance_s(60)
+        health = link.health
+        assert (health.reads_failed, health.attempts, health.error) == (0, 10, "")
+        await link.close()
+
+    run(main)
+
+
+def test_a_device_that_hangs_up_after_each_fast_read_is_not_stormed_with_connections() -> None:
+    async def main() -> None:
+        plc = Plc(hangs_up_when_idle=True)
+        link = plc.link()
+        for _ in range(100):
+            await link.read()
+            plc.clock.advance_s(0.1)
+        for earlier, later in pairwise(plc.built_at_ns):
+            assert later - earlier >= 1_000_000_000
         await link.close()
 
     run(main)

@@ -23,7 +23,7 @@ from connectors.frame import (
     Tag,
 )
 from connectors.link import LoadGuard
-from connectors.opcua import OpcuaConnector
+from connectors.opcua import OpcuaConnector, supervise
 from connectors.opcua_endpoint import OpcuaMode
 from tests.connectors.opcua_side import MODES, S, endpoint, linked, tag, until
 from tests.connectors.servers import EPOCH, NAMESPACE, START_NS, ManualClock, OpcuaPlc, eventually, run
@@ -189,6 +189,23 @@ def test_more_values_than_the_buffer_holds_are_counted(opcua_plc: OpcuaPlc) -> N
             assert frame.values[-1, 0] == 19.0
             assert frame.rows <= 3
             await road.close()
+
+    run(main)
+
+
+def test_a_link_tells_of_lost_values_also_after_it_was_closed(opcua_plc: OpcuaPlc) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with opcua_plc.serving(["a"]) as plc:
+            where = endpoint(plc.port, OpcuaMode.SUBSCRIBE, buffer_changes=3, queue_size=100)
+            link = supervise(where, [tag("a")], clock)
+            await link.read()
+            assert link.health.values_dropped == 0
+            for i in range(20):
+                await plc.show({"a": float(i)}, START_NS + i * S)
+            await eventually(lambda: link.health.values_dropped >= 16)
+            await link.close()
+            assert link.health.values_dropped >= 16
 
     run(main)
 

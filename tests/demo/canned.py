@@ -141,4 +141,5 @@ def connection(name: str) -> ConnectionModel:
         error="",
         ticks_missed=3,
         frames_dropped=0,
+        values_dropped=0,
     )
