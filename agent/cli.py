@@ -266,7 +266,7 @@ def alerts(
     for alert in found:
         row = cells(
             alert.id,
-            alert.state.value.replace("_", " "),
+            alert.state.value.replace("_", " ") + (", shelved" if alert.shelf else ""),
             alert.priority.value,
             codec.format_time(alert.raised_time_ns)[:19] + "Z",
             f"{alert.peak_evidence:.2f}",

@@ -139,7 +139,8 @@ class OpcuaConfig(ConnectionConfig):
 
     protocol: Literal["opcua"]
     url: str = Field(
-        pattern=r"^opc\.tcp://[^/\s]+", description='an address such as "opc.tcp://192.0.2.11:4840"'
+        pattern=r"^opc\.tcp://[^/\s@]+(/[^\s@]*)?$",
+        description='an address such as "opc.tcp://192.0.2.11:4840", without user or password',
     )
     mode: Literal["subscribe", "poll"] = "subscribe"
     security_policy: Literal["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"] = (

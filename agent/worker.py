@@ -158,8 +158,12 @@ class Worker:
         """Record what waits, in order, until the journal refuses."""
         try:
             while self._unrecorded:
-                self._journal.record(self._unrecorded[0])
+                alert = self._unrecorded[0]
+                self._journal.record(alert)
                 self._unrecorded.popleft()
+                log.info(
+                    "alert", extra={"id": alert.id, "state": alert.state.value, "what": alert.message}
+                )
         except StoreError as error:
             self._retry_at_ns = monotonic_ns + RETRY_NS
             if self.journal_error is None:
