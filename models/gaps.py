@@ -79,6 +79,8 @@ def _patterns(
 ) -> Iterator[tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]]:
     """Give each pattern bool[S] of present channels that lacks some, with the rows of bool[N, S] that have it."""
     poor = np.flatnonzero(~good.all(1))
+    if not len(poor):
+        return
     found, which = np.unique(good[poor], axis=0, return_inverse=True)
     for number, present in enumerate(found):
         yield present, poor[which.ravel() == number]

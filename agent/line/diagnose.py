@@ -88,8 +88,8 @@ def _mean(values: npt.NDArray[np.float32], good: npt.NDArray[np.bool_]) -> npt.N
 def _cause(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[np.float64], ordinary: float) -> Cause:
     """Tell the class of cause.
 
-    Data that were there and are missing now point to the communication. One tag points to its sensor, where the others agree among themselves:
-    leaving tag i out lowers a row's squared distance by exactly its squared residual.
+    Data that were there and are missing now point to the communication. One tag points to its sensor, where the
+    others agree among themselves: leaving tag i out lowers a row's squared distance by exactly its squared residual.
     """
     lost = assessment.scores.coverage[0].max() - assessment.scores.coverage[0, recent].mean()
     if lost > MISSING_MAX:
