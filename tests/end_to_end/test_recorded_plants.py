@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def test_alert_inside_the_labelled_interval_and_none_before(name: str, tmp_path:
             assert onset <= row_of(codec.parse_time(alert["raised_time"])) <= end, alert
             assert alert["verdict"]["contributions"], "an alert names tags"
     assert _without_names(answers["alerts"], MODBUS) == _without_names(answers["alerts"], OPCUA)
-    assert answers["verdicts"][0] == answers["verdicts"][1]
+    assert _to_the_second(answers["verdicts"][0]) == _to_the_second(answers["verdicts"][1])
     _both_wires_gave_the_same_frames(tmp_path, len(played))
     _replay_gives_the_same_alerts(tmp_path, answers["revisions"])
 
@@ -121,7 +122,12 @@ def _with_period(tags: tuple[Tag, ...], case: Case) -> tuple[Tag, ...]:
 
 
 def _without_names(alerts: list[dict], asset: str) -> list[str]:
-    return [str(alert).replace(asset, "asset") for alert in alerts if alert["asset"] == asset]
+    return [_to_the_second(alert).replace(asset, "asset") for alert in alerts if alert["asset"] == asset]
+
+
+def _to_the_second(answer: dict) -> str:
+    """Modbus has no source time: its grid begins at the agent's first read, OPC UA's at the server's first row."""
+    return re.sub(r"\.\d+Z", "Z", str(answer))
 
 
 def _both_wires_gave_the_same_frames(folder: Path, rows: int) -> None:
@@ -139,6 +145,8 @@ def _both_wires_gave_the_same_frames(folder: Path, rows: int) -> None:
     ]
     for one, other in zip(*frames, strict=True):
         assert len(one) == rows
+        if one.ndim == 1:  # times
+            one, other = one // 1_000_000_000, other // 1_000_000_000
         np.testing.assert_array_equal(one, other)
 
 
