@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
 from collections import deque
@@ -18,8 +17,6 @@ from agent.demo.scenario import DemoError
 
 TAIL_LINES: Final = 15
 LINE_BYTES_MAX: Final = 1 << 20
-SILENT: Final = {"ORT_DISABLE_TELEMETRY": "1"}
-"""Environment that keeps onnxruntime from leaving files behind and from reporting to its maker."""
 STOP_S_MAX: Final = 5.0
 
 Announcement = TypeVar("Announcement", bound=BaseModel)
@@ -125,7 +122,7 @@ class Children:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, *arguments,
             stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, limit=LINE_BYTES_MAX,
-            env=os.environ | SILENT, start_new_session=True,
+            start_new_session=True,
         )  # fmt: skip
         child = Child(name, process)
         self._children.append(child)

@@ -80,7 +80,7 @@ def test_alert_inside_the_labelled_interval_and_none_before(name: str, tmp_path:
         name=name,
     )
     bundle.save(tmp_path / "bundle")
-    # Past its labelled end a recording proves nothing more; a margin shows that the alert can return.
+    # Past its labelled end a recording proves nothing more.
     played = values[learnt : end + 1]
     answers = asyncio.run(_play(tmp_path, case, played))
 
