@@ -1,0 +1,107 @@
+"""Every method that is compared, by name: ours, the packages that a user would pick, and rules that know nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from agent.backtest.judge import learn_heart
+from agent.backtest.trial import Float64s, Judge, Judged, Learn, Segment
+from agent.backtest.trivial import TRIVIAL
+from benchmarks import classic
+from benchmarks.peers import Fit, Scorer, peer
+from benchmarks.result import BenchmarkError
+from connectors.frame import Bools, Float32s, Int64s
+
+OURS: Final = "forewarn"
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How to make a `Learn` from a seed, what has to be installed for it, and whether the seed matters."""
+
+    make: Callable[[int], Learn]
+    needs: str = ""
+    seeded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AtLimit:
+    """Our judge, its alarm taken row by row: where the evidence reaches the limit, as a peer's does."""
+
+    heart: Judge
+
+    def judge(self, times_ns: Int64s, values: Float32s, mask: Bools, /) -> Judged:
+        """Alarm on each row whose calibrated evidence is at least 1; the benchmark adds the delays it wants."""
+        score = self.heart.judge(times_ns, values, mask).score
+        with np.errstate(invalid="ignore"):
+            return Judged(score, score >= 1)
+
+
+def ours(_seed: int) -> Learn:
+    """Return our own method; what it learns has no random part."""
+
+    def learn(
+        segments: Sequence[Segment],
+        tags: Sequence[str],
+        period_s: float,
+        alerts_per_s: float,
+        progress: Callable[[float], None],
+        /,
+    ) -> Judge:
+        return AtLimit(learn_heart(segments, tags, period_s, alerts_per_s, progress))
+
+    return learn
+
+
+def _fixed(fit: Fit, needs: str) -> Method:
+    return Method(lambda _seed: peer(fit), needs)
+
+
+def _seeded(fit: Callable[[Sequence[Float64s], int], Scorer], needs: str) -> Method:
+    return Method(lambda seed: peer(lambda stretches: fit(stretches, seed)), needs, seeded=True)
+
+
+def _rule(learn: Learn) -> Method:
+    return Method(lambda _seed: learn)
+
+
+METHODS: Final[Mapping[str, Method]] = {
+    OURS: Method(ours),
+    "PCA-T2": _fixed(classic.pca_t2, "sklearn"),
+    "PCA-Q": _fixed(classic.pca_q, "sklearn"),
+    "Mahalanobis": _fixed(classic.mahalanobis, "sklearn"),
+    "EWMA-Mahalanobis": _fixed(classic.smoothed(classic.mahalanobis), "sklearn"),
+    "LedoitWolf": _fixed(classic.ledoit_wolf, "sklearn"),
+    "EWMA-LedoitWolf": _fixed(classic.smoothed(classic.ledoit_wolf), "sklearn"),
+    "IForest": _seeded(classic.isolation_forest, "sklearn"),
+    "LOF": _fixed(classic.local_outlier_factor, "sklearn"),
+    **{name: _rule(learn) for name, learn in TRIVIAL.items()},
+}
+
+
+def chosen(names: Sequence[str]) -> dict[str, Method]:
+    """Return the methods of these names, letter case ignored, all where there are none.
+
+    Raises BenchmarkError for an unknown name and where a package is not installed.
+    """
+    known = {name.lower(): name for name in METHODS}
+    if unknown := [name for name in names if name.lower() not in known]:
+        raise BenchmarkError(f"no method {', '.join(unknown)}; there are: {', '.join(METHODS)}")
+    picked = [known[name.lower()] for name in names] or list(METHODS)
+    missing = sorted({METHODS[name].needs for name in picked if not _installed(METHODS[name].needs)})
+    if missing:
+        raise BenchmarkError(
+            f"not installed: {', '.join(missing)}; pip install 'forewarn[bench]', or compare without: "
+            f"--methods {','.join(name for name in METHODS if not METHODS[name].needs)}"
+        )
+    return {name: METHODS[name] for name in picked}
+
+
+def _installed(package: str) -> bool:
+    from importlib.util import find_spec
+
+    return not package or find_spec(package) is not None

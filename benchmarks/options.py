@@ -1,0 +1,39 @@
+"""What the command line asks of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.result import BenchmarkError
+
+Progress = Callable[[str, float], None]
+"""What is being done, and the share of it that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The folder of recordings, how many seeds, which methods (all where empty), and how much of the set.
+
+    `limit` tries only the first runs (engines, machines), for a quick look; `subsets` are those of C-MAPSS, all where
+    empty.
+    """
+
+    data: Path | None = None
+    seeds: int = 3
+    methods: tuple[str, ...] = ()
+    limit: int | None = None
+    subsets: tuple[str, ...] = ()
+    progress: Progress = lambda _doing, _share: None
+
+    def file(self, name: str, origin: str) -> Path:
+        """Return the path of a recording; raise BenchmarkError, saying where it comes from, if it is not there."""
+        if self.data is None:
+            raise BenchmarkError(
+                f"no folder of recordings: give --data DIR or set FOREWARN_DATA; {name} is made from {origin}"
+            )
+        path = self.data / name
+        if not path.is_file():
+            raise BenchmarkError(f"{path} is not there; it is made from {origin}")
+        return path
