@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from benchmarks import cranfield, tep
+from benchmarks import cmapss, cranfield, skab, tep, threew
 from benchmarks.options import Options
 from benchmarks.result import Result
 
 BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "tep": tep.run,
+    "skab": skab.run,
     "cranfield": cranfield.run,
+    "cmapss": cmapss.run,
+    "threew": threew.run,
 }
