@@ -1,26 +1,34 @@
-"""A model's folder: `manifest.json`, `model.onnx`, `statistics.npz`, `README.md` (the model card), all hashed."""
+"""A model's folder: `manifest.json`, `model.onnx`, `statistics.npz`, `README.md` (the model card), all hashed.
+
+`manifest.sig`, where there is one, says who vouches for the manifest and through its hashes for the rest.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from zipfile import BadZipFile
 
 import numpy as np
 
 from models.calibrate import Calibration
 from models.modes import Modes
+from models.packing import pack, unpack
 from models.regimes import Regimes
+from models.signature import Signature, SignatureError, sign, verify
 
-FORMAT: Final = 1
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+FORMAT: Final = 2
 MANIFEST: Final = "manifest.json"
 GRAPH: Final = "model.onnx"
 STATISTICS: Final = "statistics.npz"
 CARD: Final = "README.md"
+SIGNATURE: Final = "manifest.sig"
 
 
 class BundleError(Exception):
@@ -84,41 +92,55 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A verified model: manifest, graph bytes, statistics, and `hash`, the SHA-256 of its manifest."""
+    """A verified model: manifest, graph bytes, statistics and card; `hash` is the SHA-256 of its manifest.
+
+    `packed` are the statistics as they are stored. `signature` is whole, but whether its key is to be trusted is for
+    others to say; None where nobody signed.
+    """
 
     manifest: Manifest
     graph: bytes
     statistics: Statistics
     card: str
     hash: str
+    packed: bytes
+    signature: Signature | None = None
+
+    def signed(self, private: Ed25519PrivateKey) -> Bundle:
+        """Return the bundle signed with a key, in place of an older signature."""
+        return replace(self, signature=sign(self.manifest.to_json().encode(), private))
 
     def save(self, path: Path) -> None:
         """Write the bundle as a folder; an older bundle at the same place is replaced file by file, manifest last."""
         path.mkdir(parents=True, exist_ok=True)
-        for name, content in (
-            (GRAPH, self.graph),
-            (STATISTICS, pack(self.statistics)),
-            (CARD, self.card.encode()),
-            (MANIFEST, self.manifest.to_json().encode()),
-        ):
+        (path / SIGNATURE).unlink(missing_ok=True)
+        contents = {GRAPH: self.graph, STATISTICS: self.packed, CARD: self.card.encode()}
+        if self.signature is not None:
+            contents[SIGNATURE] = self.signature.to_json().encode()
+        contents[MANIFEST] = self.manifest.to_json().encode()
+        for name, content in contents.items():
             partial = path / f".{name}.part"
             partial.write_bytes(content)
             partial.replace(path / name)
 
 
 def make(manifest_parts: dict[str, object], graph: bytes, statistics: Statistics, card: str) -> Bundle:
-    """Hash the parts and return the bundle they make."""
-    files = {GRAPH: _sha256(graph), STATISTICS: _sha256(pack(statistics)), CARD: _sha256(card.encode())}
+    """Hash the parts and return the bundle they make; its statistics are those that will be loaded again."""
+    packed = pack(statistics)
+    files = {GRAPH: _sha256(graph), STATISTICS: _sha256(packed), CARD: _sha256(card.encode())}
     manifest = Manifest(**manifest_parts, files=files)  # type: ignore[arg-type]
-    return Bundle(manifest, graph, statistics, card, _sha256(manifest.to_json().encode()))
+    digest = _sha256(manifest.to_json().encode())
+    return Bundle(manifest, graph, unpack(Statistics, packed), card, digest, packed)
 
 
 def load(path: Path) -> Bundle:
-    """Read a bundle, verify every file's hash and return it.
+    """Read a bundle, verify its signature and every file's hash, and return it.
 
-    Raises BundleError that names the file and the remedy where one is missing, truncated, altered or of another format.
+    Raises BundleError that names the file and the remedy where one is missing, truncated, altered or of another format,
+    or where the manifest was altered after it was signed.
     """
-    manifest = _manifest(path)
+    raw = _read(path, MANIFEST) if path.is_dir() else b""
+    manifest, signature = _manifest(path, raw), _signature(path, raw)
     contents: dict[str, bytes] = {}
     for name, expected in manifest.files.items():
         contents[name] = _read(path, name)
@@ -131,18 +153,33 @@ def load(path: Path) -> Bundle:
     if missing:
         raise BundleError(f"{path / MANIFEST} lists no {', '.join(sorted(missing))}: learn the bundle anew")
     try:
-        statistics, card = unpack(contents[STATISTICS]), contents[CARD].decode()
+        statistics, card = unpack(Statistics, contents[STATISTICS]), contents[CARD].decode()
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path / STATISTICS} or {CARD} cannot be read ({error}): learn the bundle anew") from error
-    return Bundle(manifest, contents[GRAPH], statistics, card, _sha256(_read(path, MANIFEST)))
+    return Bundle(manifest, contents[GRAPH], statistics, card, _sha256(raw), contents[STATISTICS], signature)
 
 
-def _manifest(path: Path) -> Manifest:
+def _signature(path: Path, manifest: bytes) -> Signature | None:
+    try:
+        signature = Signature.parse((path / SIGNATURE).read_bytes())
+        verify(manifest, signature)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BundleError(f"{path / SIGNATURE} cannot be read ({error.strerror}): copy the bundle again") from error
+    except SignatureError as error:
+        raise BundleError(
+            f"{path / SIGNATURE} {error}: the bundle was altered or mixed up after it was signed; "
+            "copy it again from where it was learnt, or learn it anew with `forewarn learn`"
+        ) from error
+    return signature
+
+
+def _manifest(path: Path, raw: bytes) -> Manifest:
     if not path.is_dir():
         raise BundleError(
             f"{path} is not a bundle: no such folder; make one with `forewarn learn HISTORY.parquet --out {path}`"
         )
-    raw = _read(path, MANIFEST)
     try:
         fields = json.loads(raw)
         if fields.pop("format") != FORMAT:
@@ -172,49 +209,6 @@ def _read(path: Path, name: str) -> bytes:
         raise BundleError(
             f"{path / name} cannot be read ({error.strerror}): the bundle is incomplete, copy it again"
         ) from error
-
-
-def pack(statistics: Statistics) -> bytes:
-    """Return the statistics as an npz archive; the same statistics give the same bytes."""
-    regimes, calibration = statistics.regimes, statistics.calibration
-    buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        scored=statistics.scored,
-        centre=statistics.centre,
-        scale=statistics.scale,
-        log_weight=regimes.log_weight,
-        mean=regimes.mean,
-        covariance=regimes.covariance,
-        statistic_centre=calibration.centre,
-        threshold=calibration.threshold,
-        tail_scale=calibration.scale,
-        block_rows=calibration.block_rows,
-        chance=calibration.chance,
-        switches=np.array(statistics.modes.switches, np.int64),
-        known_modes=np.array(statistics.modes.known, np.float64),
-        settle_rows=statistics.modes.settle_rows,
-        frozen_limits=statistics.frozen_limits,
-    )
-    return buffer.getvalue()
-
-
-def unpack(content: bytes) -> Statistics:
-    """Return the statistics of an npz archive written by `pack`."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as a:
-        return Statistics(
-            a["scored"],
-            a["centre"],
-            a["scale"],
-            Regimes(a["log_weight"], a["mean"], a["covariance"]),
-            Calibration(a["statistic_centre"], a["threshold"], a["tail_scale"], a["block_rows"], a["chance"]),
-            Modes(
-                tuple(int(i) for i in a["switches"]),
-                tuple(tuple(float(v) for v in mode) for mode in a["known_modes"]),
-                int(a["settle_rows"]),
-            ),
-            a["frozen_limits"],
-        )
 
 
 def _sha256(content: bytes) -> str:

@@ -34,7 +34,7 @@ def test_what_was_saved_is_what_is_loaded(three: Bundle, folder: Path) -> None:
 
 def test_the_statistics_survive_with_modes_and_types() -> None:
     statistics = taught(settling(1500, seed=1, settle_rows=3), (*TAGS, ("on", ""))).statistics
-    again = bundles.unpack(bundles.pack(statistics))
+    again = bundles.unpack(bundles.Statistics, bundles.pack(statistics))
     assert again.modes == statistics.modes
     assert again.modes.known == ((0.0,), (1.0,))
     for one, other in (
@@ -142,8 +142,8 @@ def test_a_manifest_that_is_no_manifest_is_refused(folder: Path, content: bytes)
 
 
 def test_another_format_is_refused(folder: Path) -> None:
-    rewrite(folder, lambda fields: fields.update(format=2))
-    with pytest.raises(BundleError, match=rf"{MANIFEST} has another format than 1: learn the bundle with this version"):
+    rewrite(folder, lambda fields: fields.update(format=1))
+    with pytest.raises(BundleError, match=rf"{MANIFEST} has another format than 2: learn the bundle with this version"):
         load(folder)
 
 
