@@ -11,8 +11,9 @@ import numpy as np
 from agent.backtest.trial import HEALTHY, BacktestError, Float64s, Judge, Learn, Segment
 from benchmarks.methods import OURS, chosen
 from benchmarks.options import Options
+from benchmarks.peers import UnfinishedError
 from benchmarks.result import BenchmarkError, Figure, Result, Target, mean_over_seeds
-from benchmarks.trials import ALERTS_PER_S, Blind, UnfinishedError, in_a_row
+from benchmarks.trials import ALERTS_PER_S, Blind, in_a_row
 from connectors.frame import Float32s
 
 if TYPE_CHECKING:

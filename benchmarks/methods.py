@@ -11,7 +11,7 @@ import numpy as np
 from agent.backtest.judge import learn_heart
 from agent.backtest.trial import Float64s, Judge, Judged, Learn, Segment
 from agent.backtest.trivial import TRIVIAL
-from benchmarks import classic
+from benchmarks import classic, outliers, sequences
 from benchmarks.peers import Fit, Scorer, peer
 from benchmarks.result import BenchmarkError
 from connectors.frame import Bools, Float32s, Int64s
@@ -79,6 +79,14 @@ METHODS: Final[Mapping[str, Method]] = {
     "EWMA-LedoitWolf": _fixed(classic.smoothed(classic.ledoit_wolf), "sklearn"),
     "IForest": _seeded(classic.isolation_forest, "sklearn"),
     "LOF": _fixed(classic.local_outlier_factor, "sklearn"),
+    "KNN": _fixed(outliers.nearest_neighbours, "pyod"),
+    "ECOD": _fixed(outliers.ecod, "pyod"),
+    "COPOD": _fixed(outliers.copod, "pyod"),
+    "AutoEncoder": _seeded(outliers.auto_encoder, "pyod"),
+    "LSTM": _seeded(sequences.lstm, "pyod"),
+    "KMeansAD": _seeded(sequences.kmeans_windows, "aeon"),
+    "MatrixProfile": _fixed(sequences.matrix_profile, "stumpy"),
+    "HalfSpaceTrees": _seeded(sequences.half_space_trees, "river"),
     **{name: _rule(learn) for name, learn in TRIVIAL.items()},
 }
 

@@ -22,6 +22,10 @@ Fit = Callable[[Sequence[Float64s]], Scorer]
 """How to learn a scorer from stretches of standardised complete rows, each f64[T, C]."""
 
 
+class UnfinishedError(BacktestError):
+    """The method would take longer on these rows than a benchmark may."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scaling:
     """The columns that a peer is given, those that move and are mostly there, and their mean and deviation f64[C]."""
@@ -99,3 +103,15 @@ def peer(fit: Fit) -> Learn:
         return PeerJudge(scaling, fit(stretches), float(np.nanquantile(held, QUANTILE)))
 
     return learn
+
+
+def thinned(stretches: Sequence[Float64s], rows_max: int) -> Float64s:
+    """Return the rows of all stretches f64[T, C], evenly thinned to at most `rows_max`."""
+    rows = np.concatenate(stretches)
+    return rows if len(rows) <= rows_max else rows[np.linspace(0, len(rows) - 1, rows_max).astype(np.intp)]
+
+
+def shortened(stretches: Sequence[Float64s], rows_max: int) -> list[Float64s]:
+    """Return the end of each stretch, of equal shares, at most `rows_max` rows together."""
+    share = min(1.0, rows_max / max(sum(map(len, stretches)), 1))
+    return [rows[len(rows) - int(share * len(rows)) :] for rows in stretches]

@@ -16,6 +16,7 @@ from agent.backtest.split import Split
 from agent.backtest.trial import BacktestError, Judge, Judged, Learn, Segment, Trial
 from benchmarks.methods import OURS, Method, chosen
 from benchmarks.options import Options
+from benchmarks.peers import UnfinishedError
 from benchmarks.result import BenchmarkError, Figure, Result, Targets, mean_over_seeds
 from connectors.frame import Bools, Float32s, Int64s
 
@@ -27,10 +28,6 @@ OFF_DELAY_ROWS: Final = round(OFF_DELAY_S)
 """The delays of the agent's alarms, in rows at 1 Hz; every method gets them where alarms are counted."""
 
 Measure = Callable[[Sequence[JudgedRun]], list[Figure]]
-
-
-class UnfinishedError(BacktestError):
-    """The method would take longer on these trials than a benchmark may."""
 
 
 def recording(path: Path, layout: Layout, split: Split, limit: int | None) -> Recording:
