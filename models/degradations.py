@@ -1,0 +1,168 @@
+"""Degradations as signal transforms on a plant's standardised channels, with the truth about each channel.
+
+They follow the fault models of sensor and process monitoring (Isermann, "Fault-Diagnosis Systems", 2006, chapters 5
+and 7): additive, multiplicative and dynamic faults of one channel, and faults of the process behind several of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float64s = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+Bools = npt.NDArray[np.bool_]
+
+FAULTS = (
+    "none",
+    "bias",
+    "ramp",
+    "stuck",
+    "gain",
+    "noise",
+    "delay",
+    "decoupling",
+    "oscillation",
+    "shift",
+    "intermittent",
+)
+"""The fault types of a channel that the head tells apart, in the order of its outputs; "shift" is the process's."""
+
+FAILURE_SD = 5.0
+"""A growing degradation has become a failure when it reaches this many healthy standard deviations."""
+HORIZON_ROWS = 128
+"""The head says whether the failure lies within so many rows."""
+VISIBLE_SD = 0.15
+"""A growing degradation below this is neither a fault nor healthy: such rows teach nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """One degradation of L rows: `kind`, an index of FAULTS, its `channels`, `amplitude` f64[L] in sd, `failure_row`.
+
+    `failure_row` counts from the onset and is infinite where the degradation does not grow to a failure.
+    """
+
+    kind: int
+    channels: Ints
+    amplitude: Float64s
+    failure_row: float
+
+    def failing(self) -> Bools:
+        """Return bool[L]: the failure is at most HORIZON_ROWS ahead, or has happened."""
+        return np.asarray(np.arange(len(self.amplitude)) >= self.failure_row - HORIZON_ROWS)
+
+    def visible(self) -> Bools:
+        """Return bool[L]: the degradation is large enough to be called one."""
+        return np.asarray(self.amplitude >= VISIBLE_SD)
+
+
+def draw(rows: int, loadings: Float64s, amplitudes: tuple[float, float], rng: np.random.Generator) -> Degradation:
+    """Draw a degradation of L = `rows` rows on a plant with factor loadings f64[K, S].
+
+    The kind is uniform, the amplitude log-uniform in `amplitudes`; a ramp always grows and half of the others do where
+    a growing one makes sense.
+    """
+    kind = int(rng.integers(1, len(FAULTS)))
+    name, channels = FAULTS[kind], loadings.shape[1]
+    wide = name in {"bias", "ramp"} and rng.random() < 0.5
+    count = int(rng.integers(1, max(2, channels // 3) if wide else 3))
+    chosen = rng.choice(channels, min(count, channels), replace=False)
+    if name == "shift":
+        chosen = _moved(loadings, rng)
+    size = float(np.exp(rng.uniform(*np.log(amplitudes))))
+    growing = name == "ramp" or (name in {"gain", "noise", "oscillation", "shift"} and rng.random() < 0.5)
+    if not growing:
+        return Degradation(kind, chosen, np.full(rows, size), np.inf)
+    power, length = rng.choice([1.0, 2.0]), rng.uniform(50.0, 400.0)
+    amplitude = np.minimum(2.0 * size * ((np.arange(rows) + 1.0) / length) ** power, 1.5 * FAILURE_SD)
+    return Degradation(kind, chosen, amplitude, length * (FAILURE_SD / (2.0 * size)) ** (1.0 / power))
+
+
+def _moved(loadings: Float64s, rng: np.random.Generator) -> Ints:
+    """Return the channels that one randomly drawn factor moves: those it loads by a third of its most."""
+    strength = np.abs(loadings[rng.integers(len(loadings))])
+    return np.flatnonzero(strength >= max(strength.max() / 3.0, 1e-9)) if strength.max() > 0 else np.array([0])
+
+
+def apply(
+    x: Float64s, history: Float64s, degradation: Degradation, loadings: Float64s, rng: np.random.Generator
+) -> Float64s:
+    """Return x f64[L, S], the rows after the onset, with the degradation; `history` f64[N, S] are the rows before."""
+    out, chosen = x.copy(), degradation.channels
+    out[:, chosen] = _TRANSFORMS[FAULTS[degradation.kind]](
+        x[:, chosen], history[:, chosen], degradation.amplitude[:, None], loadings[:, chosen], rng
+    )
+    return out
+
+
+_Transform = Callable[[Float64s, Float64s, Float64s, Float64s, np.random.Generator], Float64s]
+
+
+def _offset(x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    return np.asarray(x + a * rng.choice([-1.0, 1.0], x.shape[1]) * rng.uniform(0.5, 1.5, x.shape[1]))
+
+
+def _stuck(x: Float64s, history: Float64s, _a: Float64s, _loadings: Float64s, _rng: np.random.Generator) -> Float64s:
+    return np.repeat(history[-1:], len(x), 0)
+
+
+def _gain(x: Float64s, history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    centre, way = history.mean(0), rng.choice([-0.5, 1.0])
+    return np.asarray(centre + (x - centre) * np.maximum(1.0 + way * a, 0.0))
+
+
+def _noise(x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    return x + a * rng.standard_normal(x.shape)
+
+
+def _delay(x: Float64s, history: Float64s, _a: Float64s, _loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    lag = int(rng.integers(2, 40))
+    return np.vstack([history[-lag:], x])[: len(x)]
+
+
+def _decoupling(
+    x: Float64s, history: Float64s, _a: Float64s, _loadings: Float64s, rng: np.random.Generator
+) -> Float64s:
+    """The channel follows itself at another time: healthy by itself, but no longer with the others."""
+    start = rng.integers(0, max(len(history) - len(x), 1))
+    return np.resize(history[start : start + len(x)], x.shape)
+
+
+def _oscillation(
+    x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator
+) -> Float64s:
+    phase = 2 * np.pi * (np.arange(len(x)) / rng.uniform(4.0, 40.0) + rng.random())
+    return np.asarray(x + a * np.sin(phase)[:, None])
+
+
+def _shift(x: Float64s, _history: Float64s, a: Float64s, loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    """Move the channels along the factor that loads them most."""
+    direction = loadings[np.abs(loadings).sum(1).argmax()]
+    return np.asarray(x + rng.choice([-1.0, 1.0]) * a * direction / max(np.abs(direction).max(), 1e-9))
+
+
+def _intermittent(
+    x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator
+) -> Float64s:
+    """Bursts of a few rows, as of a loose contact."""
+    struck = rng.random(len(x)) < rng.uniform(0.02, 0.15)
+    lasting = np.convolve(struck, np.ones(int(rng.integers(1, 5))))[: len(x), None] > 0
+    return np.asarray(x + np.where(lasting, 2.0 * a * rng.choice([-1.0, 1.0], x.shape[1]), 0.0))
+
+
+_TRANSFORMS: dict[str, _Transform] = {
+    "bias": _offset,
+    "ramp": _offset,
+    "stuck": _stuck,
+    "gain": _gain,
+    "noise": _noise,
+    "delay": _delay,
+    "decoupling": _decoupling,
+    "oscillation": _oscillation,
+    "shift": _shift,
+    "intermittent": _intermittent,
+}

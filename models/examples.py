@@ -1,0 +1,126 @@
+"""From a random plant to what the fault head learns from: the floor is fitted to its history, then watches the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+import numpy.typing as npt
+
+from models import regimes
+from models.features import FEATURES, Features, Observed, Statistics, learn_reference
+from models.synthetic import Plant, Prior, draw
+
+Float64s = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+
+ROWS_PER_PLANT = 24
+CHANNELS_MAX = 64
+WARM_ROWS = 200
+"""The averages have seen so many rows before the monitored part begins."""
+FIT_SHARE = 0.7
+"""The floor is fitted to the first part of history and the reference learnt on the rest, as drift would have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """The closed-form floor over S channels: standardises by `centre` and `scale` f64[S], then regime experts."""
+
+    centre: Float64s
+    scale: Float64s
+    experts: regimes.Regimes
+
+    @classmethod
+    def fit(cls, stretches: Sequence[Float64s], count: int = 1) -> Floor:
+        """Fit `count` regimes to stretches of healthy rows f64[N, S].
+
+        The shrinkage is the one with which the earlier part of the stretches predicts the later part best: what the
+        floor will have to do.
+        """
+        everything = np.concatenate(stretches)
+        centre, scale = everything.mean(0), everything.std(0) + 1e-9
+        parts = [np.split((s - centre) / scale, [int(len(s) * FIT_SHARE)]) for s in stretches]
+        earlier, later = (np.concatenate(part) for part in zip(*parts, strict=True))
+        _, ridge, _ = next(regimes.choose(earlier, later))
+        return cls(centre, scale, regimes.fit((everything - centre) / scale, count, ridge))
+
+    def observe(self, values: Float64s) -> Observed:
+        """Return what the floor sees of a stretch of rows f64[T, S]."""
+        density, _ = self.experts.assess((values - self.centre) / self.scale)
+        best = density.argmax(1)
+        centred = (values - self.centre) / self.scale - self.experts.mean[best]
+        deviation = np.sqrt(np.diagonal(self.experts.covariance, axis1=1, axis2=2))[best]
+        white, e = np.empty_like(centred), np.empty_like(centred)
+        for k, W in enumerate(self.experts.whiteners()):
+            rows = best == k
+            white[rows] = centred[rows] @ W
+            e[rows] = white[rows] @ W.T / np.sqrt((W**2).sum(1))
+        z = centred / deviation
+        unchanged = np.vstack([np.zeros((1, values.shape[1]), bool), values[1:] == values[:-1]])
+        return Observed(e, z, unchanged, Statistics(values.shape[1]).update(e, z, white))
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """N rows of plants padded to CHANNELS_MAX channels: what the head sees, and the truth.
+
+    `features` f16[N, CHANNELS_MAX, F], `whole` f32[N, M], `channels` i[N] how many are real; `fault`, `benign`,
+    `failing` f32[N] are 0 or 1, `certain` f32[N] is 0 where `fault` is a matter of taste; `kind` i[N, CHANNELS_MAX].
+    """
+
+    features: npt.NDArray[np.float16]
+    whole: Float32s
+    channels: npt.NDArray[np.int64]
+    fault: Float32s
+    benign: Float32s
+    failing: Float32s
+    certain: Float32s
+    kind: npt.NDArray[np.int8]
+
+
+def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT) -> Examples:
+    """Return `rows` rows, drawn from the monitored part of the plant, as the head sees them."""
+    fit_rows = int(plant.healthy_rows * FIT_SHARE)
+    floor = Floor.fit([plant.values[:fit_rows]], plant.regimes)
+    held_out = floor.observe(plant.values[fit_rows : plant.healthy_rows])
+    features = Features(learn_reference([held_out]))
+    first = max(plant.healthy_rows - WARM_ROWS, fit_rows)
+    seen, whole = features.update(floor.observe(plant.values[first:]))
+    chosen = rng.choice(np.arange(plant.healthy_rows + 10, len(plant.values)), rows, replace=False)
+    at, count = chosen - first, seen.shape[1]
+    padded = np.zeros((rows, CHANNELS_MAX, FEATURES), np.float16)
+    padded[:, :count] = seen[at]
+    kind = np.zeros((rows, CHANNELS_MAX), np.int8)
+    kind[:, :count] = np.where((plant.fault[chosen])[:, None], plant.kind, 0)
+    return Examples(
+        padded,
+        whole[at],
+        np.full(rows, count, np.int64),
+        plant.fault[chosen].astype(np.float32),
+        plant.benign[chosen].astype(np.float32),
+        plant.failing[chosen].astype(np.float32),
+        plant.certain[chosen].astype(np.float32),
+        kind,
+    )
+
+
+def example(seed: int, number: int, prior: Prior) -> Examples:
+    """Return the examples of plant `number` of the training set `seed`."""
+    rng = np.random.default_rng([seed, number])
+    return examples(draw(prior, rng), rng)
+
+
+def collect(
+    plants: int, seed: int, prior: Prior, processes: int = 2, progress: Callable[[float], None] = lambda _share: None
+) -> Examples:
+    """Draw `plants` plants in `processes` processes; the result does not depend on how many these are."""
+    parts = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for part in pool.map(partial(example, seed, prior=prior), range(plants), chunksize=16):
+            parts.append(part)
+            progress(len(parts) / plants)
+    return Examples(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)})

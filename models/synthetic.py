@@ -1,0 +1,210 @@
+"""Random plants with ground truth: what the fault head is trained on, in place of anyone's labels.
+
+A plant is a few slow factors (what the machine does) behind many channels (what the tags measure), each with noise of
+its own. Whatever a healthy plant may do besides is one field of `Prior`: the share of plants that do it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models import degradations
+
+Float64s = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+Bools = npt.NDArray[np.bool_]
+
+BENIGN_ROWS = 64
+"""A step of a set-point or a change of regime counts as a benign change for so many rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What plants are drawn from; `version` names it in the model card. Shares are of plants, 0..1."""
+
+    version: str = "1"
+    channels: tuple[int, int] = (4, 64)
+    healthy_rows: tuple[int, int] = (300, 3000)
+    monitored_rows: int = 400
+    faulty: float = 0.75
+    amplitudes: tuple[float, float] = (0.3, 4.0)
+    noise_min: float = 0.05
+    drift: float = 1.0
+    slow: float = 0.0
+    curved: float = 0.0
+    setpoints: float = 0.0
+    regimes: float = 0.0
+    offsets: float = 0.0
+    lags: float = 0.0
+    heavy_tails: float = 0.0
+    quantised: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A plant's record: `values` f64[T, S], of which the first `healthy_rows` are healthy history.
+
+    Truth per row: `fault`, `benign` and `failing` bool[T]; `certain` bool[T] is False where the truth about `fault` is
+    a matter of taste. Truth per channel: `kind` i[S], an index of `degradations.FAULTS`, from row `onset` on.
+    `runs` i[T] numbers the separate recordings, `regimes` is how many operating regimes there are.
+    """
+
+    values: Float64s
+    healthy_rows: int
+    fault: Bools
+    benign: Bools
+    failing: Bools
+    certain: Bools
+    kind: Ints
+    onset: int
+    runs: Ints
+    regimes: int
+
+
+def draw(prior: Prior, rng: np.random.Generator) -> Plant:
+    """Draw a plant, its healthy history and a monitored part in which it may degrade."""
+    channels = int(rng.integers(prior.channels[0], prior.channels[1] + 1))
+    healthy = int(rng.integers(*prior.healthy_rows))
+    rows = healthy + prior.monitored_rows
+    loadings = _loadings(channels, rng)
+    factors = autoregressive(rng.standard_normal((rows, len(loadings))), _memory(len(loadings), prior, rng))
+    benign, runs = np.zeros(rows, bool), np.zeros(rows, np.intp)
+    if rng.random() < prior.setpoints:
+        benign |= _move_setpoints(factors, rng)
+    if rng.random() < prior.offsets:
+        runs = _move_runs(factors, healthy, rng)
+        benign |= runs == runs[-1]
+    values = _lagged(factors, loadings, rng) if rng.random() < prior.lags else factors @ loadings
+    if rng.random() < prior.curved:
+        values += _curvature(factors, loadings, rng)
+    memory = np.where(rng.random(channels) < 0.5, 0.0, rng.uniform(0.0, 0.9, channels))
+    size = np.exp(rng.uniform(np.log(prior.noise_min), 0.0, channels))
+    values += autoregressive(_white((rows, channels), prior, rng), memory) * size
+    regimes = 1
+    if rng.random() < prior.regimes:
+        values, changed, regimes = _through_regimes(values, rng)
+        benign |= changed
+    if rng.random() < prior.drift:
+        values += _drift(values, rng)
+    scale = values[:healthy].std(0) + 1e-9
+    values, loadings = values / scale, loadings / scale
+    if rng.random() < prior.quantised:
+        values = _quantise(values, rng)
+    return _degrade(values, loadings, benign, runs, regimes, healthy, prior, rng)
+
+
+def _degrade(
+    values: Float64s, loadings: Float64s, benign: Bools, runs: Ints, regimes: int, healthy: int, prior: Prior,
+    rng: np.random.Generator,
+) -> Plant:
+    rows, channels = values.shape
+    fault, failing, certain = np.zeros(rows, bool), np.zeros(rows, bool), np.ones(rows, bool)
+    kind, onset = np.zeros(channels, np.intp), rows
+    if rng.random() < prior.faulty:
+        onset = healthy + int(rng.integers(min(40, prior.monitored_rows // 4), prior.monitored_rows * 5 // 8))
+        degradation = degradations.draw(rows - onset, loadings, prior.amplitudes, rng)
+        values = values.copy()
+        values[onset:] = degradations.apply(values[onset:], values[:onset], degradation, loadings, rng)
+        fault[onset:], failing[onset:] = True, degradation.failing()
+        certain[onset:] = degradation.visible()
+        kind[degradation.channels] = degradation.kind
+    return Plant(values, healthy, fault, benign, failing, certain, kind, onset, runs, regimes)
+
+
+def _loadings(channels: int, rng: np.random.Generator) -> Float64s:
+    """Return how K factors move the channels, f64[K, S]: of different strength, and each on a share of them."""
+    count = int(rng.integers(1, max(2, channels // 3)))
+    strength = rng.gamma(1.0, 1.0, (count, 1))
+    return np.asarray(
+        rng.standard_normal((count, channels)) * strength * (rng.random((count, channels)) < rng.uniform(0.2, 1.0))
+    )
+
+
+def _memory(count: int, prior: Prior, rng: np.random.Generator) -> Float64s:
+    """Return the factors' coefficients; those of a slow plant remember ten to a thousand rows."""
+    if rng.random() < prior.slow:
+        return np.asarray(1.0 - 10.0 ** rng.uniform(-3.0, -1.0, count))
+    return rng.uniform(0.0, 0.98, count)
+
+
+def autoregressive(noise: Float64s, memory: Float64s) -> Float64s:
+    """Return AR(1) series of unit variance f64[T, M] from white noise f64[T, M] with coefficients f64[M] below 1."""
+    out, state, fresh = np.empty_like(noise), noise[0].copy(), np.sqrt(1.0 - memory**2)
+    for row, pushed in enumerate(noise * fresh):
+        state = memory * state + pushed
+        out[row] = state
+    return out
+
+
+def _white(shape: tuple[int, int], prior: Prior, rng: np.random.Generator) -> Float64s:
+    if rng.random() < prior.heavy_tails:
+        freedom = rng.uniform(3.5, 10.0)
+        return np.asarray(rng.standard_t(freedom, shape) / np.sqrt(freedom / (freedom - 2.0)))
+    return rng.standard_normal(shape)
+
+
+def _lagged(factors: Float64s, loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    """Let each channel see the factors some rows late."""
+    lags = np.floor(rng.random(loadings.shape[1]) * rng.uniform(2.0, 20.0)).astype(np.intp)
+    return np.stack([np.roll(factors, lag, 0) @ loading for lag, loading in zip(lags, loadings.T, strict=True)], 1)
+
+
+def _move_setpoints(factors: Float64s, rng: np.random.Generator) -> Bools:
+    """Turn a factor or two into piecewise constant ones, in place; return the rows soon after a step, bool[T]."""
+    rows, recent = len(factors), np.zeros(len(factors), bool)
+    for column in rng.choice(factors.shape[1], min(int(rng.integers(1, 3)), factors.shape[1]), replace=False):
+        steps: Bools = np.asarray(rng.random(rows) < 1.0 / rng.uniform(60.0, 400.0))
+        levels = rng.choice(rng.standard_normal(int(rng.integers(2, 8))), int(np.sum(steps)) + 1)
+        smooth = rng.uniform(0.0, 0.9)
+        level = levels[np.cumsum(steps)]
+        factors[:, column] = level + 0.1 * factors[:, column]
+        for row in range(1, rows):
+            factors[row, column] = smooth * factors[row - 1, column] + (1.0 - smooth) * factors[row, column]
+        recent |= np.convolve(steps, np.ones(BENIGN_ROWS))[:rows] > 0
+    return recent
+
+
+def _through_regimes(values: Float64s, rng: np.random.Generator) -> tuple[Float64s, Bools, int]:
+    """Let the plant change between regimes of different means and spreads; return it, the changes and how many."""
+    rows, channels = values.shape
+    count = int(rng.integers(2, 5))
+    changes: Bools = np.asarray(rng.random(rows) < 1.0 / rng.uniform(40.0, 250.0))
+    regime = rng.integers(0, count, int(changes.sum()) + 1)[np.cumsum(changes)]
+    means = rng.standard_normal((count, channels)) * rng.uniform(0.5, 3.0) * values.std(0)
+    spreads = np.exp(rng.normal(0.0, 0.3, (count, channels)))
+    return values * spreads[regime] + means[regime], np.convolve(changes, np.ones(BENIGN_ROWS))[:rows] > 0, count
+
+
+def _move_runs(factors: Float64s, healthy: int, rng: np.random.Generator) -> Ints:
+    """Cut history into runs at operating points of their own, in place; the monitored part is one more run."""
+    count = int(rng.integers(2, 12))
+    runs: Ints = np.minimum(np.arange(len(factors)) * count // healthy, count)
+    moved = rng.random(factors.shape[1]) < rng.uniform(0.2, 1.0)
+    factors += (rng.standard_normal((count + 1, factors.shape[1])) * moved * rng.uniform(0.2, 1.5))[runs]
+    return runs
+
+
+def _curvature(factors: Float64s, loadings: Float64s, rng: np.random.Generator) -> Float64s:
+    """Return what products of factors add to the channels: a linear floor sees it drift with the operating point."""
+    count = min(len(loadings), 3)
+    one, other = rng.integers(0, len(loadings), (2, count))
+    products = factors[:, one] * factors[:, other]
+    onto = rng.standard_normal((count, loadings.shape[1])) * (rng.random((count, loadings.shape[1])) < 0.5)
+    return np.asarray(np.exp(rng.uniform(np.log(0.01), np.log(0.5))) * products @ onto)
+
+
+def _drift(values: Float64s, rng: np.random.Generator) -> Float64s:
+    """Return a slow random walk on some channels, small beside their spread."""
+    rows, channels = values.shape
+    walk = np.cumsum(rng.standard_normal((rows, 1)), 0) / np.sqrt(rows)
+    size = rng.uniform(0.0, 0.3) * rng.standard_normal(channels) * (rng.random(channels) < 0.3)
+    return np.asarray(walk * size * values.std(0))
+
+
+def _quantise(values: Float64s, rng: np.random.Generator) -> Float64s:
+    """Round some channels to steps of up to half a standard deviation."""
+    step = np.exp(rng.uniform(np.log(1e-3), np.log(0.5), values.shape[1]))
+    return np.asarray(np.where(rng.random(values.shape[1]) < 0.5, np.round(values / step) * step, values))

@@ -1,0 +1,155 @@
+"""The fault head's features: what they mean, and that rows come in any portions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.features import (
+    FEATURES,
+    GLOBALS,
+    MOVING,
+    RATES,
+    STATISTICS,
+    Averages,
+    Features,
+    Observed,
+    Statistics,
+    learn_reference,
+    squash,
+)
+from tests.models.plants import Float64s
+
+
+def observed(rows: int, channels: int, seed: int = 0, drift: float = 0.0) -> Observed:
+    rng = np.random.default_rng(seed)
+    e = rng.standard_normal((rows, channels))
+    e[:, 0] += drift * np.sin(np.arange(rows) / 150.0)
+    z = 0.6 * e + 0.8 * rng.standard_normal((rows, channels))
+    unchanged = rng.random((rows, channels)) < 0.2
+    return Observed(e, z, unchanged, Statistics(channels).update(e, z, e))
+
+
+def part(rows: Observed, low: int, high: int) -> Observed:
+    return Observed(rows.e[low:high], rows.z[low:high], rows.unchanged[low:high], rows.stats[low:high])
+
+
+def test_averages_follow_the_recursion_and_skip_what_is_missing() -> None:
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((300, 3))
+    x[rng.random(x.shape) < 0.05] = np.nan
+    x[100:140, 1] = np.nan
+    found = Averages(np.array([1.0, 2.0, 3.0]), (0.3, 0.01)).update(x)
+    for number, rate in enumerate((0.3, 0.01)):
+        state = np.array([1.0, 2.0, 3.0])
+        for row, values in enumerate(x):
+            state = np.where(np.isnan(values), state, state + rate * (values - state))
+            np.testing.assert_allclose(found[number, row], state, rtol=1e-9)
+
+
+@pytest.mark.parametrize("portion", [1, 7, 64, 65])
+def test_portions_of_rows_give_what_the_whole_gives(portion: int) -> None:
+    reference = learn_reference([observed(400, 5)])
+    rows = observed(200, 5, seed=2)
+    rows.e[50, 2] = rows.z[50, 2] = np.nan
+    at_once = Features(reference).update(rows)
+    running = Features(reference)
+    pieces = [running.update(part(rows, low, low + portion)) for low in range(0, 200, portion)]
+    for number in (0, 1):
+        np.testing.assert_allclose(np.concatenate([p[number] for p in pieces]), at_once[number], atol=1e-5)
+
+
+@pytest.mark.parametrize("portion", [1, 30])
+def test_portions_of_rows_give_the_same_statistics(portion: int) -> None:
+    rows = observed(90, 4)
+    running = Statistics(4)
+    pieces = [running.update(rows.e[i : i + portion], rows.z[i : i + portion], rows.e[i : i + portion])
+              for i in range(0, 90, portion)]
+    np.testing.assert_allclose(np.concatenate(pieces), rows.stats)
+
+
+def test_healthy_rows_look_the_same_on_any_plant() -> None:
+    for channels, seed in ((2, 3), (30, 4)):
+        channel, whole = Features(learn_reference([observed(3000, channels, seed)])).update(
+            observed(3000, channels, seed + 10)
+        )
+        assert channel.shape == (3000, channels, FEATURES)
+        assert whole.shape == (3000, GLOBALS)
+        assert np.abs(channel[300:, :, :MOVING].mean((0, 1))).max() < 0.25
+        assert channel[300:, :, :MOVING].std((0, 1)).min() > 0.35
+        assert channel[300:, :, :MOVING].std((0, 1)).max() < 1.2
+        assert np.median(np.abs(whole[:, :STATISTICS])) < 1.0
+
+
+def test_the_averages_start_from_the_healthy_reference_whatever_the_first_row_is() -> None:
+    reference = learn_reference([observed(2000, 3)])
+    first = observed(1, 3, seed=5)
+    first.e[:] = first.z[:] = 50.0
+    channel, _ = Features(reference).update(first)
+    slowest = 1 + RATES.index(0.01)
+    assert channel[0, 0, 0] == pytest.approx(np.log1p(20.0), abs=1e-3), "the row itself is clipped"
+    assert 0.0 < channel[0, 0, 2 * slowest] < channel[0, 0, 0]
+    quiet = observed(1, 3, seed=6)
+    quiet.e[:] = quiet.z[:] = 0.0
+    assert np.abs(Features(reference).update(quiet)[0][0, :, :10]).max() < 0.5
+
+
+def test_a_bias_raises_the_averages_and_noise_the_variance_of_its_own_channel_only() -> None:
+    reference = learn_reference([observed(3000, 4)])
+    rows = observed(400, 4, seed=7)
+    rows.e[200:, 1] += 3.0
+    rows.e[200:, 2] *= 4.0
+    before, after = Features(reference).update(rows)[0][[199, 399]]
+    mean, variance = 6, 10  # e averaged at 0.03, its variance at 0.1
+    assert after[1, mean] > before[1, mean] + 1.5
+    assert abs(after[3, mean]) < 1.5
+    assert after[2, variance] > before[2, variance] + 1.0
+    assert after[3, variance] < 1.5
+
+
+def test_a_missing_value_keeps_the_averages_and_is_no_evidence() -> None:
+    reference = learn_reference([observed(1000, 3)])
+    rows = observed(60, 3, seed=8)
+    rows.e[30:, 1] = rows.z[30:, 1] = np.nan
+    rows.stats[30:] = np.nan
+    channel, whole = Features(reference).update(rows)
+    assert np.isfinite(channel).all()
+    assert np.isfinite(whole).all()
+    np.testing.assert_allclose(channel[59, 1, 2:10], channel[29, 1, 2:10], atol=1e-6)
+    np.testing.assert_allclose(whole[30:, :STATISTICS], 0.0, atol=1e-4)
+
+
+def test_a_channel_that_drifts_when_healthy_is_known_to_be_restless() -> None:
+    steady, restless = (learn_reference([observed(4000, 3, drift=d)]).unrest() for d in (0.0, 2.0))
+    assert np.abs(steady).max() < 0.7
+    assert restless[0, 6] > steady[0, 6] + 1.0, "e averaged at 0.01 wanders"
+    assert np.abs(restless[1] - steady[1]).max() < 1e-9
+
+
+def test_statistics_are_one_on_white_rows_from_the_first_row_on() -> None:
+    rng = np.random.default_rng(9)
+    first, late = np.zeros(STATISTICS), np.zeros(STATISTICS)
+    for _ in range(200):
+        white = rng.standard_normal((60, 10))
+        found = Statistics(10).update(white, white, white)
+        first, late = first + found[0] / 200, late + found[-1] / 200
+    at = slice(0, 9)  # D2 and T2 at every rate; the others are not scaled to 1
+    np.testing.assert_allclose(first[at], 1.0, atol=0.15)
+    np.testing.assert_allclose(late[at], 1.0, atol=0.15)
+
+
+def test_squash_keeps_the_sign_and_tames_the_large() -> None:
+    np.testing.assert_allclose(squash(np.array([-1e6, -1e-3, 0.0, 1e-3])), [-13.8155, -1e-3, 0.0, 1e-3], atol=1e-4)
+
+
+def reference_spread(values: Float64s) -> Float64s:
+    channels = values.shape[1]
+    rows = Observed(values, values, np.zeros(values.shape, bool), Statistics(channels).update(values, values, values))
+    return learn_reference([rows]).spread
+
+
+def test_the_spread_is_never_believed_to_be_smaller_than_that_of_independent_rows() -> None:
+    alternating = np.tile([[1.0, 1.0], [-1.0, 1.0]], (500, 1))
+    alternating[:, 1] = np.random.default_rng(0).standard_normal(1000)
+    slow = 2 * (1 + RATES.index(0.01))
+    assert reference_spread(alternating)[0, slow] == pytest.approx(np.sqrt(0.01 / 1.99), rel=0.05)
