@@ -12,13 +12,16 @@ PY := $(VENV)/bin/python
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo bundles lint types contracts env env-dev clean
+.PHONY: help test arm demo bundles lint types contracts env env-dev clean
 
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 
 test: env-dev ## Run the whole test suite (PYTEST_ARGS="-k name" picks some).
 	$(PY) -m pytest $(PYTEST_ARGS)
+
+arm: env ## Check that emulated ARM64 cores judge as this machine does (Debian; network the first time).
+	@bash tests/arm/run $(PY)
 
 demo: env ## Watch a simulated line degrade until the agent warns (KEEP=1: until Ctrl-C).
 	$(PY) -m agent.demo $(if $(filter-out 0 no,$(KEEP)),--keep)

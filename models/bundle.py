@@ -29,6 +29,8 @@ GRAPH: Final = "model.onnx"
 STATISTICS: Final = "statistics.npz"
 CARD: Final = "README.md"
 SIGNATURE: Final = "manifest.sig"
+SHIPPED: Final = Path(__file__).parent / "bundles"
+"""The bundles that come with the package."""
 
 
 class BundleError(Exception):
