@@ -29,11 +29,12 @@ FOLDS: Final = 5
 LIMIT_QUANTILE: Final = 0.95
 IN_A_ROW: Final = 3
 
+SUBSETS: Final = ("FD001", "FD002", "FD003")
 LEAD: Final = "median lead without labels"
 FALSE: Final = "engines with a false alarm"
 TARGETS: Final = {
-    **{(subset, LEAD): Target(cycles) for subset, cycles in (("FD001", 50), ("FD002", 55), ("FD003", 50))},
-    **{(subset, FALSE): Target(5, at_least=False) for subset in ("FD001", "FD002", "FD003")},
+    **{(subset, LEAD): Target(cycles) for subset, cycles in zip(SUBSETS, (50, 55, 50), strict=True)},
+    **{(subset, FALSE): Target(5, at_least=False) for subset in SUBSETS},
 }
 
 

@@ -15,11 +15,12 @@ from rich.table import Table
 from agent.backtest.trial import BacktestError
 from agent.cells import cells
 from agent.options import names
-from benchmarks import store
+from benchmarks import page, plots, store
 from benchmarks.machine import Provenance
 from benchmarks.options import Options
 from benchmarks.registry import BENCHMARKS
 from benchmarks.result import BenchmarkError, Result
+from benchmarks.store import RESULTS
 
 UNUSABLE: Final = 2
 WIDTH_MIN: Final = 120
@@ -41,20 +42,31 @@ def main(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first N runs: a quick look, which is not kept.")
     ] = None,
+    results: Annotated[Path, typer.Option(help="Folder where results are kept.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Run a benchmark, print its results and keep them."""
     errors = Console(stderr=True)
     try:
+        if name == DOCS:
+            _render()
+            return
         options = Options(data, seeds, names(methods) or (), limit, names(subset) or ())
-        results = list(_shown(name, options, errors, as_json=as_json))
-        if limit is None and subset is None and results:
-            store.save(name, results, Provenance.here())
+        found = list(_shown(name, options, errors, as_json=as_json))
+        if limit is None and subset is None and found:
+            store.save(name, found, Provenance.here(), results)
     except (BenchmarkError, BacktestError) as error:
         errors.print(f"benchmarks: {error}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(UNUSABLE) from error
     if not as_json:
-        _print_table(name, results)
+        _print_table(name, found)
+
+
+def _render() -> None:
+    """Write the page and the plots anew."""
+    results = page.all_measured()
+    plots.draw(results)
+    page.write(results)
 
 
 def _shown(name: str, options: Options, console: Console, *, as_json: bool) -> Iterator[Result]:

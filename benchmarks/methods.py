@@ -91,7 +91,7 @@ METHODS: Final[Mapping[str, Method]] = {
 }
 
 
-def chosen(names: Sequence[str]) -> dict[str, Method]:
+def chosen(names: Sequence[str]) -> Mapping[str, Method]:
     """Return the methods of these names, letter case ignored, all where there are none.
 
     Raises BenchmarkError for an unknown name and where a package is not installed.
@@ -100,13 +100,19 @@ def chosen(names: Sequence[str]) -> dict[str, Method]:
     if unknown := [name for name in names if name.lower() not in known]:
         raise BenchmarkError(f"no method {', '.join(unknown)}; there are: {', '.join(METHODS)}")
     picked = [known[name.lower()] for name in names] or list(METHODS)
-    missing = sorted({METHODS[name].needs for name in picked if not _installed(METHODS[name].needs)})
+    return installed({name: METHODS[name] for name in picked})
+
+
+def installed(methods: Mapping[str, Method]) -> Mapping[str, Method]:
+    """Return the methods if their packages are installed; raise BenchmarkError, saying what to do, if not."""
+    missing = sorted({method.needs for method in methods.values() if not _installed(method.needs)})
     if missing:
+        without = ",".join(name for name, method in METHODS.items() if not method.needs)
         raise BenchmarkError(
             f"not installed: {', '.join(missing)}; pip install 'forewarn[bench]', or compare without: "
-            f"--methods {','.join(name for name in METHODS if not METHODS[name].needs)}"
+            f"--methods '{without}'"
         )
-    return {name: METHODS[name] for name in picked}
+    return methods
 
 
 def _installed(package: str) -> bool:

@@ -45,11 +45,11 @@ def run(options: Options) -> Iterator[Result]:
 
 
 def measure(runs: Sequence[JudgedRun]) -> list[Figure]:
-    """Return detection (%) per fault and in the mean, the delay (min), and what the learnt limit gives.
+    """Return detection (%) in the mean and per fault, the delay (min), and what the learnt limit gives.
 
-    The limit of the first figures is the 99 % quantile of the score on the fault-free test run (Russell, Chiang and
-    Braatz, 2000); the delay runs from the fault's first row to the third row in a row over it, and is infinite for a
-    fault that is not found.
+    All but the figures of the learnt limit have as limit the 99 % quantile of the score on the fault-free test run
+    (Russell, Chiang and Braatz, 2000). The delay runs from the fault's first row to the third row in a row over it,
+    and is infinite for a fault that is not found.
     """
     (clean,) = (run for run in runs if run.run == FAULT_FREE)
     faults = [run for run in runs if run.run != FAULT_FREE]
@@ -64,7 +64,7 @@ def measure(runs: Sequence[JudgedRun]) -> list[Figure]:
         Figure("18 faults", DELAY, _median([_delay_min(run, limit) for run in usual]), "min"),
         Figure("18 faults", OWN_DETECTION, _mean(own), "%"),
         Figure("healthy rows", OWN_FALSE, 100 * float(healthy.mean()), "%"),
-        *(Figure(f"fault {name}", DETECTION, value, "%") for name, value in found.items()),
+        *(Figure(f"fault {name}", "detection of the fault", value, "%") for name, value in found.items()),
     ]
 
 

@@ -14,7 +14,7 @@ from agent.backtest.split import Split
 from agent.backtest.trial import Segment, Trial
 from benchmarks.options import Options
 from benchmarks.result import Figure, Result, Target
-from benchmarks.trials import OFF_DELAY_ROWS, ON_DELAY_ROWS, alarms, compare, recording
+from benchmarks.trials import compare, recording
 from connectors.frame import Bools
 
 FILE: Final = "threew/real_1hz_class2_6.parquet"
@@ -42,7 +42,7 @@ def run(options: Options) -> Iterator[Result]:
         def measure(runs: Sequence[JudgedRun], case: str = f"class {number}") -> list[Figure]:
             return measured(runs, case)
 
-        yield from compare("threew", with_present_tags(trials), measure, TARGETS, options)
+        yield from compare("threew", with_present_tags(trials), measure, TARGETS, options, delays=True)
 
 
 def with_present_tags(trials: Recording) -> Recording:
@@ -63,13 +63,12 @@ def narrowed(trial: Trial) -> Trial:
 
 
 def measured(runs: Sequence[JudgedRun], case: str) -> list[Figure]:
-    """Return the events found, the instances that alarm while all is well, and the delay; alarms have the delays.
+    """Return the events found, the instances that alarm while all is well, and the delay.
 
     An alarm raised in the rows between that the experts left unlabelled is neither early nor late: delay 0.
     """
-    delayed = [replace(run, alarmed=alarms(run.alarmed, ON_DELAY_ROWS, OFF_DELAY_ROWS)) for run in runs]
-    events = [event for run in delayed for event in events_in(run)]
-    early = sum(bool(run.alarmed[run.healthy].any()) for run in delayed)
+    events = [event for run in runs for event in events_in(run)]
+    early = sum(bool(run.alarmed[run.healthy].any()) for run in runs)
     blind = sum(bool((run.score == -np.inf).all()) for run in runs)
     delays = [event.delay_s for event in events if event.found]
     return [

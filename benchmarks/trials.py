@@ -25,7 +25,7 @@ ALERTS_PER_S: Final = 1 / (7 * 86_400)
 
 ON_DELAY_ROWS: Final = round(ON_DELAY_S)
 OFF_DELAY_ROWS: Final = round(OFF_DELAY_S)
-"""The delays of the agent's alarms, in rows at 1 Hz; every method gets them where alarms are counted."""
+"""The delays of the agent's alarms, in rows at 1 Hz."""
 
 Measure = Callable[[Sequence[JudgedRun]], list[Figure]]
 
@@ -44,27 +44,34 @@ def recording(path: Path, layout: Layout, split: Split, limit: int | None) -> Re
 
 
 def compare(
-    benchmark: str, trials: Recording, measure: Measure, targets: Targets, options: Options
+    benchmark: str, trials: Recording, measure: Measure, targets: Targets, options: Options, *, delays: bool = False
 ) -> Iterator[Result]:
-    """Yield the figures of every chosen method; a method that does not finish yields one result without a value."""
+    """Yield the figures of every chosen method; a method that does not finish yields one result without a value.
+
+    With `delays` the alarms are not the rows over the limit but have the delays of the agent's.
+    """
     for name, method in chosen(options.methods).items():
         seeds = range(options.seeds if method.seeded else 1)
         try:
-            figures = [measure(_judged(name, method, seed, trials, options)) for seed in seeds]
+            figures = [measure(_judged(name, method, seed, trials, options, delays=delays)) for seed in seeds]
         except UnfinishedError:
             yield Result(benchmark, "all", name, "did not finish", None, "", 0)
             continue
         yield from mean_over_seeds(benchmark, name, figures, targets if name == OURS else {})
 
 
-def _judged(name: str, method: Method, seed: int, trials: Recording, options: Options) -> list[JudgedRun]:
+def _judged(
+    name: str, method: Method, seed: int, trials: Recording, options: Options, *, delays: bool
+) -> list[JudgedRun]:
     def progress(share: float) -> None:
         options.progress(f"{name}, seed {seed}", share)
 
-    return judged(method.make(seed), trials, progress)
+    return judged(method.make(seed), trials, progress, delays=delays)
 
 
-def judged(learn: Learn, trials: Recording, progress: Callable[[float], None]) -> list[JudgedRun]:
+def judged(
+    learn: Learn, trials: Recording, progress: Callable[[float], None], *, delays: bool = False
+) -> list[JudgedRun]:
     """Learn each trial and judge its test runs; a trial that cannot be learnt is blind: no score and no alarm."""
     runs: list[JudgedRun] = []
     for number, trial in enumerate(trials.trials):
@@ -75,7 +82,7 @@ def judged(learn: Learn, trials: Recording, progress: Callable[[float], None]) -
             raise
         except BacktestError:
             model = Blind()
-        runs += _judged_trial(model, number, trial, trials.period_ns)
+        runs += _judged_trial(model, number, trial, trials.period_ns, delays=delays)
         progress((number + 1) / len(trials.trials))
     return runs
 
@@ -88,18 +95,22 @@ class Blind:
         return Judged(np.full(len(times_ns), np.nan), np.zeros(len(times_ns), np.bool_))
 
 
-def _judged_trial(model: Judge, number: int, trial: Trial, period_ns: int) -> Iterator[JudgedRun]:
+def _judged_trial(
+    model: Judge, number: int, trial: Trial, period_ns: int, *, delays: bool
+) -> Iterator[JudgedRun]:
     by_run: dict[str, list[Segment]] = {}
     for segment in trial.test:
         by_run.setdefault(segment.run, []).append(segment)
     for name, parts in by_run.items():
         said = [model.judge(part.times_ns, part.values, part.mask) for part in parts]
+        # Before rows without a label are left out: delays run on through them.
+        active = [alarms(each.alarmed, ON_DELAY_ROWS, OFF_DELAY_ROWS) if delays else each.alarmed for each in said]
         yield JudgedRun.of(
             name, number, period_ns,
             np.concatenate([part.times_ns for part in parts]),
             np.concatenate([part.label for part in parts]),
             np.concatenate([each.score for each in said]),
-            np.concatenate([each.alarmed for each in said]),
+            np.concatenate(active),
         )
 
 
