@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent import wiring
@@ -20,12 +21,15 @@ from agent.replay import TELEMETRY
 from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
 from agent.store.telemetry import TelemetryLog
+from agent.trust import Trust
 from agent.view import AssetInfo
 from agent.worker import Worker
 from connectors.link import Link
 from models import bundle as bundles
 from models.bundle import BundleError
 from models.runtime import Detector
+
+log = logging.getLogger(__name__)
 
 JOURNAL = "journal.sqlite3"
 LOCK = "lock"
@@ -35,9 +39,14 @@ def load_detectors(config: Config) -> dict[str, Detector]:
     """Load each asset's bundle; raise ConfigError with everything that is missing or does not fit."""
     problems: list[str] = []
     detectors: dict[str, Detector] = {}
+    trust = _trust(config)
     for name, asset in config.assets.items():
         try:
-            detector = Detector(bundles.load(asset.bundle))
+            bundle = bundles.load(asset.bundle)
+            if refusal := trust.refusal(bundle):
+                problems.append(f"assets.{name}.bundle: {asset.bundle}: {refusal}")
+                continue
+            detector = Detector(bundle)
         except BundleError as error:
             problems.append(f"assets.{name}.bundle: {error}")
             continue
@@ -46,6 +55,22 @@ def load_detectors(config: Config) -> dict[str, Detector]:
     if problems:
         raise ConfigError(tuple(problems))
     return detectors
+
+
+def origins(config: Config) -> dict[str, str]:
+    """Return who vouches for each asset's bundle, as far as it can be loaded."""
+    trust, said = _trust(config), {}
+    for name, asset in config.assets.items():
+        with suppress(BundleError):
+            said[name] = trust.origin(bundles.load(asset.bundle))
+    return said
+
+
+def _trust(config: Config) -> Trust:
+    try:
+        return Trust.of(config.agent)
+    except BundleError as error:
+        raise ConfigError((f"agent.state_dir: {error}",)) from error
 
 
 def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
@@ -63,6 +88,8 @@ def layout_of(detectors: Mapping[str, Detector]) -> Layout:
 def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
     """Return the agent that a configuration describes, not connected yet; raise ConfigError, StoreError."""
     detectors = load_detectors(config)
+    for name, origin in origins(config).items():
+        log.info("model loaded", extra={"asset": name, "model": detectors[name].hash, "origin": origin})
     layout = layout_of(detectors)
     state = config.agent.state_dir
     journal = Journal(state / JOURNAL, clock.time_ns())
@@ -161,10 +188,16 @@ def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:
     """Tell where an asset's tags or period are not those its model was learnt on."""
     manifest = detector.manifest
     said, learnt = {tag.name: tag.unit for tag in asset.tags}, {tag.name: tag.unit for tag in manifest.tags}
-    if missing := sorted(learnt.keys() - said.keys()):
+    if missing := [name for name in learnt if name not in said]:
         yield f"tags: the bundle was learnt with {', '.join(missing)}, not configured here; add them"
-    if extra := sorted(said.keys() - learnt.keys()):
+    if extra := [name for name in said if name not in learnt]:
         yield f"tags: the bundle knows no {', '.join(extra)}; remove them, or learn a bundle with them"
+    if not missing and not extra and list(said) != list(learnt):
+        place, here, there = next((i, a, b) for i, (a, b) in enumerate(zip(said, learnt, strict=True)) if a != b)
+        yield (
+            f"tags[{place}]: is {here}, and the bundle was learnt with {there} in this place; "
+            f"put the tags in its order: {', '.join(learnt)}"
+        )
     for name in sorted(said.keys() & learnt.keys()):
         if said[name] != learnt[name]:
             yield (

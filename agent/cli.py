@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -26,12 +26,12 @@ from agent.api.present import package_version
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
 from agent.backtest.trial import BacktestError
-from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, sole_owner
+from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, origins, sole_owner
 from agent.cells import cells
 from agent.clock import SystemClock
 from agent.config import ConfigError, load
 from agent.daemon import LoopFactory, run_until_stopped
-from agent.history import Reading, read_history
+from agent.history import History, Reading, read_history
 from agent.line.alert import Alert
 from agent.loopback import opener_for
 from agent.notify import Notifier
@@ -40,9 +40,13 @@ from agent.replay import recorded, replay
 from agent.server import ApiServer, ServerError, listen
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader, StoreError
+from agent.trust import KEY, signing_key
 from connectors.frame import status_name
-from models.bundle import BundleError
+from models.bundle import Bundle, BundleError
 from models.learn import LearnError, learn
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 FAILED, UNUSABLE = 1, 2
 API_URL = "http://127.0.0.1:8470"
@@ -147,6 +151,7 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
     with explained():
         read = load(config)
         problems: tuple[str, ...] = ()
+        vouched = origins(read)
         warnings = [ALSO_RUNS.format(read.agent.state_dir)] if is_owned(read.agent.state_dir) else []
         try:
             load_detectors(read)
@@ -160,6 +165,7 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
                     "good": not problems and all(one.good for one in found),
                     "problems": problems,
                     "warnings": warnings,
+                    "bundles": vouched,
                     "tags": [_tag_json(one) for one in found],
                 },
                 indent=1,
@@ -168,6 +174,8 @@ def check(config: ConfigFile, as_json: AsJson = False) -> None:
     else:
         _complain(*warnings)
         _show_checks(found, problems)
+        for asset, origin in vouched.items():
+            typer.echo(f"bundle of {asset}: {origin}")
     if problems or checking.failures(found):
         raise typer.Exit(FAILED)
 
@@ -332,6 +340,11 @@ def learn_command(
         str | None, typer.Option(help="Time between rows, as 1s. [default: as recorded]")
     ] = None,
     name: Annotated[str | None, typer.Option(help="The bundle's name. [default: the folder's]")] = None,
+    key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Sign with this key, made where missing. [default: that of --config]"),
+    ] = None,
+    sign: Annotated[bool, typer.Option(help="Sign the bundle.")] = True,
 ) -> None:
     """Learn what normal looks like from a healthy history, without labels, and write a model bundle."""
     with explained():
@@ -349,22 +362,15 @@ def learn_command(
             raise typer.BadParameter(
                 "needs --config, the file that describes the asset", param_hint="--asset"
             )
+        private = _key(key, config) if sign else None
         console = Console(stderr=True)
         with console.status(f"reading {history.name}"):
             found = read_history(history, reading)
         for note in found.notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("learning", total=1.0)
-            bundle = learn(
-                found.segments,
-                found.tags,
-                found.period_ms,
-                name=name or out.name,
-                source=history.name,
-                progress=lambda step, share: bar.update(task, description=step, completed=share),
-            )
+        bundle = _learn(found, name or out.name, history.name, console)
+        if private is not None:
+            bundle = bundle.signed(private)
         try:
             bundle.save(out)
         except OSError as error:
@@ -373,8 +379,31 @@ def learn_command(
             ) from error
     typer.echo(
         f"{out}: learnt from {found.rows:,} rows of {len(found.tags)} tags; "
-        f"{len(bundle.manifest.regimes)} operating regimes"
+        f"{len(bundle.manifest.regimes)} operating regimes; "
+        + (f"signed by {bundle.signature.key}" if bundle.signature else "not signed")
     )
+
+
+def _learn(found: History, name: str, source: str, console: Console) -> Bundle:
+    """Learn under a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("learning", total=1.0)
+        return learn(
+            found.segments,
+            found.tags,
+            found.period_ms,
+            name=name,
+            source=source,
+            progress=lambda step, share: bar.update(task, description=step, completed=share),
+        )
+
+
+def _key(file: Path | None, config: Path | None) -> Ed25519PrivateKey | None:
+    """Return what signs: the key in `file`, else that of the agent's state directory, else none."""
+    if file is None and config is not None:
+        file = load(config).agent.state_dir / KEY
+    return None if file is None else signing_key(file)
 
 
 def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:

@@ -23,6 +23,7 @@ from pydantic import (
 
 from agent import problems
 from connectors.frame import Dtype, Table
+from models.signature import SignatureError, raw_key
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(day|week|month|year)")
 _PERIOD_S = {"day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
@@ -93,6 +94,22 @@ class AgentConfig(Model):
     telemetry_sync_s: float = Field(
         default=5.0, gt=0, le=60, description="seconds between two writes to disk: what a power cut may cost"
     )
+    require_signature: bool = Field(
+        default=False, description="whether a bundle that nobody trusted has signed is refused"
+    )
+    trusted_keys: dict[Name, str] = Field(
+        default={}, description='names and public keys of those who may sign bundles, "ed25519:..."'
+    )
+
+    @field_validator("trusted_keys")
+    @classmethod
+    def _public_keys(cls, keys: dict[str, str]) -> dict[str, str]:
+        for name, key in keys.items():
+            try:
+                raw_key(key)
+            except SignatureError as error:
+                raise ValueError(f"{name} = {error}") from error
+        return keys
 
 
 class ApiConfig(Model):

@@ -161,6 +161,11 @@ def load(path: Path) -> Bundle:
     return Bundle(manifest, contents[GRAPH], statistics, card, _sha256(raw), contents[STATISTICS], signature)
 
 
+def shipped() -> frozenset[str]:
+    """Return the hashes of the bundles that come with the package, from its list in the form of `sha256sum`."""
+    return frozenset(line.split()[0] for line in (SHIPPED / "SHA256SUMS").read_text(encoding="ascii").splitlines())
+
+
 def _signature(path: Path, manifest: bytes) -> Signature | None:
     try:
         signature = Signature.parse((path / SIGNATURE).read_bytes())

@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from agent.build import JOURNAL, layout_of, load_detectors, make_line, sole_owner
-from agent.config import Config, load
+from agent.build import JOURNAL, layout_of, load_detectors, make_line, origins, sole_owner
+from agent.config import Config, ConfigError, load
 from agent.line.alert import Acknowledge
 from agent.store import codec, export
 from agent.store.blocks import Start, Started, Step
@@ -233,6 +233,7 @@ def test_check_warns_of_the_second_connection_while_the_agent_runs(file: Path) -
         assert warning.startswith(said)
     assert said not in forewarn("check", file).output
     assert json.loads(forewarn("check", file, "--json").stdout)["warnings"] == []
+    assert json.loads(forewarn("check", file, "--json").stdout)["bundles"] == {"pump": "not signed"}
 
 
 def test_check_tells_of_a_node_that_is_not_there(
@@ -388,6 +389,33 @@ def test_learn_writes_a_bundle_that_run_accepts(file: Path, tmp_path: Path) -> N
     assert result.exit_code == 0, result.output
     assert "learnt from 800 rows of 2 tags" in result.output
     assert load_detectors(Config.parse(file.read_text(), file))["pump"].manifest.period_ms == 1000
+
+
+def test_what_learn_signs_a_gateway_that_requires_signatures_takes(file: Path, tmp_path: Path) -> None:
+    file.write_text(file.read_text().replace("[agent]\n", "[agent]\nrequire_signature = true\n"))
+    config = Config.parse(file.read_text(), file)
+    with pytest.raises(ConfigError, match="is not signed"):
+        load_detectors(config)
+    arguments = ("learn", history(tmp_path / "h.parquet"), "--out", config.assets["pump"].bundle, "--time", "time")
+    result = forewarn(*arguments, "--config", file)
+    assert (config.agent.state_dir / "signing.pub").read_text().strip() in result.output
+    assert load_detectors(config)
+    assert origins(config) == {"pump": "signed by this gateway"}
+    assert "; not signed" in forewarn(*arguments, "--config", file, "--no-sign").output
+    assert origins(config) == {"pump": "not signed"}
+    assert forewarn(*arguments, "--tags", "pressure,temperature", "--key", tmp_path / "other.key").exit_code == 0
+    assert origins(config)["pump"].startswith("signed by an unknown key, ed25519:")
+
+
+def test_tags_in_another_order_are_named(file: Path) -> None:
+    head, first, second = re.split(r"(?=\[\[assets\.pump\.tags\]\])", file.read_text())
+    file.write_text(head + second.partition("[api]")[0] + first + "\n[api]\nport = 0\n")
+    result = forewarn("run", file)
+    assert result.exit_code == 2
+    assert (
+        "assets.pump.tags[0]: is temperature, and the bundle was learnt with pressure in this place; "
+        "put the tags in its order: pressure, temperature" in result.output
+    )
 
 
 def test_learn_takes_units_and_leaves_labelled_faults_out(tmp_path: Path) -> None:
