@@ -1,0 +1,146 @@
+"""What a remaining-life model sees of an asset: its tags relative to their regime, their means, trends and change.
+
+Everything is streaming with O(tags) memory. That the change since the asset's own first rows and its age tell more
+than any window does is the finding of an ablation on turbofan engines (docs/prognosis.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Float64s = npt.NDArray[np.float64]
+Float32s = npt.NDArray[np.float32]
+Int64s = npt.NDArray[np.int64]
+
+MEMORIES = (0.04, 0.11, 0.32)
+"""Memories of the exponentially weighted means, and lengths of the asset's own reference, in shares of the horizon."""
+REFERENCES = (0.08, 0.24)
+REGIMES_MAX = 12
+UNEXPLAINED_MAX = 0.01
+"""Regimes count where they leave at most this share of the variance; a continuum of states is one regime."""
+STILL = 1e-4
+"""A tag that moves less than this within regimes, relative to its whole spread, tells nothing of wear."""
+_FITTED_ROWS_MAX = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Normaliser:
+    """C tags relative to their regime: `tags` i64[S] are used, `centre`, `scale` f64[S] standardise them,
+    `regime` f64[K, S] are the regimes' centres then, `spread` f64[K, S] the deviations within them.
+    """
+
+    tags: Int64s
+    centre: Float64s
+    scale: Float64s
+    regime: Float64s
+    spread: Float64s
+
+    def apply(self, values: Float32s) -> Float64s:
+        """Return values f32[N, C] in deviations from their nearest regime's centre f64[N, S], NaN where missing."""
+        z = (values[:, self.tags] - self.centre) / self.scale
+        nearest = _nearest(np.nan_to_num(z), ~np.isnan(z), self.regime)
+        return np.asarray((z - self.regime[nearest]) / self.spread[nearest])
+
+
+def normaliser(values: Float32s) -> Normaliser | None:
+    """Learn from rows f32[N, C] which regimes there are and how each tag spreads in them; None where nothing moves."""
+    present = np.maximum((~np.isnan(values)).sum(0), 1)
+    centre = np.nansum(values, 0, dtype=np.float64) / present
+    scale = np.sqrt(np.nansum((values - centre) ** 2, 0) / present)
+    moving = np.flatnonzero(scale > 1e-6 * np.maximum(1.0, np.abs(centre)))
+    if not len(moving):
+        return None
+    centre, scale = centre[moving], scale[moving]
+    z = (values[:: -(-len(values) // _FITTED_ROWS_MAX)][:, moving] - centre) / scale
+    complete = z[~np.isnan(z).any(1)]
+    if not len(complete):
+        return None
+    regime = _regimes(complete)
+    nearest = _nearest(complete, np.ones_like(complete, np.bool_), regime)
+    members = [complete[nearest == k] for k in range(len(regime))]
+    spread = np.stack([rows.std(0) for rows in members])
+    shares = np.array([len(rows) for rows in members]) / len(complete)
+    telling = np.sqrt(shares @ spread**2) > STILL
+    kept = moving[telling]
+    return Normaliser(kept, centre[telling], scale[telling], regime[:, telling], np.maximum(spread, 1e-3)[:, telling])
+
+
+def _nearest(z: Float64s, good: npt.NDArray[np.bool_], regime: Float64s) -> npt.NDArray[np.intp]:
+    """Return the regime nearest to each row of z f64[N, S] by its good tags."""
+    if len(regime) == 1:
+        return np.zeros(len(z), np.intp)
+    distance = np.stack([(((z - centre) ** 2) * good).sum(1) for centre in regime], 1)
+    return np.asarray(distance.argmin(1))
+
+
+def _regimes(z: Float64s) -> Float64s:
+    """Return centres f64[K, S] of the fewest regimes that explain rows z f64[N, S]: k-means, started far apart."""
+    total = float(((z - z.mean(0)) ** 2).sum())
+    for count in range(2, REGIMES_MAX + 1):
+        centres = z[:1]
+        while len(centres) < count:
+            distance = np.stack([((z - centre) ** 2).sum(1) for centre in centres]).min(0)
+            centres = np.vstack([centres, z[distance.argmax()]])
+        for _ in range(10):
+            nearest = _nearest(z, np.ones_like(z, np.bool_), centres)
+            centres = np.stack([z[nearest == k].mean(0) if (nearest == k).any() else centres[k] for k in range(count)])
+        if ((z - centres[nearest]) ** 2).sum() < UNEXPLAINED_MAX * total and np.bincount(nearest).min() > 1:
+            return centres
+    return np.asarray(z.mean(0, keepdims=True))
+
+
+class Features:
+    """Follows one asset from its first row; `age_rows` counts all rows, missing ones as well."""
+
+    def __init__(self, tags: int, horizon_rows: float) -> None:
+        """Begin with an asset of S used tags; `horizon_rows` sets all scales."""
+        self.age_rows = 0
+        self._horizon_rows = horizon_rows
+        self._keep = 1.0 - 1.0 / np.maximum(1.0, np.array(MEMORIES) * horizon_rows)[:, None]
+        self._lengths = np.maximum(1.0, np.round(np.array(REFERENCES) * horizon_rows))[:, None]
+        self._sum, self._weight = np.zeros((2, len(MEMORIES), tags))
+        self._first, self._seen = np.zeros((2, len(REFERENCES), tags))
+
+    @property
+    def state(self) -> Float64s:
+        """Return all that is remembered, f64[1 + 10 S], to go on with after a restart."""
+        parts = (self._sum, self._weight, self._first, self._seen)
+        return np.concatenate([[float(self.age_rows)], *(part.ravel() for part in parts)])
+
+    def restore(self, state: Float64s) -> None:
+        """Go on from a state of the same number of tags."""
+        self.age_rows = int(state[0])
+        parts = (self._sum, self._weight, self._first, self._seen)
+        for part, content in zip(parts, np.split(state[1:], np.cumsum([p.size for p in parts])[:-1]), strict=True):
+            part[:] = content.reshape(part.shape)
+
+    def update(self, z: Float64s) -> Float32s:
+        """Take normalised rows f64[N, S] in (NaN missing) and return features f32[N, 5 S + 1]."""
+        good = ~np.isnan(z)
+        filled = np.where(good, z, 0.0)
+        out = np.empty((len(z), 5 * z.shape[1] + 1), np.float32)
+        for row in range(len(z)):
+            out[row] = self._row(filled[row], good[row])
+        return out
+
+    def _row(self, z: Float64s, good: npt.NDArray[np.bool_]) -> Float64s:
+        self._sum *= self._keep
+        self._weight *= self._keep
+        self._sum += (1.0 - self._keep) * z
+        self._weight += (1.0 - self._keep) * good
+        early = good & (self._seen < self._lengths)
+        self._first += np.where(early, z, 0.0)
+        self._seen += early
+        self.age_rows += 1
+        fast, middle, slow = self._sum / np.maximum(self._weight, 1e-12)
+        first = self._first / np.maximum(self._seen, 1.0)
+        return np.concatenate([fast, middle, middle - slow, *(middle - first), [self.age_rows / self._horizon_rows]])
+
+
+def features_of(runs: Sequence[Float32s], norm: Normaliser, horizon_rows: float) -> list[Float32s]:
+    """Return the features of whole runs of values f32[T, C]."""
+    return [Features(len(norm.tags), horizon_rows).update(norm.apply(values)) for values in runs]
