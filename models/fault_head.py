@@ -24,6 +24,8 @@ OUTPUTS = ("fault", "benign", "failing")
 TOP = 3
 """A pool takes the mean, the largest and the mean of the TOP largest of the channels."""
 ACTIVE = 2
+EXPERT_MATRICES = ("W1", "W2")
+"""These are kept in 8 bits, on the disk and in the graph."""
 
 
 class HeadError(ValueError):
@@ -63,17 +65,23 @@ class FaultHead:
     def load(cls, path: Path = SHIPPED) -> Self:
         """Read weights that `save` wrote. Raises HeadError where some are missing or the features are others."""
         with np.load(path) as stored:
-            missing = [f.name for f in fields(cls) if f.name not in stored]
+            names = [f.name for f in fields(cls)] + [f"{name}_scale" for name in EXPERT_MATRICES]
+            missing = [name for name in names if name not in stored]
             if missing:
                 raise HeadError(f"{path} is not a fault head, it lacks {', '.join(missing)}: train it anew")
-            head = cls(**{f.name: stored[f.name] for f in fields(cls)})
+            weights = {name: stored[name] for name in names}
+        for name in EXPERT_MATRICES:
+            weights[name] = dequantize(weights[name], weights.pop(f"{name}_scale"))
+        head = cls(**weights)
         if head.embed.shape[0] != FEATURES or len(head.context) != 3 * head.embed.shape[1] + GLOBALS:
             raise HeadError(f"{path} was trained on other features than this version computes: train it anew")
         return head
 
     def save(self, path: Path, **record: str) -> None:
-        """Write the weights as a compressed archive, and beside them how they came about."""
+        """Write the weights as a compressed archive, the experts in 8 bits, and beside them how they came about."""
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in EXPERT_MATRICES:
+            arrays[name], arrays[f"{name}_scale"] = quantize(arrays[name])
         np.savez_compressed(path, **arrays | {name: np.array(text) for name, text in record.items()})
 
     @property
@@ -94,11 +102,7 @@ class FaultHead:
 
     def rounded(self) -> Self:
         """Return the head with its experts as their 8 bits in the graph hold them."""
-        rough = {}
-        for name in ("W1", "W2"):
-            whole, scale = quantize(getattr(self, name))
-            rough[name] = (whole.astype(np.float32) - 128.0) * scale[:, :, None]
-        return replace(self, **rough)
+        return replace(self, **{name: dequantize(*quantize(getattr(self, name))) for name in EXPERT_MATRICES})
 
     def forward(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
         """Return the logits of the whole f32[N, 3] and of each channel's fault type f32[N, S, K].
@@ -119,10 +123,25 @@ class FaultHead:
         return judged @ self.verdict + self.verdict_bias, refined @ self.kinds + self.kinds_bias
 
 
+def evidence(judged: Float32s, whole: Float32s) -> Float32s:
+    """Return the evidence f32[N] of a fault: the head's logit and the floor's own log ratio of D2, added.
+
+    Where the floor is sure, as on a plant unlike any the head was trained on, the head cannot talk it down for long.
+    `judged` f32[N, 3] as `forward` returns it, `whole` f32[N, G] as the features give it, D2 first.
+    """
+    floor = np.sign(whole[:, 0]) * np.expm1(np.abs(whole[:, 0]))
+    return np.asarray(judged[:, OUTPUTS.index("fault")] + floor, np.float32)
+
+
 def quantize(weight: Float32s) -> tuple[npt.NDArray[np.uint8], Float32s]:
     """Return weights f32[E, N, K] as symmetric 8-bit integers around 128 with one scale per output row f32[E, N]."""
     scale = np.maximum(np.abs(weight).max(2), 1e-12) / 127.0
     return (np.round(weight / scale[:, :, None]) + 128).astype(np.uint8), scale.astype(np.float32)
+
+
+def dequantize(whole: npt.NDArray[np.uint8], scale: Float32s) -> Float32s:
+    """Return the weights f32[E, N, K] that `quantize` made integers of."""
+    return (whole.astype(np.float32) - np.float32(128)) * scale[:, :, None]
 
 
 def pool(tokens: Float32s) -> Float32s:

@@ -11,8 +11,19 @@ import pytest
 
 from models import head_graph
 from models.degradations import FAULTS
-from models.fault_head import ACTIVE, OUTPUTS, TOP, FaultHead, Float32s, HeadError, pool, quantize, route
-from models.features import FEATURES, GLOBALS
+from models.fault_head import (
+    ACTIVE,
+    OUTPUTS,
+    TOP,
+    FaultHead,
+    Float32s,
+    HeadError,
+    evidence,
+    pool,
+    quantize,
+    route,
+)
+from models.features import FEATURES, GLOBALS, squash
 
 H, C, E, INNER, J = 16, 12, 8, 24, 20
 
@@ -45,7 +56,9 @@ def test_the_weights_survive_the_disk(tmp_path: Path) -> None:
     head = random_head()
     head.save(tmp_path / "head.npz", seed="3")
     again = FaultHead.load(tmp_path / "head.npz")
-    assert all(np.array_equal(getattr(head, f.name), getattr(again, f.name)) for f in fields(FaultHead))
+    for field in fields(FaultHead):
+        np.testing.assert_allclose(getattr(again, field.name), getattr(head.rounded(), field.name), atol=1e-6)
+    assert (quantize(again.W1)[0] == quantize(head.W1)[0]).all(), "rounding twice is rounding once"
     with np.load(tmp_path / "head.npz") as stored:
         assert str(stored["seed"]) == "3"
 
@@ -96,6 +109,13 @@ def test_a_window_listens_to_its_best_experts() -> None:
     for row in range(50):
         assert set(chosen[row]) == set(np.argsort(logits[row])[-ACTIVE:])
     np.testing.assert_array_equal(route(np.zeros((1, 4), np.float32), 2)[0], [[3, 2]])
+
+
+def test_the_evidence_adds_the_floor_to_the_fault_logit() -> None:
+    whole = np.zeros((3, GLOBALS), np.float32)
+    whole[:, 0] = squash(np.array([0.0, 4.0, -2.0]))
+    judged = np.array([[1.0, 9.0, 9.0]] * 3, np.float32)
+    np.testing.assert_allclose(evidence(judged, whole), [1.0, 5.0, -1.0], rtol=1e-5)
 
 
 def test_one_expert_is_a_dense_network_and_only_active_parameters_work() -> None:
