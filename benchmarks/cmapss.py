@@ -1,15 +1,16 @@
-"""NASA C-MAPSS: turbofan engines run to failure; how early their wear shows without labels."""
+"""NASA C-MAPSS: turbofan engines run to failure; how early wear shows without labels, and the remaining life."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from agent.backtest.trial import HEALTHY, BacktestError, Float64s, Judge, Learn, Segment
-from benchmarks.methods import OURS, chosen
+from benchmarks import remaining_life
+from benchmarks.methods import METHODS, OURS, Method, chosen
 from benchmarks.options import Options
 from benchmarks.peers import UnfinishedError
 from benchmarks.result import BenchmarkError, Figure, Result, Target, mean_over_seeds
@@ -53,13 +54,18 @@ class Engine:
 
 
 def run(options: Options) -> Iterator[Result]:
-    """Measure the lead without labels on every subset that is asked for and present."""
+    """Measure the lead without labels, then the remaining life, on every subset that is asked for and present."""
     import polars as pl
 
     table = pl.read_parquet(options.file(FILE, ORIGIN))
     subsets = present(table, options.subsets)
-    for subset in subsets:
-        yield from leads(subset, engines(table, subset, options.limit), options)
+    # A method of the one part need not be one of the other.
+    names = tuple(name for name in options.methods if name in METHODS or name not in remaining_life.METHODS)
+    if names or not options.methods:
+        methods = chosen(names)
+        for subset in subsets:
+            yield from leads(subset, engines(table, subset, options.limit), methods, options)
+    yield from remaining_life.run(table, subsets, options)
 
 
 def present(table: pl.DataFrame, asked: Sequence[str]) -> list[str]:
@@ -79,9 +85,11 @@ def engines(table: pl.DataFrame, subset: str, limit: int | None) -> list[Engine]
     return [Engine(int(part["unit"][0]), part.select(TAGS).to_numpy().astype(np.float32)) for part in parts]
 
 
-def leads(subset: str, fleet: Sequence[Engine], options: Options) -> Iterator[Result]:
-    """Yield the lead of every chosen method, once per seed."""
-    for name, method in chosen(options.methods).items():
+def leads(
+    subset: str, fleet: Sequence[Engine], methods: Mapping[str, Method], options: Options
+) -> Iterator[Result]:
+    """Yield the lead of every method, the mean over the seeds."""
+    for name, method in methods.items():
         figures = []
         try:
             for seed in range(options.seeds if method.seeded else 1):

@@ -48,5 +48,5 @@ def measure(runs: Sequence[JudgedRun]) -> list[Figure]:
         Figure("all sets", PRECISION, average_precision(faulty, score), ""),
         Figure("all sets", DETECTION, 100 * float(np.mean(score[faulty] > limit)), "%"),
         Figure("all sets", "events found", sum(event.found for event in events), f"of {len(events)}"),
-        Figure("all sets", "false alarm time", 100 * float(healthy.mean()), "% of healthy rows"),
+        Figure("all sets", "false alarm time", 100 * float(healthy.mean()), "%"),
     ]
