@@ -36,13 +36,14 @@ def run(options: Options) -> Iterator[Result]:
     path = options.file(FILE, ORIGIN)
     split = Split(learn_until_label=True, learn_share=LEARN_SHARE, per_run=True)
     for number in CLASSES:
+        case = f"class {number}"
         layout = Layout(time="timestamp", run=("instance",), label="class", tags=("P-*", "Q*", "T-*"))
         trials = recording(path, layout, replace(split, test=f"event_class = {number}"), options.limit)
 
-        def measure(runs: Sequence[JudgedRun], case: str = f"class {number}") -> list[Figure]:
+        def measure(runs: Sequence[JudgedRun], case: str = case) -> list[Figure]:
             return measured(runs, case)
 
-        yield from compare("threew", with_present_tags(trials), measure, TARGETS, options, delays=True)
+        yield from compare("threew", with_present_tags(trials), measure, TARGETS, options, case=case, delays=True)
 
 
 def with_present_tags(trials: Recording) -> Recording:

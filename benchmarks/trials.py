@@ -44,9 +44,16 @@ def recording(path: Path, layout: Layout, split: Split, limit: int | None) -> Re
 
 
 def compare(
-    benchmark: str, trials: Recording, measure: Measure, targets: Targets, options: Options, *, delays: bool = False
+    benchmark: str,
+    trials: Recording,
+    measure: Measure,
+    targets: Targets,
+    options: Options,
+    *,
+    case: str = "all",
+    delays: bool = False,
 ) -> Iterator[Result]:
-    """Yield the figures of every chosen method; a method that does not finish yields one result without a value.
+    """Yield the figures of every chosen method; one that does not finish yields one result without a value for `case`.
 
     With `delays` the alarms are not the rows over the limit but have the delays of the agent's.
     """
@@ -55,7 +62,7 @@ def compare(
         try:
             figures = [measure(_judged(name, method, seed, trials, options, delays=delays)) for seed in seeds]
         except UnfinishedError:
-            yield Result(benchmark, "all", name, "did not finish", None, "", 0)
+            yield Result(benchmark, case, name, "did not finish", None, "", 0)
             continue
         yield from mean_over_seeds(benchmark, name, figures, targets if name == OURS else {})
 

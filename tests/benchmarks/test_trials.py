@@ -13,7 +13,8 @@ from agent.backtest.recording import Layout
 from agent.backtest.split import Split
 from agent.backtest.trial import BacktestError, Judged
 from benchmarks.options import Options
-from benchmarks.result import BenchmarkError, Figure, Target
+from benchmarks.peers import UnfinishedError
+from benchmarks.result import BenchmarkError, Figure, Result, Target
 from benchmarks.trials import alarms, compare, in_a_row, judged, recording
 from tests.backtest.recordings import plant
 
@@ -58,6 +59,15 @@ def test_methods_are_measured_alike_and_only_ours_has_a_target(tmp_path: Path) -
     assert ours.value is not None
     assert 0 < ours.value < 1
     assert ours.target == 0.5
+
+
+def test_a_method_that_does_not_finish_is_reported_without_a_value(tmp_path: Path) -> None:
+    def too_long(_runs: list[JudgedRun]) -> list[Figure]:
+        raise UnfinishedError("days")
+
+    trials = recording(plant(tmp_path), LAYOUT, SPLIT, None)
+    (result,) = compare("toy", trials, too_long, {}, Options(methods=("random",)), case="plant")
+    assert result == Result("toy", "plant", "random", "did not finish", None, "", 0)
 
 
 def test_a_limit_takes_the_first_runs(tmp_path: Path) -> None:
