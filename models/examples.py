@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from models import regimes
 from models.features import FEATURES, Features, Observed, Statistics, learn_reference
-from models.synthetic import Plant, Prior, draw
+from models.synthetic import MIXTURE, Mixture, Plant, draw, pick
 
 Float64s = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
@@ -108,19 +108,23 @@ def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT)
     )
 
 
-def example(seed: int, number: int, prior: Prior) -> Examples:
+def example(seed: int, number: int, mixture: Mixture) -> Examples:
     """Return the examples of plant `number` of the training set `seed`."""
     rng = np.random.default_rng([seed, number])
-    return examples(draw(prior, rng), rng)
+    return examples(draw(pick(mixture, rng), rng), rng)
 
 
 def collect(
-    plants: int, seed: int, prior: Prior, processes: int = 2, progress: Callable[[float], None] = lambda _share: None
+    plants: int,
+    seed: int,
+    mixture: Mixture = MIXTURE,
+    processes: int = 2,
+    progress: Callable[[float], None] = lambda _share: None,
 ) -> Examples:
     """Draw `plants` plants in `processes` processes; the result does not depend on how many these are."""
     parts = []
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for part in pool.map(partial(example, seed, prior=prior), range(plants), chunksize=16):
+        for part in pool.map(partial(example, seed, mixture=mixture), range(plants), chunksize=16):
             parts.append(part)
             progress(len(parts) / plants)
     return Examples(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)})

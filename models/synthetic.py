@@ -23,9 +23,12 @@ BENIGN_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What plants are drawn from; `version` names it in the model card. Shares are of plants, 0..1."""
+    """What plants are drawn from. Shares are of plants, 0..1; `noise_min` is of a channel's own noise.
 
-    version: str = "1"
+    `channels` and `healthy_rows` are drawn uniformly, `amplitudes` log-uniformly. `drift` is small and common to the
+    channels, `wander` may be large and is each channel's own.
+    """
+
     channels: tuple[int, int] = (4, 64)
     healthy_rows: tuple[int, int] = (300, 3000)
     monitored_rows: int = 400
@@ -33,6 +36,7 @@ class Prior:
     amplitudes: tuple[float, float] = (0.3, 4.0)
     noise_min: float = 0.05
     drift: float = 1.0
+    wander: float = 0.0
     slow: float = 0.0
     curved: float = 0.0
     setpoints: float = 0.0
@@ -41,6 +45,21 @@ class Prior:
     lags: float = 0.0
     heavy_tails: float = 0.0
     quantised: float = 0.0
+
+
+Mixture = tuple[tuple[float, Prior], ...]
+"""Priors, and the share of plants drawn from each."""
+
+PLAIN = Prior()
+VARIED = Prior(noise_min=0.01, drift=0.0, wander=0.6, slow=0.5, curved=0.5, setpoints=0.3, offsets=0.3)
+MIXTURE: Mixture = ((0.85, PLAIN), (0.15, VARIED))
+"""What the shipped head is trained on. More varied plants make it timid on real ones: docs/model.md has the figures."""
+
+
+def pick(mixture: Mixture, rng: np.random.Generator) -> Prior:
+    """Return one of the priors, by their shares."""
+    shares = np.array([share for share, _ in mixture])
+    return mixture[int(rng.choice(len(mixture), p=shares / shares.sum()))][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,10 @@ def draw(prior: Prior, rng: np.random.Generator) -> Plant:
         benign |= changed
     if rng.random() < prior.drift:
         values += _drift(values, rng)
+    if rng.random() < prior.wander:
+        moved = _wander(rows, size, rng)
+        values += moved
+        benign |= (np.abs(moved - moved[:healthy].mean(0)) > size).any(1)
     scale = values[:healthy].std(0) + 1e-9
     values, loadings = values / scale, loadings / scale
     if rng.random() < prior.quantised:
@@ -197,11 +220,26 @@ def _curvature(factors: Float64s, loadings: Float64s, rng: np.random.Generator) 
 
 
 def _drift(values: Float64s, rng: np.random.Generator) -> Float64s:
-    """Return a slow random walk on some channels, small beside their spread."""
+    """Return a slow random walk f64[T, S] on some channels, small beside their spread."""
     rows, channels = values.shape
     walk = np.cumsum(rng.standard_normal((rows, 1)), 0) / np.sqrt(rows)
     size = rng.uniform(0.0, 0.3) * rng.standard_normal(channels) * (rng.random(channels) < 0.3)
     return np.asarray(walk * size * values.std(0))
+
+
+def _wander(rows: int, noise: Float64s, rng: np.random.Generator) -> Float64s:
+    """Return slow drift f64[rows, S] of some channels: a walk or a wave, large or small beside their own noise f64[S].
+
+    What a healthy sensor's calibration or the season does; the head must learn from history how far it goes.
+    """
+    channels = len(noise)
+    if rng.random() < 0.5:
+        course = np.cumsum(rng.standard_normal((rows, channels)), 0) / np.sqrt(rows)
+    else:
+        turns = np.arange(rows)[:, None] / rng.uniform(300.0, 3000.0, channels) + rng.random(channels)
+        course = np.sin(2.0 * np.pi * turns)
+    size = np.exp(rng.uniform(np.log(0.05), np.log(3.0), channels)) * noise
+    return np.asarray(course * size * (rng.random(channels) < rng.uniform(0.0, 0.6)))
 
 
 def _quantise(values: Float64s, rng: np.random.Generator) -> Float64s:

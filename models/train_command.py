@@ -55,7 +55,7 @@ def head(
     if not out.absolute().parent.is_dir():
         raise SystemExit(_refuse(f"{out}: there is no folder {out.absolute().parent}; make it first"))
     from models.examples import ROWS_PER_PLANT, collect
-    from models.synthetic import Prior
+    from models.synthetic import MIXTURE
     from models.train import split
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
@@ -65,14 +65,15 @@ def head(
             task = bar.add_task(description, total=1.0)
             return lambda share: bar.update(task, completed=share)
 
-        drawn = collect(plants, seed, Prior(), processes, step("drawing plants"))
+        drawn = collect(plants, seed, MIXTURE, processes, step("drawing plants"))
         learnt, held_out = split(drawn, ROWS_PER_PLANT)
         found = _train_all(learnt, held_out, seed, epochs, compare, step)
-    origin = {"seed": str(seed), "commit": commit(), "plants": str(plants), "epochs": str(epochs)}
+    priors = "; ".join(f"{share:.0%} {prior}" for share, prior in MIXTURE)
+    origin = {"seed": str(seed), "commit": commit(), "plants": str(plants), "epochs": str(epochs), "priors": priors}
     chosen, quality = found["sparse, 8 bits"]
     figures = {name: f"{value:.4f}" for name, value in asdict(quality).items()}
-    chosen.save(out, **origin, prior=repr(Prior()), **figures)
-    out.with_suffix(".md").write_text(card(origin | {"prior": repr(Prior())}, found, floor(held_out)), encoding="utf-8")
+    chosen.save(out, **origin, **figures)
+    out.with_suffix(".md").write_text(card(origin, found, floor(held_out)), encoding="utf-8")
     told = f"average precision {quality.precision:.3f}, detection at 1 % false alarms {quality.detection:.1%}"
     typer.echo(f"{out}: {told}")
 

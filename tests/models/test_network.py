@@ -22,7 +22,7 @@ SHAPE = Shape(experts=4, inner=16, hidden=16, context=16, judge=16)
 
 @pytest.fixture(scope="module")
 def drawn() -> Examples:
-    parts = [example(0, number, PRIOR) for number in range(80)]
+    parts = [example(0, number, ((1.0, PRIOR),)) for number in range(80)]
     return Examples(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)})
 
 
@@ -88,11 +88,12 @@ def test_training_is_reproducible_and_beats_the_floor(drawn: Examples) -> None:
 
 def test_drawing_in_processes_gives_the_same_plants(drawn: Examples) -> None:
     shares: list[float] = []
-    few = collect(3, 0, PRIOR, processes=2, progress=shares.append)
+    few = collect(3, 0, ((1.0, PRIOR),), processes=2, progress=shares.append)
     np.testing.assert_array_equal(few.features, drawn.features[:72])
     np.testing.assert_array_equal(few.kind, drawn.kind[:72])
     assert shares[-1] == 1.0
 
 
 def test_other_priors_give_other_plants() -> None:
-    assert not np.array_equal(example(0, 0, PRIOR).whole, example(0, 0, replace(PRIOR, slow=1.0)).whole)
+    other = example(0, 0, ((1.0, replace(PRIOR, slow=1.0)),))
+    assert not np.array_equal(example(0, 0, ((1.0, PRIOR),)).whole, other.whole)

@@ -9,7 +9,7 @@ import pytest
 
 from models.degradations import FAILURE_SD, FAULTS, HORIZON_ROWS, Degradation, apply
 from models.degradations import draw as draw_degradation
-from models.synthetic import Plant, Prior, autoregressive, draw
+from models.synthetic import Plant, Prior, autoregressive, draw, pick
 
 SMALL = Prior(channels=(4, 10), healthy_rows=(300, 500))
 
@@ -46,7 +46,7 @@ def test_every_fault_type_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("name", [
-    "drift", "slow", "curved", "setpoints", "regimes", "offsets", "lags", "heavy_tails", "quantised",
+    "drift", "wander", "slow", "curved", "setpoints", "regimes", "offsets", "lags", "heavy_tails", "quantised",
 ])
 def test_what_healthy_plants_may_do_changes_them_and_stays_healthy(name: str) -> None:
     prior = replace(SMALL, faulty=0.0, drift=0.0)
@@ -54,9 +54,16 @@ def test_what_healthy_plants_may_do_changes_them_and_stays_healthy(name: str) ->
     assert np.isfinite(special.values).all()
     assert not np.array_equal(plain.values, special.values)
     assert not special.fault.any()
-    assert special.benign.any() == (name in {"setpoints", "regimes", "offsets"})
+    assert special.benign.any() == (name in {"wander", "setpoints", "regimes", "offsets"})
     assert (special.regimes > 1) == (name == "regimes")
     assert (special.runs.max() > 0) == (name == "offsets")
+
+
+def test_a_mixture_is_drawn_by_its_shares() -> None:
+    rng = np.random.default_rng(1)
+    mixture = ((0.8, SMALL), (0.2, replace(SMALL, wander=1.0)))
+    picked = [pick(mixture, rng).wander for _ in range(500)]
+    assert 0.1 < np.mean(picked) < 0.3
 
 
 def test_autoregressive_series_have_unit_variance_and_their_memory() -> None:
