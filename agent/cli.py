@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from agent import check as checking
@@ -31,7 +30,8 @@ from agent.cells import cells
 from agent.clock import SystemClock
 from agent.config import ConfigError, load
 from agent.daemon import LoopFactory, run_until_stopped
-from agent.history import History, Reading, read_history
+from agent.history import Reading, read_history
+from agent.learning import learn_bundle
 from agent.line.alert import Alert
 from agent.loopback import opener_for
 from agent.notify import Notifier
@@ -42,8 +42,8 @@ from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader, StoreError
 from agent.trust import KEY, signing_key
 from connectors.frame import status_name
-from models.bundle import Bundle, BundleError
-from models.learn import LearnError, learn
+from models.bundle import BundleError
+from models.learn import LearnError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -332,6 +332,7 @@ def learn_command(
         str | None, typer.Option("--run", help="Column(s) A,B that tell one recording from another.")
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column that is above 0 where there is a fault.")] = None,
+    rul: Annotated[str | None, typer.Option(help="Column of the seconds that a --run had left to failure.")] = None,
     tags: Annotated[str | None, typer.Option(help="Columns A,B,... to learn. [default: all numeric]")] = None,
     unit: Annotated[
         list[str] | None, typer.Option(metavar="TAG=UNIT", help="A tag's unit; repeatable.")
@@ -352,6 +353,7 @@ def learn_command(
             time=time,
             run=names(run_) or (),
             label=label,
+            rul=rul,
             tags=names(tags),
             units=_units(unit or []),
             period_ms=None if period is None else _period_ms(period),
@@ -368,7 +370,7 @@ def learn_command(
             found = read_history(history, reading)
         for note in found.notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
-        bundle = _learn(found, name or out.name, history.name, console)
+        bundle = learn_bundle(found, name or out.name, history.name, console)
         if private is not None:
             bundle = bundle.signed(private)
         try:
@@ -382,21 +384,6 @@ def learn_command(
         f"{len(bundle.manifest.regimes)} operating regimes; "
         + (f"signed by {bundle.signature.key}" if bundle.signature else "not signed")
     )
-
-
-def _learn(found: History, name: str, source: str, console: Console) -> Bundle:
-    """Learn under a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("learning", total=1.0)
-        return learn(
-            found.segments,
-            found.tags,
-            found.period_ms,
-            name=name,
-            source=source,
-            progress=lambda step, share: bar.update(task, description=step, completed=share),
-        )
 
 
 def _key(file: Path | None, config: Path | None) -> Ed25519PrivateKey | None:
@@ -417,6 +404,7 @@ def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
         time=reading.time,
         run=reading.run,
         label=reading.label,
+        rul=reading.rul,
         tags=tuple(tag.name for tag in said.tags),
         period_ms=said.period_ms,
         units={tag.name: tag.unit for tag in said.tags},

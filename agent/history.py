@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from agent.backtest.grid import Rows, segments_of
 from agent.backtest.table import NO_TIME, Ints, Table, read_table
 from agent.backtest.tagging import choose_tags
-from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Segment
+from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Int8s, Segment
 from connectors.frame import Bools, Float32s, Int64s
+from models.remaining import Run, horizon_of
+
+Float64s = npt.NDArray[np.float64]
 
 NS_PER_MS = 1_000_000
 
@@ -21,6 +25,8 @@ NS_PER_MS = 1_000_000
 class Reading:
     """Which columns mean what. Without `time` rows are `period_ms` apart; rows with a `label` are left out.
 
+    `rul` is the life a run has left, in seconds; rows that wear shows in are then no healthy rows.
+
     `tags` None means all numeric columns, `tags_option` is what named them; `units` maps a tag to its unit,
     "1" where it says nothing.
     """
@@ -28,6 +34,7 @@ class Reading:
     time: str | None = None
     run: tuple[str, ...] = ()
     label: str | None = None
+    rul: str | None = None
     tags: tuple[str, ...] | None = None
     period_ms: int | None = None
     units: Mapping[str, str] | None = None
@@ -36,13 +43,17 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Healthy stretches on the grid of `period_ms`, the tags as (name, unit), and notes for a person."""
+    """Healthy stretches on the grid of `period_ms`, the tags as (name, unit), and notes for a person.
+
+    `lives` are the runs row by row as they were recorded, where it is known how long each had left.
+    """
 
     segments: tuple[tuple[Float32s, Bools], ...]
     tags: tuple[tuple[str, str], ...]
     period_ms: int
     rows: int
     notes: tuple[str, ...]
+    lives: tuple[Run, ...] = ()
 
 
 def read_history(path: Path, reading: Reading) -> History:
@@ -52,7 +63,7 @@ def read_history(path: Path, reading: Reading) -> History:
     time = reading.time or _only_date(table, reading, notes)
     runs = table.runs(reading.run)
     label = np.full(table.rows, HEALTHY, np.int8) if reading.label is None else table.label(reading.label)
-    roles = [name for name in (time, *reading.run, reading.label) if name is not None]
+    roles = [name for name in (time, *reading.run, reading.label, reading.rul) if name is not None]
     option = reading.tags_option
     tags = choose_tags(table, reading.tags, roles, [], [rows for _, rows in runs], notes, option)
     times_ns = _times(table, runs, time, reading)
@@ -60,6 +71,8 @@ def read_history(path: Path, reading: Reading) -> History:
     if faulty := int((label == FAULTY).sum()):
         notes.append(f"{faulty:,} rows labelled as faults are left out")
     values = table.values(tags, option)
+    lives = [] if reading.rul is None else _lives(runs, times_ns, values, _life_s(table, reading.rul), period_ms)
+    label = _worn_out(label, runs, times_ns, lives, notes)
     found: list[Segment] = []
     for name, rows in runs:
         healthy = rows[(label[rows] != FAULTY) & (times_ns[rows] != NO_TIME)]
@@ -74,7 +87,47 @@ def read_history(path: Path, reading: Reading) -> History:
         period_ms,
         sum(segment.rows for segment in found),
         tuple(notes),
+        tuple(lives),
     )
+
+
+def _life_s(table: Table, name: str) -> Float64s:
+    """Return the column of remaining life in seconds, f64[N], NaN where it is not known."""
+    table.values([name], "--rul")  # complains where it is missing or no number
+    return np.asarray(table.frame[name].to_numpy(), np.float64)
+
+
+def _lives(
+    runs: Sequence[tuple[str, Ints]], times_ns: Int64s, values: Float32s, life_s: Float64s, period_ms: int
+) -> list[Run]:
+    found = []
+    for name, rows in runs:
+        timed = _in_time(rows, times_ns)
+        found.append(Run(name, values[timed], life_s[timed] * 1000 / period_ms))
+    return found
+
+
+def _in_time(rows: Ints, times_ns: Int64s) -> Ints:
+    """Return the rows that have a time, in its order."""
+    timed = rows[times_ns[rows] != NO_TIME]
+    return np.asarray(timed[np.argsort(times_ns[timed], kind="stable")])
+
+
+def _worn_out(
+    label: Int8s, runs: Sequence[tuple[str, Ints]], times_ns: Int64s, lives: Sequence[Run], notes: list[str]
+) -> Int8s:
+    """Return the labels with those rows as faults in which wear may show: with less life left than the horizon."""
+    horizon_rows = horizon_of(lives)
+    if horizon_rows is None:
+        return label
+    label = label.copy()
+    worn = 0
+    for (_, rows), life in zip(runs, lives, strict=True):
+        with_less = _in_time(rows, times_ns)[life.remaining_rows < horizon_rows]
+        label[with_less] = FAULTY
+        worn += len(with_less)
+    notes.append(f"{worn:,} rows have less than {horizon_rows:.0f} rows of life left: they do not teach what is normal")
+    return label
 
 
 def _only_date(table: Table, reading: Reading, notes: list[str]) -> str | None:

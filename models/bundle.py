@@ -18,6 +18,8 @@ from models.calibrate import Calibration
 from models.modes import Modes
 from models.packing import pack, unpack
 from models.regimes import Regimes
+from models.remaining import RemainingError, RemainingModel
+from models.remaining import unpack as unpack_remaining
 from models.signature import Signature, SignatureError, sign, verify
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ MANIFEST: Final = "manifest.json"
 GRAPH: Final = "model.onnx"
 STATISTICS: Final = "statistics.npz"
 CARD: Final = "README.md"
+REMAINING: Final = "remaining.npz"
+"""Only where runs to failure were learnt from."""
 SIGNATURE: Final = "manifest.sig"
 SHIPPED: Final = Path(__file__).parent / "bundles"
 """The bundles that come with the package."""
@@ -107,18 +111,29 @@ class Bundle:
     hash: str
     packed: bytes
     signature: Signature | None = None
+    remaining: RemainingModel | None = None
 
     def signed(self, private: Ed25519PrivateKey) -> Bundle:
         """Return the bundle signed with a key, in place of an older signature."""
         return replace(self, signature=sign(self.manifest.to_json().encode(), private))
 
+    def foretelling(self, remaining: RemainingModel) -> Bundle:
+        """Return the bundle with a model of remaining life, unsigned."""
+        files = {**self.manifest.files, REMAINING: _sha256(remaining.pack())}
+        manifest = replace(self.manifest, files=files)
+        digest = _sha256(manifest.to_json().encode())
+        return replace(self, manifest=manifest, hash=digest, signature=None, remaining=remaining)
+
     def save(self, path: Path) -> None:
         """Write the bundle as a folder; an older bundle at the same place is replaced file by file, manifest last."""
         path.mkdir(parents=True, exist_ok=True)
-        (path / SIGNATURE).unlink(missing_ok=True)
+        for optional in (SIGNATURE, REMAINING):
+            (path / optional).unlink(missing_ok=True)
         contents = {GRAPH: self.graph, STATISTICS: self.packed, CARD: self.card.encode()}
         if self.signature is not None:
             contents[SIGNATURE] = self.signature.to_json().encode()
+        if self.remaining is not None:
+            contents[REMAINING] = self.remaining.pack()
         contents[MANIFEST] = self.manifest.to_json().encode()
         for name, content in contents.items():
             partial = path / f".{name}.part"
@@ -158,7 +173,22 @@ def load(path: Path) -> Bundle:
         statistics, card = unpack(Statistics, contents[STATISTICS]), contents[CARD].decode()
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(f"{path / STATISTICS} or {CARD} cannot be read ({error}): learn the bundle anew") from error
-    return Bundle(manifest, contents[GRAPH], statistics, card, _sha256(raw), contents[STATISTICS], signature)
+    remaining = _remaining(path, contents.get(REMAINING), len(manifest.tags))
+    return Bundle(
+        manifest, contents[GRAPH], statistics, card, _sha256(raw), contents[STATISTICS], signature, remaining
+    )
+
+
+def _remaining(path: Path, content: bytes | None, tags: int) -> RemainingModel | None:
+    if content is None:
+        return None
+    try:
+        model = unpack_remaining(content)
+    except RemainingError as error:
+        raise BundleError(f"{path / REMAINING} {error}: learn the bundle anew") from error
+    if model.norm.tags.max() >= tags:
+        raise BundleError(f"{path / REMAINING} was learnt with more than the bundle's {tags} tags: learn it anew")
+    return model
 
 
 def shipped() -> frozenset[str]:
@@ -208,7 +238,7 @@ def _manifest(path: Path, raw: bytes) -> Manifest:
 
 
 def _read(path: Path, name: str) -> bytes:
-    if name not in (MANIFEST, GRAPH, STATISTICS, CARD):
+    if name not in (MANIFEST, GRAPH, STATISTICS, CARD, REMAINING):
         raise BundleError(f"{path / MANIFEST} lists a file that no bundle has: {name!r}; learn the bundle anew")
     try:
         return (path / name).read_bytes()

@@ -8,7 +8,6 @@ life, so near the horizon its upper end is far off.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from zipfile import BadZipFile
@@ -16,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from models import packing
 from models.remaining_features import Features, Normaliser, features_of, normaliser
 from models.remaining_trees import Boosting, Trees, fit
 
@@ -76,39 +76,15 @@ class RemainingModel:
 
     def pack(self) -> bytes:
         """Return the model as an npz archive; the same model gives the same bytes."""
-        buffer = io.BytesIO()
-        norm = self.norm
-        np.savez(
-            buffer,
-            horizon_rows=self.horizon_rows,
-            tags=norm.tags,
-            centre=norm.centre,
-            scale=norm.scale,
-            regime=norm.regime,
-            spread=norm.spread,
-            base=self.trees.base,
-            feature=self.trees.feature.astype(np.uint16),
-            threshold=self.trees.threshold,
-            leaf=self.trees.leaf,
-            level=self.level,
-            life=self.life,
-        )
-        return buffer.getvalue()
+        return packing.pack(self)
 
 
 def unpack(content: bytes) -> RemainingModel:
     """Return the model of an archive written by `pack`; raise RemainingError where it is none."""
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as a:
-            return RemainingModel(
-                float(a["horizon_rows"]),
-                Normaliser(a["tags"], a["centre"], a["scale"], a["regime"], a["spread"]),
-                Trees(float(a["base"]), a["feature"].astype(np.int64), a["threshold"], a["leaf"]),
-                a["level"],
-                a["life"],
-            )
+        return packing.unpack(RemainingModel, content)
     except (ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise RemainingError(f"the remaining-life model cannot be read ({error}): learn the bundle anew") from error
+        raise RemainingError(f"is no model of remaining life ({error})") from error
 
 
 class RemainingTracker:
@@ -155,7 +131,8 @@ def learn(
     """
     boosting = boosting or Boosting()
     _check(runs)
-    horizon = horizon_rows or HORIZON_SHARE * float(np.median([np.nanmax(run.remaining_rows) for run in runs]))
+    horizon = horizon_rows or horizon_of(runs)
+    assert horizon is not None, "checked above"
     norm = normaliser(np.concatenate([run.values for run in runs]))
     if norm is None or not len(norm.tags):
         raise RemainingError(
@@ -199,6 +176,12 @@ class _Lesson:
         x, y = (np.concatenate([parts[run] for run in chosen]) for parts in (self.features, self.life))
         step = -(-len(y) // ROWS_MAX)
         return x[::step], np.minimum(y[::step], self.horizon_rows)
+
+
+def horizon_of(runs: Sequence[Run]) -> float | None:
+    """Return the rows before failure in which wear is looked for, None where no run's life is known."""
+    lives = [float(np.nanmax(run.remaining_rows)) for run in runs if (~np.isnan(run.remaining_rows)).any()]
+    return HORIZON_SHARE * float(np.median(lives)) if lives else None
 
 
 def _check(runs: Sequence[Run]) -> None:

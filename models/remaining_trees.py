@@ -38,10 +38,10 @@ class Boosting:
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """T symmetric trees of depth D: `base`, `feature` i64[T, D], `threshold` f32[T, D], `leaf` f32[T, 2^D]."""
+    """T symmetric trees of depth D: `base`, `feature` u16[T, D], `threshold` f32[T, D], `leaf` f32[T, 2^D]."""
 
     base: float
-    feature: Int64s
+    feature: npt.NDArray[np.uint16]
     threshold: Float32s
     leaf: Float32s
 
@@ -90,7 +90,7 @@ def fit(
         thresholds.append([edges[feature][bin_] for feature, bin_ in splits])
         leaves.append(leaf)
         progress((tree + 1) / boosting.trees)
-    return Trees(base, np.array(features, np.int64), np.array(thresholds, np.float32), np.array(leaves, np.float32))
+    return Trees(base, np.array(features, np.uint16), np.array(thresholds, np.float32), np.array(leaves, np.float32))
 
 
 def _edges(column: Float32s) -> Float32s:

@@ -87,7 +87,7 @@ def test_a_packed_model_says_the_same(model: RemainingModel) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"no archive", remaining_trees.__name__.encode() * 100])
 def test_bytes_that_are_no_model_are_refused(content: bytes) -> None:
-    with pytest.raises(RemainingError, match="learn the bundle anew"):
+    with pytest.raises(RemainingError, match="is no model of remaining life"):
         remaining.unpack(content)
 
 

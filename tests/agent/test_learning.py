@@ -1,0 +1,138 @@
+"""`forewarn learn --rul`: from runs to failure in a Parquet file to a bundle that foretells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import app
+from agent.history import Reading, read_history
+from models import bundle
+from models.bundle import BundleError
+from models.remaining import RemainingTracker
+
+RUNS = 8
+PERIOD_S = 60
+
+
+def a_history(seed: int = 0, runs: int = RUNS) -> pl.DataFrame:
+    """Return machines whose `load` and `heat` belong together until wear parts them before the failure."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for run in range(runs):
+        rows = int(rng.integers(200, 260))
+        left = np.arange(rows, 0, -1.0) - 1
+        load = rng.standard_normal(rows)
+        heat = load + 0.3 * rng.standard_normal(rows) + 4.0 * np.exp(-left / 40)
+        columns = {"t": np.arange(rows) * PERIOD_S, "load": load, "heat": heat, "left_s": left * PERIOD_S}
+        parts.append(pl.DataFrame(columns).with_columns(machine=pl.lit(run)))
+    return pl.concat(parts)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    a_history().write_parquet(tmp_path / "lives.parquet")
+    return tmp_path / "lives.parquet"
+
+
+READING = Reading(time="t", run=("machine",), rul="left_s")
+
+
+def test_lives_are_counted_in_rows_and_are_no_tag(file: Path) -> None:
+    found = read_history(file, READING)
+    assert [name for name, _ in found.tags] == ["load", "heat"]
+    assert len(found.lives) == RUNS
+    for life in found.lives:
+        assert life.remaining_rows.tolist() == list(range(len(life.values) - 1, -1, -1))
+
+
+def test_rows_in_which_wear_may_show_do_not_teach_what_is_normal(file: Path) -> None:
+    found = read_history(file, READING)
+    everything = read_history(file, Reading(time="t", run=("machine",), tags=("load", "heat")))
+    assert 0 < found.rows < 0.5 * everything.rows
+    assert any("do not teach what is normal" in note for note in found.notes)
+    heat = np.concatenate([values[:, 1] - values[:, 0] for values, _ in found.segments])
+    assert np.abs(heat).mean() < 0.4
+
+
+def test_a_life_that_is_null_is_one_that_nobody_knows(tmp_path: Path) -> None:
+    known = pl.when(pl.col("left_s") < 3000).then("left_s")
+    a_history().with_columns(left_s=known).write_parquet(tmp_path / "lives.parquet")
+    life = read_history(tmp_path / "lives.parquet", READING).lives[0].remaining_rows
+    assert np.isnan(life[0])
+    assert life[-1] == 0
+
+
+def learn(file: Path, out: Path, *options: str) -> tuple[int, str]:
+    arguments = ["learn", str(file), "--out", str(out), "--time", "t", "--no-sign", *options]
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.output
+
+
+def test_a_bundle_learnt_from_lives_foretells_in_seconds(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    code, said = learn(file, out, "--run", "machine", "--rul", "left_s")
+    assert code == 0, said
+    assert f"remaining life learnt from {RUNS} runs" in said
+    loaded = bundle.load(out)
+    assert loaded.remaining is not None
+    new = a_history(seed=1, runs=1).select("load", "heat").to_numpy().astype(np.float32)
+    tracker = RemainingTracker(loaded.remaining, PERIOD_S)
+    early, late = tracker.update(new[:-20]), tracker.update(new[-20:-5])
+    assert early is not None
+    assert late is not None
+    assert late[0] <= 5 * PERIOD_S <= late[2] < early[2]
+    refuses_what_was_altered(out)
+    forgets_what_is_not_learnt_anew(file, out)
+
+
+def refuses_what_was_altered(out: Path) -> None:
+    content = (out / bundle.REMAINING).read_bytes()
+    (out / bundle.REMAINING).write_bytes(content[:-1])
+    with pytest.raises(BundleError, match=r"remaining\.npz is not the file the manifest was written for"):
+        bundle.load(out)
+    (out / bundle.REMAINING).unlink()
+    with pytest.raises(BundleError, match=r"remaining\.npz cannot be read"):
+        bundle.load(out)
+
+
+def forgets_what_is_not_learnt_anew(file: Path, out: Path) -> None:
+    code, said = learn(file, out, "--run", "machine", "--tags", "load,heat")
+    assert code == 0, said
+    assert bundle.load(out).remaining is None
+    assert not (out / bundle.REMAINING).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        pytest.param({}, ["--run", "machine", "--rul", "left"], "no column left (did you mean left_s?)", id="missing"),
+        pytest.param({"left_s": pl.lit("long")}, ["--run", "machine", "--rul", "left_s"], "--rul", id="text"),
+        pytest.param(
+            {"left_s": pl.col("left_s") - 600}, ["--run", "machine", "--rul", "left_s"], "falls to -10", id="negative"
+        ),
+        pytest.param(
+            {"left_s": pl.col("t")}, ["--run", "machine", "--rul", "left_s"], "does not fall", id="not falling"
+        ),
+        pytest.param({"t": pl.int_range(pl.len()) * PERIOD_S}, ["--rul", "left_s"], "--run must tell", id="no runs"),
+    ],
+)
+def test_a_column_that_is_no_remaining_life_is_named(
+    change: dict[str, pl.Expr], options: list[str], message: str, tmp_path: Path
+) -> None:
+    a_history().with_columns(**change).write_parquet(tmp_path / "lives.parquet")
+    code, said = learn(tmp_path / "lives.parquet", tmp_path / "bundle", *options)
+    assert code == 2
+    assert message in said.replace("\n", " ")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_one_run_is_too_few(tmp_path: Path) -> None:
+    a_history(runs=1).write_parquet(tmp_path / "lives.parquet")
+    code, said = learn(tmp_path / "lives.parquet", tmp_path / "bundle", "--run", "machine", "--rul", "left_s")
+    assert code == 2
+    assert "1 of 1 runs have a remaining life, at least 5" in said.replace("\n", " ")
