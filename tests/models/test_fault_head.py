@@ -13,6 +13,7 @@ from models import head_graph
 from models.degradations import FAULTS
 from models.fault_head import (
     ACTIVE,
+    FLOOR_WEIGHT,
     OUTPUTS,
     TOP,
     FaultHead,
@@ -115,7 +116,7 @@ def test_the_evidence_adds_the_floor_to_the_fault_logit() -> None:
     whole = np.zeros((3, GLOBALS), np.float32)
     whole[:, 0] = squash(np.array([0.0, 4.0, -2.0]))
     judged = np.array([[1.0, 9.0, 9.0]] * 3, np.float32)
-    np.testing.assert_allclose(evidence(judged, whole), [1.0, 5.0, -1.0], rtol=1e-5)
+    np.testing.assert_allclose(evidence(judged, whole), 1.0 + FLOOR_WEIGHT * np.array([0.0, 4.0, -2.0]), rtol=1e-5)
 
 
 def test_one_expert_is_a_dense_network_and_only_active_parameters_work() -> None:
