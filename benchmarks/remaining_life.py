@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -64,6 +65,10 @@ def run(table: pl.DataFrame, subsets: Sequence[str], options: Options) -> Iterat
     for subset in subsets:
         fleet = fleet_of(table, subset, options.limit)
         for name, method in chosen.items():
+            if name in NEED_SKLEARN and find_spec("sklearn") is None:
+                raise BenchmarkError(
+                    f"{name} needs scikit-learn: install the extra [bench], or name other --methods"
+                )
             figures = []
             for seed in range(options.seeds if name in SEEDED else 1):
                 options.progress(f"{subset}, remaining life, {name}, seed {seed}", seed / options.seeds)
@@ -164,4 +169,5 @@ METHODS: Final[dict[str, Method]] = {
     "Ridge": line,
     "constant": constant,
 }
+NEED_SKLEARN: Final = ("HistGradientBoosting", "Ridge")
 SEEDED: Final = (OURS, "HistGradientBoosting")
