@@ -15,11 +15,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from models.calibrate import Calibration
+from models.experts import Experts
+from models.features import Reference as HeadReference
 from models.modes import Modes
 from models.packing import pack, unpack
-from models.regimes import Regimes
 from models.remaining import RemainingError, RemainingModel
 from models.remaining import unpack as unpack_remaining
+from models.scores import Reference
 from models.signature import Signature, SignatureError, sign, verify
 
 if TYPE_CHECKING:
@@ -66,10 +68,8 @@ class Manifest:
     name: str
     tags: tuple[TagSchema, ...]
     period_ms: int
-    window_rows: int
     faults: tuple[str, ...]
     regimes: tuple[RegimeCard, ...]
-    rates: tuple[float, ...]
     learnt_rows: int
     learnt_from: str
     files: dict[str, str]
@@ -81,19 +81,28 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """The closed-form part, for filling gaps and for re-learning: S scored channels out of C, K regimes.
+    """What was learnt of a plant in closed form: of C tags, U = S + D are looked at, in K regimes.
 
-    `scored` i64[S], `centre` f64[S], `scale` f64[S], the regimes, the calibration of the score bank, the operating
-    modes and `frozen_limits` i64[C], the rows after which each tag counts as frozen.
+    `used` i64[U] are the positions of the channels the experts look at, the S scored ones first, then the conditions;
+    `centre` and `scale` f64[U] standardise them. Further the experts, the reference and the calibration of the score
+    bank, the reference of the fault head, the operating modes and `frozen_limits` i64[C], the rows after which each tag
+    counts as frozen.
     """
 
-    scored: np.ndarray[tuple[int], np.dtype[np.int64]]
+    used: np.ndarray[tuple[int], np.dtype[np.int64]]
     centre: np.ndarray[tuple[int], np.dtype[np.float64]]
     scale: np.ndarray[tuple[int], np.dtype[np.float64]]
-    regimes: Regimes
+    experts: Experts
+    reference: Reference
+    head: HeadReference
     calibration: Calibration
     modes: Modes
     frozen_limits: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+    @property
+    def scored(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """The positions of the scored channels, i64[S]."""
+        return self.used[: self.experts.scored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +236,6 @@ def _manifest(path: Path, raw: bytes) -> Manifest:
                 "tags": tuple(TagSchema(**tag) for tag in fields["tags"]),
                 "regimes": tuple(RegimeCard(**regime) for regime in fields["regimes"]),
                 "faults": tuple(fields["faults"]),
-                "rates": tuple(fields["rates"]),
                 "files": dict(fields["files"]),
             }
         )

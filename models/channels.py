@@ -1,4 +1,4 @@
-"""Channel typing without labels: which tags have a level that can be learnt."""
+"""Channel typing without labels: which tags have a level that can be learnt, and which only condition the others."""
 
 from __future__ import annotations
 
@@ -8,60 +8,29 @@ import numpy as np
 import numpy.typing as npt
 
 Float64s = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32] | npt.NDArray[np.float64]
 
 SCORED, CONSTANT, DRIFTING = "scored", "constant", "drifting"
 
-DRIFT_MAX = 0.7
-"""A tag whose halves differ by more of its own spread has no level yet: it was still on its way somewhere."""
-LEVEL_ROWS_MIN = 100
-"""A shorter stretch says nothing about drift: its halves differ by chance."""
-_STEP_MADS = 6.0
-_AROUND_ROWS = 64
+PARTS = 8
+DRIFT_MAX = 0.45
+"""A tag has no level yet when more than this share of its variance lies between the eighths of its history."""
 
 
-def roles(segments: Sequence[Float64s]) -> list[str]:
-    """Return the role of each of C tags from stretches of history f64[T, C] (NaN = missing).
+def roles(segments: Sequence[Floats]) -> list[str]:
+    """Return the role of each of C tags from stretches of history f[T, C] (NaN = missing).
 
-    "constant": never moved. "drifting": in most stretches its level shifts from the first to the second half, also when
-    jumps (set-point and product changes) are taken out. "scored": all others.
+    "constant": never moved. "drifting": most of its variance is the drift from one eighth of the history to the next,
+    as that of a random walk is, so that the history holds too few independent samples to know its level. "scored": all
+    others. Where all that move drift there is nothing else to score: then they are "scored", too.
     """
-    everything = np.concatenate(segments)
-    size = np.max(np.abs(everything), 0, where=~np.isnan(everything), initial=0.0)
-    moves = _spread(everything) > 1e-7 * np.maximum(size, 1e-6)
-    stretches = [s for s in segments if len(s) >= LEVEL_ROWS_MIN] or [everything]
-    shift = np.median([np.minimum(_half_shift(s), _half_shift(_without_jumps(s))) for s in stretches], 0)
-    return [CONSTANT if not m else DRIFTING if d > DRIFT_MAX else SCORED for m, d in zip(moves, shift, strict=True)]
+    found = [_role(np.concatenate([s[:, i] for s in segments]).astype(np.float64)) for i in range(segments[0].shape[1])]
+    return [SCORED if role == DRIFTING and SCORED not in found else role for role in found]
 
 
-def _half_shift(x: Float64s) -> Float64s:
-    half = len(x) // 2
-    return np.asarray(np.abs(_mean(x[:half]) - _mean(x[half:])) / np.maximum(_spread(x), 1e-12))
-
-
-def _mean(x: Float64s) -> Float64s:
-    seen = ~np.isnan(x)
-    return np.asarray(np.where(seen, x, 0.0).sum(0) / np.maximum(seen.sum(0), 1))
-
-
-def _spread(x: Float64s) -> Float64s:
-    return np.asarray(np.sqrt(_mean((x - _mean(x)) ** 2)))
-
-
-def _without_jumps(x: Float64s) -> Float64s:
-    """Move each column's rows after a jump, a step beyond 6 robust deviations, back to where it came from."""
-    filled = np.where(np.isnan(x), _mean(x), x)
-    steps = np.abs(np.diff(filled, axis=0))
-    limit = _STEP_MADS * 1.4826 * np.median(steps, 0)
-    for column in np.flatnonzero((steps > limit).any(0)):
-        filled[:, column] -= _jumped(filled[:, column], np.flatnonzero(steps[:, column] > limit[column]) + 1)
-    return filled
-
-
-def _jumped(x: Float64s, jumps: npt.NDArray[np.intp]) -> Float64s:
-    """Return how far the rows f64[T] have jumped in all; a jump is as high as the means of the rows around differ."""
-    total = np.concatenate([[0.0], np.cumsum(x)])
-    first = np.maximum(np.concatenate([[0], jumps[:-1]]), jumps - _AROUND_ROWS)
-    last = np.minimum(np.concatenate([jumps[1:], [len(x)]]), jumps + _AROUND_ROWS)
-    height = np.zeros(len(x))
-    height[jumps] = (total[last] - total[jumps]) / (last - jumps) - (total[jumps] - total[first]) / (jumps - first)
-    return np.asarray(np.cumsum(height))
+def _role(x: Float64s) -> str:
+    seen = x[~np.isnan(x)]
+    if not len(seen) or seen.std() <= 1e-7 * max(float(np.abs(seen).max()), 1e-6):
+        return CONSTANT
+    parts = np.array([part.mean() for part in np.array_split(seen, PARTS) if len(part)])
+    return DRIFTING if parts.var() > DRIFT_MAX * seen.var() else SCORED

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -245,3 +246,38 @@ class Statistics:
         largest = [part.max(1) for part in (mean[0, :, :channels], mean[0, :, channels:], mean[1, :, :channels])]
         parts = [d2, *self._d2.update(d2[:, None])[:, :, 0], *t2, *self._change.update(square)[0].T, *largest]
         return np.stack(parts, 1)
+
+
+class Rows(Protocol):
+    """What the experts say of T rows over S scored channels of C tags; see `models.runtime.Scores`."""
+
+    @property
+    def residual(self) -> Float32s:
+        """f32[T, C], NaN for tags that are not scored."""
+
+    @property
+    def deviation(self) -> Float32s:
+        """f32[T, S]."""
+
+    @property
+    def white(self) -> Float32s:
+        """f32[T, S]."""
+
+
+class FeatureTracker:
+    """Follows one asset on the gateway: from the experts' scores to what the head sees of each row."""
+
+    def __init__(self, reference: Reference, scored: npt.NDArray[np.int64]) -> None:
+        self._scored = scored
+        self._features = Features(reference)
+        self._statistics = Statistics(len(scored))
+        self._last = np.full((1, len(scored)), np.nan, np.float32)
+
+    def update(self, scores: Rows, values: Float32s, good: Bools) -> tuple[Float32s, Float32s]:
+        """Take T rows with values f32[T, C] and their good ones bool[T, C]; return features as `Features` does."""
+        own = np.where(good, values, np.float32(np.nan))[:, self._scored]
+        unchanged = np.vstack([self._last, own[:-1]]) == own
+        self._last = own[-1:]
+        e = scores.residual[:, self._scored].astype(np.float64)
+        z, white = scores.deviation.astype(np.float64), scores.white.astype(np.float64)
+        return self._features.update(Observed(e, z, unchanged, self._statistics.update(e, z, white)))

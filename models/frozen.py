@@ -20,17 +20,18 @@ FROZEN_TOGETHER_MAX = 0.5
 """When a larger share of the tags stands still at once, the source is stale, not the sensors."""
 
 
-def frozen_limits(stretches: Sequence[Float64s], restless: Sequence[int]) -> Int64s:
+def frozen_limits(stretches: Sequence[npt.NDArray[np.float32] | Float64s], restless: Sequence[int]) -> Int64s:
     """Return for each of C tags of f64[T, C] after how many rows without any change its value counts as frozen.
 
     Only the tags at the positions `restless` can freeze. A constant or a switch stands still by its nature: the
     history does not say for how long it may.
     """
     columns = stretches[0].shape[1]
-    before, unknown = np.zeros(columns, np.int64), np.full((1, columns), np.nan)
-    longest = np.max([_stays(s, before, unknown)[0].max(0) for s in stretches], 0)
     limits = np.full(columns, NEVER)
-    limits[list(restless)] = np.maximum(FACTOR * longest, ROWS_MIN)[list(restless)]
+    before, unknown = np.zeros(1, np.int64), np.full((1, 1), np.nan)
+    for i in restless:  # tag by tag: a long history of all tags at once is too large
+        longest = max(int(_stays(s[:, i : i + 1].astype(np.float64), before, unknown)[0].max()) for s in stretches)
+        limits[i] = max(FACTOR * longest, ROWS_MIN)
     return limits
 
 

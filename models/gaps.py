@@ -14,41 +14,41 @@ _PATTERNS_MAX = 256
 
 
 class GapFiller:
-    """Replaces missing scored channels by their mean given the present ones, in the most likely regime.
+    """Replaces missing channels by their mean given the present ones, in the most likely regime.
 
-    The squared distance of a completed row is then exactly that of its present channels alone (the Schur complement
-    of the precision), so that a lost tag neither raises nor hides evidence.
+    The squared distance of a completed row over all channels is then exactly that of its present channels alone (the
+    Schur complement of the precision), so that a lost tag neither raises nor hides evidence.
     """
 
     def __init__(self, statistics: Statistics) -> None:
         self._s = statistics
-        self._precision = statistics.regimes.precision()
+        self._regimes = statistics.experts.regimes
+        self._precision = self._regimes.precision()
         self._maps: dict[bytes, tuple[Float64s, Float64s, Float64s]] = {}
 
     def fill(self, x: npt.NDArray[np.float32], mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
-        """Return rows f32[N, C] without NaN; `mask` bool[N, C] says which values are good."""
-        s = self._s
+        """Return rows f32[N, U] of the used channels without NaN; `mask` bool[N, U] says which values are good."""
         out = np.where(mask, x, np.float32(0))
-        for present, rows in _patterns(mask[:, s.scored]):
-            out[np.ix_(rows, s.scored[~present])] = self._expected(x[np.ix_(rows, s.scored)], present)
+        for present, rows in _patterns(mask):
+            out[np.ix_(rows, ~present)] = self._expected(x[rows], present)
         return out
 
     def stretch(self, mask: npt.NDArray[np.bool_], regime: npt.NDArray[np.int64]) -> Float64s:
-        """Return f64[N, S]: how many times further off each present channel is than the completed row lets it seem.
+        """Return f64[N, U]: how many times further off each present channel is than the completed row lets it seem.
 
         What a missing channel was filled with leans on the channel in question. Its offset from what the other
         present ones predict is this much larger, its residual in standard deviations by the root of this.
         """
-        out = np.ones((len(mask), len(self._s.scored)))
+        out = np.ones(mask.shape)
         own = np.diagonal(self._precision, axis1=1, axis2=2)
-        for present, rows in _patterns(mask[:, self._s.scored]):
+        for present, rows in _patterns(mask):
             if present.any():
                 among = np.diagonal(self._pattern(present)[1], axis1=1, axis2=2)
                 out[np.ix_(rows, present)] = (own[:, present] / among)[regime[rows]]
         return out
 
     def _expected(self, x: npt.NDArray[np.float32], present: npt.NDArray[np.bool_]) -> Float64s:
-        regimes, missing = self._s.regimes, ~present
+        regimes, missing = self._regimes, ~present
         if not present.any():
             typical = regimes.mean[int(np.argmax(regimes.log_weight))]
             return np.broadcast_to(typical * self._s.scale + self._s.centre, x.shape)

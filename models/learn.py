@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from models import channels, frozen, graph, modes, regimes
-from models.bundle import Bundle, RegimeCard, Statistics, TagSchema, make
+from models.bundle import Bundle, Statistics, TagSchema, make
 from models.calibrate import Calibration, calibrate
-from models.head import WINDOW_ROWS, Head
-from models.inject import FAULTS
-from models.scores import RATES
+from models.card import describe, write_card
+from models.degradations import FAULTS
+from models.experts import RIM, Experts, Whitening
+from models.fault_head import FaultHead
+from models.features import Observed, learn_reference
+from models.features import Reference as HeadReference
+from models.features import Statistics as HeadStatistics
+from models.history import FOLDS, Chunk, History
+from models.regimes import Regimes
+from models.scores import STATISTICS, Reference, ReferenceLearner, ScoreBank
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Progress = Callable[[str, float], None]
 
 ROWS_MIN = 100
-FOLDS = 5
-FIT_ROWS_MAX = 20_000
-"""More rows than this are thinned for fitting; all of them are used for calibration."""
 MISSING_MAX = 0.5
+GAIN_ROWS = 50.0
+"""A regime's own width leans on that of all with the weight of so many rows."""
+SPANS_ROWS_MAX = 10_000
+"""About so many rows say what the fault head takes for healthy."""
+_UNLIMITED = np.full(len(STATISTICS), np.inf)
 _NAMED_MAX = 4
 
 
@@ -33,14 +42,13 @@ class LearnError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _History:
-    """Complete rows of the scored channels, standardised: one array f64[T, S] a stretch, NaN rows where incomplete."""
+class _Shape:
+    """What held-out rows have settled: how many regimes, how much shrinkage, which channels condition the others."""
 
-    stretches: list[Float64s]
-
-    def rows(self) -> Float64s:
-        everything = np.concatenate(self.stretches)
-        return everything[~np.isnan(everything).any(1)]
+    history: History
+    count: int
+    ridge: float
+    conditions: int
 
 
 def learn(
@@ -50,62 +58,75 @@ def learn(
     *,
     name: str,
     source: str = "",
-    progress: Callable[[str, float], None] = lambda _step, _share: None,
+    seed: int = 0,
+    progress: Progress = lambda _step, _share: None,
 ) -> Bundle:
     """Learn a bundle from stretches of healthy history on the grid of `period_ms`.
 
-    `segments`: values f32[T, C] and good bool[T, C]; `tags`: C pairs of name and unit. `progress` is called with
-    the step's name and the share done, 0..1. Raises LearnError where the history is too short, too poor or does not
-    move.
+    `segments`: values f32[T, C] and good bool[T, C]; `tags`: C pairs of name and unit; `seed` draws where the search
+    for regimes begins. `progress` is called with the step's name and the share done, 0..1. Raises LearnError where
+    the history is too short, too poor or does not move.
     """
-    raw = [np.where(mask, values, np.nan).astype(np.float64) for values, mask in segments if len(values)]
+    raw = [_marked(values, good) for values, good in segments if len(values)]
     progress("typing the channels", 0.0)
     roles = _roles(raw, tags)
-    scored = np.array([i for i, role in enumerate(roles) if role == channels.SCORED], np.int64)
-    everything = np.concatenate(raw)[:, scored]
-    centre, scale = np.nanmean(everything, 0), np.nanstd(everything, 0)
-    history = _History([_complete((s[:, scored] - centre) / scale) for s in raw])
-    _check_amount(history, tags, scored)
+    history = History.of(raw, _positions(roles, channels.SCORED, channels.DRIFTING))
+    _check_amount(history, tags)
     progress("finding how long the machine settles", 0.05)
-    learnt_modes = _modes(raw, history)
-    history = _settled(history, raw, learnt_modes)
-    _check_amount(history, tags, scored)
-    count, ridge = _choose(history, lambda share: progress("finding the regimes", 0.25 + 0.35 * share))
-    calibration = _cross_fit(
-        history, count, ridge, lambda share: progress("calibrating on held-out rows", 0.6 + 0.3 * share)
+    scored = roles.count(channels.SCORED)
+    learnt_modes = _modes(history, scored, seed)
+    history = history.without(
+        [modes.rows_since_change(s, learnt_modes.switches) < learnt_modes.settle_rows for s in raw]
     )
-    fitted = regimes.fit(_thin(history.rows()), count, ridge)
+    _check_amount(history, tags)
+    progress("finding the regimes", 0.2)
+    shape = _shape(history, scored, seed)
+    progress("calibrating on held-out rows", 0.4)
+    experts, folds = _cross_fit(shape, seed)
+    reference, calibration = _calibrate(
+        shape.history, folds, lambda share: progress("calibrating on held-out rows", 0.4 + 0.5 * share)
+    )
     progress("writing the graph", 0.95)
     limits = frozen.frozen_limits(raw, _restless(roles, learnt_modes))
-    statistics = Statistics(scored, centre, scale, fitted, calibration, learnt_modes, limits)
-    cards = _describe(fitted, statistics, [tags[i] for i in scored], history)
+    h = shape.history
+    head = _head_reference(h, folds)
+    statistics = Statistics(h.used, h.centre, h.scale, experts, reference, head, calibration, learnt_modes, limits)
+    learnt_rows = h.count()
+    cards = describe(statistics, [tags[i] for i in h.used], h.rows()[0])
+    schema = tuple(TagSchema(n, u, r) for (n, u), r in zip(tags, roles, strict=True))
     bundle = make(
         {
             "name": name,
-            "tags": tuple(TagSchema(n, u, r) for (n, u), r in zip(tags, roles, strict=True)),
+            "tags": schema,
             "period_ms": period_ms,
-            "window_rows": WINDOW_ROWS,
             "faults": FAULTS,
             "regimes": cards,
-            "rates": RATES,
-            "learnt_rows": len(history.rows()),
+            "learnt_rows": learnt_rows,
             "learnt_from": source,
         },
-        graph.build(scored, centre, scale, fitted, Head.load(), len(tags)),
+        graph.build(statistics, FaultHead.load()),
         statistics,
-        _card(name, source, tags, roles, cards, period_ms, len(history.rows()), ridge, learnt_modes),
+        write_card(name, source, schema, cards, period_ms, learnt_rows, shape.ridge, learnt_modes),
     )
     progress("done", 1.0)
     return bundle
 
 
-def _roles(raw: list[Float64s], tags: Sequence[tuple[str, str]]) -> list[str]:
+def _marked(values: Float32s, good: Bools) -> Float32s:
+    """Return the values f32[T, C] with NaN for what is not good, without a copy where it is already so."""
+    return values if np.isnan(values[~good]).all() else np.where(good, values, np.float32(np.nan))
+
+
+def _positions(roles: Sequence[str], *wanted: str) -> npt.NDArray[np.int64]:
+    return np.array([i for role in wanted for i, has in enumerate(roles) if has == role], np.int64)
+
+
+def _roles(raw: list[Float32s], tags: Sequence[tuple[str, str]]) -> list[str]:
     """Return each tag's role, or refuse a history in which a tag is mostly missing or nothing moves."""
-    if sum(len(s) for s in raw) < ROWS_MIN:
-        raise LearnError(
-            f"the history has {sum(len(s) for s in raw)} rows, at least {ROWS_MIN} are needed: record for longer"
-        )
-    missing = np.isnan(np.concatenate(raw)).mean(0)
+    rows = sum(len(s) for s in raw)
+    if rows < ROWS_MIN:
+        raise LearnError(f"the history has {rows} rows, at least {ROWS_MIN} are needed: record for longer")
+    missing = sum(np.isnan(s).sum(0) for s in raw) / rows
     poor = [f"{tag} ({share:.0%})" for (tag, _), share in zip(tags, missing, strict=True) if share > MISSING_MAX]
     if poor:
         raise LearnError(f"mostly missing in the history: {', '.join(poor)}; leave these tags out or record them")
@@ -122,124 +143,167 @@ def _restless(roles: list[str], learnt: modes.Modes) -> list[int]:
     return [i for i, role in enumerate(roles) if role != channels.CONSTANT and i not in learnt.switches]
 
 
-def _complete(z: Float64s) -> Float64s:
-    return np.where(np.isnan(z).any(1, keepdims=True), np.nan, z)
-
-
-def _choose(history: _History, progress: Callable[[float], None]) -> tuple[int, float]:
-    """Return how many regimes the history has and how much their covariances are shrunk."""
-    fitted, held_out = _split(history)
-    chosen = (1, regimes.RIDGES[-1])
-    for tried, (count, ridge, _) in enumerate(regimes.choose(fitted, held_out)):
-        progress(tried / len(regimes.COUNTS))
-        chosen = (count, ridge)
-    return chosen
-
-
-def _modes(raw: list[Float64s], history: _History) -> modes.Modes:
-    """Find the switching tags and, by a first fit to all rows, how long the machine settles after they change."""
-    switches = modes.find_switches(raw)
-    if not switches:
-        return modes.Modes((), (), 0)
-    count, ridge = _choose(history, lambda _: None)
-    experts = regimes.fit(_thin(history.rows()), count, ridge)
-    score = np.concatenate([_score(experts, s) for s in history.stretches])
-    since = np.concatenate([modes.rows_since_change(s, switches) for s in raw])
-    seen = ~np.isnan(score)
-    return modes.Modes(switches, modes.known_modes(raw, switches), modes.settle_rows(since[seen], score[seen]))
-
-
-def _settled(history: _History, raw: list[Float64s], learnt: modes.Modes) -> _History:
-    """Leave out the rows in which the machine settles: what is not judged is not learnt from either."""
-    if not learnt.settle_rows:
-        return history
-    unsettled = [modes.rows_since_change(s, learnt.switches) < learnt.settle_rows for s in raw]
-    return _History([np.where(u[:, None], np.nan, z) for u, z in zip(unsettled, history.stretches, strict=True)])
-
-
-def _check_amount(history: _History, tags: Sequence[tuple[str, str]], scored: npt.NDArray[np.int64]) -> None:
-    rows, needed = len(history.rows()), max(ROWS_MIN, 3 * len(scored))
+def _check_amount(history: History, tags: Sequence[tuple[str, str]]) -> None:
+    rows, needed = history.count(), max(ROWS_MIN, 3 * len(history.used))
     if rows < needed:
         raise LearnError(
-            f"only {rows} rows have all {len(scored)} tags good, at least {needed} are needed for "
-            f"{', '.join(tags[i][0] for i in scored[:_NAMED_MAX])}...: record for longer or leave poor tags out"
+            f"only {rows} rows have all {len(history.used)} tags good, at least {needed} are needed for "
+            f"{', '.join(tags[i][0] for i in history.used[:_NAMED_MAX])}...: record for longer or leave poor tags out"
         )
 
 
-def _thin(x: Float64s) -> Float64s:
-    return x[:: -(-len(x) // FIT_ROWS_MAX)]
+def _modes(history: History, scored: int, seed: int) -> modes.Modes:
+    """Find the switching tags and, by a first fit to all rows, how long the machine settles after they change."""
+    raw = history.stretches
+    switches = modes.find_switches(raw)
+    if not switches:
+        return modes.Modes((), (), 0)
+    plain = history.first(scored)
+    x, _ = plain.rows()
+    count, ridge = _choose(x)
+    experts = Experts(regimes.fit(x, count, ridge, seed=seed), np.empty(0), np.empty(0))
+    whitening = experts.whitening()
+    since = np.concatenate([modes.rows_since_change(s, switches) for s in raw])
+    judged, score = [], []
+    for chunk in plain.chunks():
+        judged.append(chunk.judged)
+        score.append(experts.see(chunk.x[chunk.judged], whitening).distance / scored)
+    settle_rows = modes.settle_rows(since[np.concatenate(judged)], np.concatenate(score))
+    return modes.Modes(switches, modes.known_modes(raw, switches), settle_rows)
 
 
-def _split(history: _History) -> tuple[Float64s, Float64s]:
-    """Halve the rows into alternating blocks, so that both halves see every part of the history."""
-    x = history.rows()
+def _choose(x: Float64s) -> tuple[int, float]:
+    """Return how many regimes rows f64[N, U] have and how much their covariances are shrunk.
+
+    The rows are halved into alternating blocks, so that both halves see every part of the history.
+    """
     block = np.arange(len(x)) * 2 * FOLDS // len(x)
-    return _thin(x[block % 2 == 0]), _thin(x[block % 2 == 1])
+    *_, (count, ridge, _) = regimes.choose(x[block % 2 == 0], x[block % 2 == 1])
+    return count, ridge
 
 
-def _cross_fit(history: _History, count: int, ridge: float, progress: Callable[[float], None]) -> Calibration:
-    """Calibrate on rows that the experts had not seen: each fold is scored by experts fitted to the others."""
-    # Folds of as many complete rows each, wherever these lie.
-    complete = np.flatnonzero(np.concatenate([~np.isnan(s).any(1) for s in history.stretches]))
-    edges = [0, *complete[len(complete) * np.arange(1, FOLDS) // FOLDS], sum(len(s) for s in history.stretches)]
-    starts = np.cumsum([0, *(len(s) for s in history.stretches)])
-    scores: list[Float64s] = []
-    for fold, (low, high) in enumerate(pairwise(edges)):
-        position = [np.arange(a, a + len(s)) for a, s in zip(starts, history.stretches, strict=False)]
-        others = [s[(p < low) | (p >= high)] for p, s in zip(position, history.stretches, strict=True)]
-        experts = regimes.fit(_thin(_History(others).rows()), count, ridge)
-        held_out = [s[(p >= low) & (p < high)] for p, s in zip(position, history.stretches, strict=True)]
-        scores += [_score(experts, part) for part in held_out if len(part)]
-        progress((fold + 1) / FOLDS)
-    return calibrate(scores)
+def _shape(history: History, scored: int, seed: int) -> _Shape:
+    """Let the drifting channels condition the others only where that predicts held-out rows better."""
+    plain = _Shape(history.first(scored), *_choose(history.first(scored).rows()[0]), 0)
+    if scored == len(history.used):
+        return plain
+    conditioned = _Shape(history, *_choose(history.rows()[0]), len(history.used) - scored)
+    return min((conditioned, plain), key=lambda shape: _surprise(shape, seed))
 
 
-def _score(experts: regimes.Regimes, x: Float64s) -> Float64s:
-    seen = ~np.isnan(x).any(1)
-    out = np.full(len(x), np.nan)
-    out[seen] = experts.distance(x[seen]) / x.shape[1]
-    return out
+def _surprise(shape: _Shape, seed: int) -> float:
+    """Return the mean negative log density of the scored channels in the folds that the experts had not seen."""
+    x, fold = shape.history.rows()
+    whole = regimes.fit(x, shape.count, shape.ridge, seed=seed)
+    found = [_experts(shape, x[fold != f], whole).surprise(x[fold == f]) for f in np.unique(fold)]
+    return float(np.mean(found))
 
 
-def _describe(
-    fitted: regimes.Regimes, statistics: Statistics, names: list[tuple[str, str]], history: _History
-) -> tuple[RegimeCard, ...]:
-    """Name each regime by the tags in which it differs most from the whole."""
-    density, _ = fitted.assess(_thin(history.rows()))
-    share = np.bincount(density.argmax(1), minlength=fitted.count) / len(density)
-    cards = []
-    for k in range(fitted.count):
-        telling = np.argsort(-np.abs(fitted.mean[k]))[:2]
-        levels = fitted.mean[k] * statistics.scale + statistics.centre
-        words = ", ".join(_level(names[i], levels[i], statistics.scale[i]) for i in telling)
-        cards.append(RegimeCard(f"R{k + 1}", f"{words}, {share[k]:.0%} of the time", round(float(share[k]), 4)))
-    return tuple(cards)
+def _experts(shape: _Shape, x: Float64s, start: Regimes) -> Experts:
+    """Fit the experts to rows f64[N, U]; the regimes keep the order they have in `start`."""
+    fitted = regimes.fit(x, shape.count, shape.ridge, start=start)
+    conditions = x[:, x.shape[1] - shape.conditions :]
+    low, high = conditions.min(0), conditions.max(0)
+    return Experts(fitted, low - RIM * (high - low), high + RIM * (high - low))
 
 
-def _level(tag: tuple[str, str], level: float, scale: float) -> str:
-    """Return "flow 52.3 m3/h", to a hundredth of the tag's spread; the unit 1 is not worth saying."""
-    decimals = max(0, 2 - int(np.floor(np.log10(scale))))
-    return f"{tag[0]} {round(float(level), decimals) + 0.0:.6g} {tag[1]}".removesuffix(" 1").rstrip()
+def _cross_fit(shape: _Shape, seed: int) -> tuple[Experts, list[Experts]]:
+    """Return the experts of all rows and for each fold those that have not seen it.
+
+    Rows that were not fitted to are further away than those that were, in one regime more so than in another: each
+    regime is widened to what held-out rows show.
+    """
+    x, fold = shape.history.rows()
+    whole = regimes.fit(x, shape.count, shape.ridge, seed=seed)
+    folds = [_experts(shape, x[fold != f] if (fold != f).any() else x, whole) for f in range(FOLDS)]
+    regime, distance = np.zeros(len(x), np.intp), np.zeros(len(x))
+    for f, experts in enumerate(folds):
+        seen = experts.see(x[fold == f])
+        regime[fold == f], distance[fold == f] = seen.regime, seen.distance / experts.scored
+    bounded = np.minimum(distance, 5.0 * np.median(distance))
+    rows, total = (np.bincount(regime, weights, minlength=shape.count) for weights in (None, bounded))
+    gains = (total + GAIN_ROWS * bounded.mean()) / (rows + GAIN_ROWS)
+    return _widened(_experts(shape, x, whole), gains), [_widened(experts, gains) for experts in folds]
 
 
-def _card(
-    name: str,
-    source: str,
-    tags: Sequence[tuple[str, str]],
-    roles: list[str],
-    cards: tuple[RegimeCard, ...],
-    period_ms: int,
-    rows: int,
-    ridge: float,
-    learnt: modes.Modes,
-) -> str:
-    listed = "\n".join(f"| {tag} | {unit} | {role} |" for (tag, unit), role in zip(tags, roles, strict=True))
-    switches = ", ".join(tags[i][0] for i in learnt.switches) or "none"
-    regimes_listed = "\n".join(f"- {card.id}: {card.description}" for card in cards)
-    return (
-        f"# {name}\n\nLearnt from {rows} rows of {period_ms / 1000:g} s ({source or 'unnamed source'}), "
-        f"without labels, by closed form. Covariances shrunk by {ridge:g}.\n\n"
-        f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n## Modes\nSwitching tags: {switches}. "
-        f"After a switch the machine settles for {learnt.settle_rows * period_ms / 1000:g} s, "
-        f"which is neither learnt from nor judged.\n\n## Regimes\n{regimes_listed}\n"
+def _widened(experts: Experts, gains: Float64s) -> Experts:
+    r = experts.regimes
+    return Experts(
+        Regimes(r.log_weight, r.mean, r.covariance * gains[:, None, None]), experts.low, experts.high
     )
+
+
+def _calibrate(
+    history: History, folds: Sequence[Experts], progress: Callable[[float], None]
+) -> tuple[Reference, Calibration]:
+    """Learn what is healthy from rows that the experts had not seen.
+
+    The reference of the statistics of even folds is learnt from the odd ones and the other way round: a covariance
+    flatters the rows it was learnt from. The bundle's own reference is learnt from all.
+    """
+    learners = [ReferenceLearner(folds[0].scored) for _ in range(3)]
+    total = 2 * sum(len(s) for s in history.stretches)
+    done = 0
+    for chunk, white, _ in _held_out(history, folds):
+        for learner, counted in zip(learners, _halves(chunk), strict=True):
+            if chunk.first:
+                learner.begin()
+            learner.update(white, counted)
+        done += len(chunk.judged)
+        progress(done / total)
+    odd, even, every = (learner.reference() for learner in learners)
+    statistics: list[list[Float32s]] = []
+    banks: list[ScoreBank] = []
+    for chunk, white, distance in _held_out(history, folds):
+        if chunk.first:
+            banks = [ScoreBank(reference, _UNLIMITED) for reference in (even, odd)]
+            statistics.append([])
+        for_odd, for_even = (bank.update(white, distance) for bank in banks)
+        mixed = np.where(_halves(chunk)[0][:, None], for_odd, for_even)
+        statistics[-1].append(mixed.astype(np.float32))
+        done += len(chunk.judged)
+        progress(done / total)
+    found = [np.concatenate(parts) for parts in statistics]
+    return every, calibrate([s for s in found if len(s)], [statistic.rate for statistic in STATISTICS])
+
+
+def _head_reference(history: History, folds: Sequence[Experts]) -> HeadReference:
+    """Learn what the fault head takes for healthy from some spans of held-out rows, spread over the history."""
+    whitenings = [experts.whitening() for experts in folds]
+    spans = []
+    every = max(history.count() // SPANS_ROWS_MAX, 1)
+    for number, chunk in enumerate(history.chunks()):
+        if number % every == 0:
+            spans.append(_observe(chunk, folds, whitenings))
+    return learn_reference([span for span in spans if len(span.e)])
+
+
+def _observe(chunk: Chunk, folds: Sequence[Experts], whitenings: Sequence[Whitening]) -> Observed:
+    """Return what the fault head would see of the judged rows of a chunk."""
+    x, raw, fold = chunk.x[chunk.judged], chunk.raw[chunk.judged], chunk.fold[chunk.judged]
+    e, z, white = (np.empty((len(x), folds[0].scored)) for _ in range(3))
+    for f in np.unique(fold):
+        rows = fold == f
+        seen = folds[f].see(x[rows], whitenings[f])
+        white[rows] = seen.white
+        e[rows], z[rows] = folds[f].explain(x[rows], seen, whitenings[f])
+    unchanged = np.vstack([np.zeros((1, raw.shape[1]), np.bool_), raw[1:] == raw[:-1]])[: len(raw), : e.shape[1]]
+    return Observed(e, z, unchanged, HeadStatistics(e.shape[1]).update(e, z, white))
+
+
+def _held_out(history: History, folds: Sequence[Experts]) -> Iterator[tuple[Chunk, Float64s, Float64s]]:
+    """Give the chunks with their judged rows' white residual f64[n, S] and distance per channel f64[n]."""
+    whitenings = [experts.whitening() for experts in folds]
+    for chunk in history.chunks():
+        x, fold = chunk.x[chunk.judged], chunk.fold[chunk.judged]
+        white, distance = np.empty((len(x), folds[0].scored)), np.empty(len(x))
+        for f in np.unique(fold):
+            seen = folds[f].see(x[fold == f], whitenings[f])
+            white[fold == f], distance[fold == f] = seen.white, seen.distance / folds[f].scored
+        yield chunk, white, distance
+
+
+def _halves(chunk: Chunk) -> tuple[Bools, Bools, Bools]:
+    """Return which judged rows are in odd folds, in even folds, in any."""
+    odd = chunk.fold[chunk.judged] % 2 == 1
+    return odd, ~odd, np.ones(len(odd), np.bool_)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 Float64s = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.float32] | Float64s
 Bools = npt.NDArray[np.bool_]
 
 VALUES_MAX = 16
@@ -33,25 +34,26 @@ class Modes:
     settle_rows: int
 
 
-def find_switches(stretches: Sequence[Float64s]) -> tuple[int, ...]:
+def find_switches(stretches: Sequence[Floats]) -> tuple[int, ...]:
     """Return the positions of the tags of f64[T, C] that move, in steps between at most VALUES_MAX values."""
-    everything = np.concatenate(stretches)
-    moves = np.concatenate([np.diff(s, axis=0) for s in stretches])
-    still = (moves == 0).sum(0) / np.maximum((~np.isnan(moves)).sum(0), 1)
-    return tuple(
-        i
-        for i in range(everything.shape[1])
-        if still[i] >= STILL_MIN and 1 < len(np.unique(everything[~np.isnan(everything[:, i]), i])) <= VALUES_MAX
-    )
+    return tuple(i for i in range(stretches[0].shape[1]) if _switches([s[:, i] for s in stretches]))
 
 
-def known_modes(stretches: Sequence[Float64s], switches: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+def _switches(column: Sequence[Floats]) -> bool:
+    moves = np.concatenate([np.diff(part) for part in column])
+    if (moves == 0).sum() < STILL_MIN * max(int((~np.isnan(moves)).sum()), 1):
+        return False
+    values = np.concatenate(column)
+    return 1 < len(np.unique(values[~np.isnan(values)])) <= VALUES_MAX
+
+
+def known_modes(stretches: Sequence[Floats], switches: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
     """Return the combinations of switch values in the history, NaN rows left out."""
-    values = np.concatenate(stretches)[:, list(switches)]
+    values = np.concatenate([s[:, list(switches)] for s in stretches])
     return tuple(tuple(float(v) for v in row) for row in np.unique(values[~np.isnan(values).any(1)], axis=0))
 
 
-def rows_since_change(stretch: Float64s, switches: tuple[int, ...]) -> npt.NDArray[np.int64]:
+def rows_since_change(stretch: Floats, switches: tuple[int, ...]) -> npt.NDArray[np.int64]:
     """Return for each row of f64[T, C] how many rows ago a switch changed; the first row counts as a change.
 
     A missing value is no change: a row is compared with the last one that had all switches.

@@ -40,13 +40,20 @@ class Nodes:
         return output
 
     def model(self, inputs: dict[str, tuple[int, Axes]], outputs: dict[str, tuple[int, Axes]]) -> bytes:
-        """Return the serialized model with these inputs and outputs: element type and axes of each."""
+        """Return the serialized model with these inputs and outputs: element type and axes of each.
+
+        An input may be left out, then it is empty along its axes that have a name.
+        """
 
         def described(tensors: dict[str, tuple[int, Axes]]) -> list[onnx.ValueInfoProto]:
             return [helper.make_tensor_value_info(name, kind, axes) for name, (kind, axes) in tensors.items()]
 
+        absent = [
+            numpy_helper.from_array(np.zeros([n if isinstance(n, int) else 0 for n in axes], np.float32), name)
+            for name, (_, axes) in inputs.items()
+        ]
         graph = helper.make_graph(
-            self.nodes, "forewarn", described(inputs), described(outputs), list(self.constants.values())
+            self.nodes, "forewarn", described(inputs), described(outputs), [*self.constants.values(), *absent]
         )
         opsets = [helper.make_opsetid("", 21), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="forewarn")

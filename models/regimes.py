@@ -62,19 +62,33 @@ class Regimes:
         return np.asarray(distance[np.arange(len(x)), density.argmax(1)])
 
 
-def fit(x: Float64s, count: int, ridge: float, *, seed: int = 0, iterations_max: int = 60) -> Regimes:
-    """Fit `count` regimes to x f64[N, S] by expectation-maximisation from k-means (Dempster, Laird, Rubin 1977)."""
-    responsibility = np.eye(count)[_cluster(x, count, np.random.default_rng(seed))]
+def fit(
+    x: Float64s, count: int, ridge: float, *, seed: int = 0, start: Regimes | None = None, iterations_max: int = 60
+) -> Regimes:
+    """Fit `count` regimes to x f64[N, S] by expectation-maximisation (Dempster, Laird, Rubin 1977).
+
+    The search begins at `start`, whose order of the regimes is kept, or else at k-means drawn by `seed`.
+    """
+    if start is None:
+        responsibility = np.eye(count)[_cluster(x, count, np.random.default_rng(seed))]
+    else:
+        responsibility, _ = _expect(start, x)
     regimes = _maximise(x, responsibility, ridge)
     last = -np.inf
     for _ in range(iterations_max if count > 1 else 0):
-        density, _ = regimes.assess(x)
-        evidence = np.logaddexp.reduce(density, axis=1)
-        regimes = _maximise(x, np.exp(np.maximum(density - evidence[:, None], LOG_SHARE_MIN)), ridge)
+        responsibility, evidence = _expect(regimes, x)
+        regimes = _maximise(x, responsibility, ridge)
         now, before, last = float(evidence.mean()), last, float(evidence.mean())
         if now - before < 1e-4 * x.shape[1]:
             break
     return regimes
+
+
+def _expect(regimes: Regimes, x: Float64s) -> tuple[Float64s, Float64s]:
+    """Return the share f64[N, K] of each row in each regime, and the rows' log densities f64[N]."""
+    density, _ = regimes.assess(x)
+    evidence = np.logaddexp.reduce(density, axis=1)
+    return np.exp(np.maximum(density - evidence[:, None], LOG_SHARE_MIN)), np.asarray(evidence)
 
 
 def _maximise(x: Float64s, responsibility: Float64s, ridge: float) -> Regimes:

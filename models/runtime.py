@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.bundle import Bundle, BundleError, Manifest, Statistics
+from models.features import FEATURES, GLOBALS
 from models.gaps import GapFiller
 
 # The wheel reports to its maker, and writes files for it, unless it is told not to before its import.
@@ -31,33 +32,36 @@ _GRAPH_ERRORS = (
     states.NotImplemented,
     states.RuntimeException,
 )
-_OUTPUTS = ("regime", "distance", "residual", "expected", "fault")
+_EXPERTS = ("regime", "distance", "white", "residual", "deviation", "expected")
+_HEAD = ("judged", "kinds")
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the model says of each of T windows in B sequences over C tags (NaN for tags that are not scored).
+    """What the experts say of each of T rows over C tags, S of them scored (NaN for tags that are not).
 
-    `score` f64[B, T]: squared distance to the most likely regime per good tag, about 1 on healthy data, NaN where fewer
-    than COVERAGE_MIN of the tags are good. `regime` i64[B, T]. `residual` f32[B, T, C]: measured minus expected given
-    the other tags, in standard deviations, 0 where the value is missing. `expected` f32[B, T, C] in the tag's unit.
-    `fault_logits` f32[B, T, C, O]. `coverage` f32[B, T]: share of good tags in the newest row.
+    `score` f64[T]: squared distance to the most likely regime per good scored tag, about 1 on healthy data, NaN where
+    fewer than COVERAGE_MIN of the tags are good. `regime` i64[T]. `residual` f32[T, C]: measured minus expected given
+    the other tags, in standard deviations, 0 where the value is missing. `expected` f32[T, C] in the tag's unit.
+    `white` and `deviation` f32[T, S]: the white residual, and the deviation from the regime's mean in its own standard
+    deviations. `coverage` f32[T]: share of good tags.
     """
 
     score: npt.NDArray[np.float64]
     regime: npt.NDArray[np.int64]
     residual: Float32s
     expected: Float32s
-    fault_logits: Float32s
+    white: Float32s
+    deviation: Float32s
     coverage: Float32s
 
     def then(self, later: Scores) -> Scores:
-        """Return these scores followed in time by later ones of the same sequences."""
-        return Scores(*(np.concatenate([getattr(self, f), getattr(later, f)], 1) for f in self.__slots__))
+        """Return these scores followed in time by later ones."""
+        return Scores(*(np.concatenate([getattr(self, f), getattr(later, f)]) for f in self.__slots__))
 
     def last(self, rows: int) -> Scores:
-        """Return the newest rows of each sequence."""
-        return Scores(*(getattr(self, f)[:, -rows:] for f in self.__slots__))
+        """Return the newest rows."""
+        return Scores(*(getattr(self, f)[max(len(self.score) - rows, 0) :] for f in self.__slots__))
 
 
 class Detector:
@@ -68,51 +72,50 @@ class Detector:
         self.manifest: Manifest = bundle.manifest
         self.statistics: Statistics = bundle.statistics
         self.hash = bundle.hash
-        self._scored = bundle.statistics.scored
         self._filler = GapFiller(bundle.statistics)
         self._session = _session(bundle)
-        rows, columns = self.manifest.window_rows, len(self.manifest.tags)
+        columns, scored = len(self.manifest.tags), len(self.statistics.scored)
         try:
-            self.score(np.zeros((1, rows, columns), np.float32), np.ones((1, rows, columns), np.bool_))
+            self.score(np.zeros((1, columns), np.float32), np.ones((1, columns), np.bool_))
+            self.judge(np.zeros((1, scored, FEATURES), np.float32), np.zeros((1, GLOBALS), np.float32))
         except _GRAPH_ERRORS as error:
             raise BundleError(
                 f"the graph of bundle {bundle.manifest.name!r} does not run ({_line(error)}): learn it anew"
             ) from error
 
     def score(self, x: Float32s, mask: Bools) -> Scores:
-        """Score every complete window of the sequences x f32[B, L, C] with good values `mask` bool[B, L, C].
-
-        L is at least the manifest's `window_rows`; there are T = L - window_rows + 1 windows, each ending in its row.
-        """
-        _, rows, columns = x.shape
-        first = self.manifest.window_rows - 1
+        """Let the experts score rows x f32[T, C] with good values `mask` bool[T, C]."""
+        columns = x.shape[1]
         assert columns == len(self.manifest.tags)
         assert mask.shape == x.shape
-        assert rows > first
-        flat_mask = mask.reshape(-1, columns)
-        filled = self._filler.fill(x.reshape(-1, columns), flat_mask).reshape(x.shape)
-        regime, distance, residual, expected, fault = self._session.run(_OUTPUTS, {"x": filled})
-        if not mask.all():
-            stretch = self._filler.stretch(flat_mask, regime.ravel()).reshape(residual.shape)
+        s = self.statistics
+        present = mask[:, s.used]
+        filled = self._filler.fill(x[:, s.used], present)
+        regime, distance, white, residual, deviation, expected = self._session.run(_EXPERTS, {"x": filled})
+        scored = len(s.scored)
+        if not present.all():
+            stretch = self._filler.stretch(present, regime)[:, :scored]
             residual = (residual * np.sqrt(stretch)).astype(np.float32)
-            picked = filled[:, :, self._scored]
-            expected = (picked - (picked - expected) * stretch).astype(np.float32)
-        good = mask[:, first:, self._scored].sum(2)
-        coverage = (good / max(len(self._scored), 1)).astype(np.float32)
-        score = np.where(coverage >= COVERAGE_MIN, distance[:, first:] / np.maximum(good, 1), np.nan)
+            expected = (filled[:, :scored] - (filled[:, :scored] - expected) * stretch).astype(np.float32)
+        good = present[:, :scored].sum(1)
+        coverage = (good / scored).astype(np.float32)
+        score = np.where(coverage >= COVERAGE_MIN, distance / np.maximum(good, 1), np.nan)
         return Scores(
-            score,
-            regime[:, first:],
-            self._spread(residual[:, first:], columns),
-            self._spread(expected[:, first:], columns),
-            self._spread(fault, columns),
-            coverage,
+            score, regime, self._spread(residual, columns), self._spread(expected, columns), white, deviation, coverage
         )
 
+    def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
+        """Let the fault head judge T rows by the features f32[T, S, F] of their channels and `whole` f32[T, G].
+
+        Return logits: f32[T, 3] of the whole, f32[T, S, K] of each channel's fault type.
+        """
+        judged, kinds = self._session.run(_HEAD, {"features": features, "whole": whole})
+        return judged, kinds
+
     def _spread(self, values: Float32s, columns: int) -> Float32s:
-        """Lay the scored channels (axis 2) among all tags."""
-        out = np.full((*values.shape[:2], columns, *values.shape[3:]), np.nan, np.float32)
-        out[:, :, self._scored] = values
+        """Lay the scored channels (axis 1) among all tags."""
+        out = np.full((len(values), columns), np.nan, np.float32)
+        out[:, self.statistics.scored] = values
         return out
 
 

@@ -22,7 +22,7 @@ from agent.line.advise import TRANSITIONS
 from agent.line.alert import AlarmState, Priority
 from agent.line.verdict import Cause, Condition
 from agent.view import AgentView
-from models.inject import FAULTS
+from models.degradations import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

@@ -12,19 +12,20 @@ from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.bundle import Manifest, Statistics
+from models.features import FeatureTracker
 from models.frozen import FrozenTracker
 from models.modes import ModeTracker
 from models.runtime import Scores
-from models.scores import ScoreBank
+from models.scores import STATISTICS, ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
+LOOK_BACK_ROWS = 64
+"""So many rows are kept for looking back; coverage is that of all of them."""
 COVERAGE_MIN = 0.5
 """Below this share of good values in the window the asset is blind."""
-SCORE_CAP = 2.0
-"""A memory takes at most this many times the limit of a single row, so that a second of garbage is soon forgotten."""
-ORDINARY_RATE = 0.03
-"""The statistic of this rate, near the 32 rows that a diagnosis looks back, says what mean score is ordinary."""
+ORDINARY = next(at for at, statistic in enumerate(STATISTICS) if statistic.name == "mean distance 0.03")
+"""The statistic near the rows that a diagnosis looks back: it says what mean score is ordinary."""
 LOSS_ROWS_MIN, RECOVERY_ROWS = 3, 12
 """After so many lost rows together, so many rows are not judged; a single missed poll is no loss."""
 CONDITIONS = tuple(Condition)
@@ -32,23 +33,27 @@ NORMAL, DEVIATING, UNSEEN, SETTLING, BLIND = range(5)
 
 
 class Detector(Protocol):
-    """A loaded model: scores every complete window of x f32[B, L, C] with `mask` bool[B, L, C]."""
+    """A loaded model."""
 
     manifest: Manifest
     statistics: Statistics
     hash: str
 
     def score(self, x: Float32s, mask: Bools) -> Scores:
-        """Return the scores of the B x (L - window_rows + 1) windows."""
+        """Return the scores of rows x f32[T, C] with good values `mask` bool[T, C]."""
+
+    def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
+        """Return the fault head's logits f32[T, 3] and f32[T, S, K] of features f32[T, S, F] and f32[T, G]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
     """N assessed rows and, before them, up to a window of older ones for looking back (M rows in all).
 
-    `grid`, `scores` (one sequence) and `coverage` f64[M], the share of good values in the window up to a row, have
-    all rows; `evidence` f64[N] (NaN where the row could not be judged), `frozen` f64[N, C], the part of it that a
-    tag has by standing still, and `condition` i8[N], indices into CONDITIONS, the new ones.
+    `grid`, `scores` and `coverage` f64[M], the share of good values in the window up to a row, have all rows; the new
+    ones have `evidence` f64[N] (NaN where the row could not be judged), `frozen` f64[N, C], the part of it that a tag
+    has by standing still, `condition` i8[N], indices into CONDITIONS, and what the fault head sees of the scored
+    channels and of the whole, `features` f32[N, S, F] and `whole` f32[N, G].
     """
 
     grid: Grid
@@ -57,6 +62,8 @@ class Assessment:
     evidence: Float64s
     frozen: Float64s
     condition: npt.NDArray[np.int8]
+    features: Float32s
+    whole: Float32s
 
     @property
     def rows(self) -> int:
@@ -74,44 +81,43 @@ class Assessment:
 
 
 class Assessor:
-    """Scores the rows of one asset; owns the running statistics and one window of history."""
+    """Scores the rows of one asset; owns the running statistics and a short memory of rows."""
 
     def __init__(self, detector: Detector, alerts_per_s: float) -> None:
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
-        self.ordinary = float(learnt.calibration.threshold[manifest.rates.index(ORDINARY_RATE)])
+        self.ordinary = float(learnt.calibration.threshold[ORDINARY])
         self._detector = detector
-        self._bank = ScoreBank(learnt.calibration.centre, manifest.rates)
+        self._bank = ScoreBank(learnt.reference, self.limits)
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
-        # Before the first sample there are rows without a good value: they are blind, and score nothing.
-        rows, columns = manifest.window_rows, len(manifest.tags)
+        self._features = FeatureTracker(learnt.head, learnt.scored)
+        # Before the first sample there is a row without a good value: it is blind, and scores nothing.
+        columns = len(manifest.tags)
         self._past = Grid(
-            np.zeros(rows, np.int64), np.full((rows, columns), np.nan, np.float32), np.zeros((rows, columns), np.bool_)
+            np.zeros(1, np.int64), np.full((1, columns), np.nan, np.float32), np.zeros((1, columns), np.bool_)
         )
         self._lost_rows = self._recovery_rows = 0
-        self._past_scores = detector.score(self._past.values[None], self._past.good[None])
+        self._past_scores = detector.score(self._past.values, self._past.good)
 
     def update(self, grid: Grid) -> Assessment:
-        """Assess new rows."""
-        rows = self._detector.manifest.window_rows
+        """Assess new rows, at least one."""
         seen = self._past.then(grid)
-        self._past = seen.last(rows)
-        window = seen.last(grid.rows + rows - 1)
-        new = self._detector.score(window.values[None], window.good[None])
+        self._past = seen.last(LOOK_BACK_ROWS)
+        new = self._detector.score(grid.values, grid.good)
         scores = self._past_scores.then(new)
-        self._past_scores = scores.last(rows)
+        self._past_scores = scores.last(LOOK_BACK_ROWS)
         frozen, stale = self._frozen.update(grid.values, grid.good)
         settling, unseen = self._modes.update(grid.values, grid.good)
-        settling |= self._recovering(np.isnan(new.score[0]))
-        evidence = self._evidence(np.where(settling | unseen | stale, np.nan, new.score[0]), frozen)
-        coverage = _trailing_mean(scores.coverage[0], rows)
-        blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score[0]) | stale
+        settling |= self._recovering(np.isnan(new.score))
+        evidence = self._evidence(new, settling | unseen | stale, frozen)
+        coverage = _trailing_mean(scores.coverage, LOOK_BACK_ROWS)
+        blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score) | stale
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
-        shown = seen.last(scores.score.shape[1])
-        return Assessment(shown, scores, coverage, evidence, frozen, condition)
+        features, whole = self._features.update(new, grid.values, grid.good)
+        return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole)
 
     def _recovering(self, lost: Bools) -> Bools:
         """Return which rows come soon after a loss of data: a PLC that has just started may show anything."""
@@ -125,16 +131,18 @@ class Assessor:
                 self._recovery_rows -= 1
         return recovering
 
-    def _evidence(self, score: Float64s, frozen: Float64s) -> Float64s:
+    def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""
         calibration = self._detector.statistics.calibration
-        statistics = self._bank.update(np.minimum(score, SCORE_CAP * self.limits[0]))
-        statistics[:, 0] = score  # of rate 1, without memory: nothing to be spoilt by garbage
+        statistics = self._bank.update(scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score))
         evidence = calibration.evidence(statistics, self.limits)
-        return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, frozen.max(1)))
+        still = frozen.max(1)
+        # How long a value has stood still says whether it is stuck, not how bad that is.
+        still = np.where(still > 1.0, 1.0 + np.log(np.maximum(still, 1.0)), still)
+        return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, still))
 
 
-def _trailing_mean(x: Float64s, rows: int) -> Float64s:
+def _trailing_mean(x: Float32s, rows: int) -> Float64s:
     """Return the mean of the last `rows` values at each position, fewer at the start."""
     total = np.concatenate([[0.0], np.cumsum(x, dtype=np.float64)])
     end = np.arange(1, len(x) + 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.assess import CONDITIONS, DEVIATING, Assessment
+from agent.line.assess import CONDITIONS, DEVIATING, Assessment, Detector
 from agent.line.verdict import Cause, Contribution, Verdict
 from models.bundle import Manifest
 
@@ -17,29 +17,31 @@ FROZEN = "stuck"
 PROBABILITY_MIN = 0.05
 
 
-def diagnose(
-    asset: str, assessment: Assessment, row: int, manifest: Manifest, ordinary: float, model_hash: str
-) -> Verdict:
-    """Return the verdict on new row `row` of the assessment; a mean score up to `ordinary` is nothing remarkable."""
+def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, ordinary: float) -> Verdict:
+    """Return the verdict on new row `row` of the assessment; a mean score up to `ordinary` is nothing remarkable.
+
+    What a row cannot tell, the prognosis, is left open.
+    """
+    manifest = detector.manifest
     at = assessment.position(row)
     recent = slice(max(at + 1 - LOOK_BACK_ROWS, 0), at + 1)
     condition = CONDITIONS[assessment.condition[row]]
     evidence = float(assessment.evidence[row])
     deviating = assessment.condition[row] == DEVIATING
     weight = _weights(assessment, row, recent)
-    known = not np.isnan(assessment.scores.score[0, at])
+    known = not np.isnan(assessment.scores.score[at])
     return Verdict(
         asset=asset,
         time_ns=int(assessment.grid.time_ns[at]),
         condition=condition,
-        regime=manifest.regimes[int(assessment.scores.regime[0, at])].id if known else None,
+        regime=manifest.regimes[int(assessment.scores.regime[at])].id if known else None,
         evidence=rounded(evidence),
         contributions=_contributions(assessment, recent, weight, manifest) if known else (),
         cause=_cause(assessment, row, recent, weight, ordinary) if deviating else None,
-        fault_probabilities=_faults(assessment, row, weight, manifest) if deviating else (),
+        fault_probabilities=_faults(assessment, row, weight, detector) if deviating else (),
         remaining_life_s=None,
         coverage=rounded(float(assessment.coverage[at])),
-        model_hash=model_hash,
+        model_hash=detector.hash,
     )
 
 
@@ -53,7 +55,7 @@ def _weights(assessment: Assessment, row: int, recent: slice) -> npt.NDArray[np.
     frozen = assessment.frozen[row]
     if frozen.max() >= 1.0:
         return np.where(frozen >= 1.0, frozen, 0.0)
-    squares = np.nan_to_num(assessment.scores.residual[0, recent].astype(np.float64)) ** 2
+    squares = np.nan_to_num(assessment.scores.residual[recent].astype(np.float64)) ** 2
     weight = squares.mean(0)
     return np.asarray(np.maximum(weight - 1.0, 0.0) if weight.max() > 1.0 else weight)
 
@@ -68,7 +70,7 @@ def _contributions(
     named = (weight > 0) & good.any(0)
     largest = [int(i) for i in np.argsort(-weight, kind="stable") if named[i]][:NAMED_MAX]
     measured = _mean(assessment.grid.values[recent], good)
-    expected = _mean(assessment.scores.expected[0, recent], good)
+    expected = _mean(assessment.scores.expected[recent], good)
     return tuple(
         Contribution(
             manifest.tags[i].name,
@@ -91,30 +93,32 @@ def _cause(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[
     Data that were there and are missing now point to the communication. One tag points to its sensor, where the
     others agree among themselves: leaving tag i out lowers a row's squared distance by exactly its squared residual.
     """
-    lost = assessment.scores.coverage[0].max() - assessment.scores.coverage[0, recent].mean()
+    lost = assessment.scores.coverage.max() - assessment.scores.coverage[recent].mean()
     if lost > MISSING_MAX:
         return Cause.COMMUNICATION
     if assessment.frozen[row].max() >= 1.0:
         return Cause.SENSOR
-    residual = assessment.scores.residual[0, recent].astype(np.float64)
+    residual = assessment.scores.residual[recent].astype(np.float64)
     tags = (assessment.grid.good[recent] & ~np.isnan(residual)).sum(1)
-    distance = assessment.scores.score[0, recent] * tags
+    distance = assessment.scores.score[recent] * tags
     without = (distance - residual[:, int(weight.argmax())] ** 2) / np.maximum(tags - 1, 1)
     return Cause.SENSOR if np.nanmean(without) < ordinary else Cause.MACHINE
 
 
 def _faults(
-    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], manifest: Manifest
+    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], detector: Detector
 ) -> tuple[tuple[str, float], ...]:
     """Return the fault types the head sees in the tag that deviates most, most probable first, "none" left out."""
     if assessment.frozen[row].max() >= 1.0:
         return ((FROZEN, 1.0),)
-    logits = assessment.scores.fault_logits[0, assessment.position(row), int(weight.argmax())].astype(np.float64)
+    _, kinds = detector.judge(assessment.features[row : row + 1], assessment.whole[row : row + 1])
+    channel = int(weight[detector.statistics.scored].argmax())
+    logits = kinds[0, channel].astype(np.float64)
     odds = np.exp(logits[1:] - logits[1:].max())
     probability = odds / odds.sum()
     order = np.argsort(-probability, kind="stable")
     return tuple(
-        (manifest.faults[1 + int(i)], rounded(float(probability[i])))
+        (detector.manifest.faults[1 + int(i)], rounded(float(probability[i])))
         for i in order
         if probability[i] >= PROBABILITY_MIN
     )

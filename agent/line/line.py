@@ -10,9 +10,10 @@ import numpy as np
 from agent.line import advise
 from agent.line.advise import AlarmEvent, Change, Delays, Watch
 from agent.line.alert import AlarmState, Alert, Command
-from agent.line.assess import Assessment, Assessor, Detector
+from agent.line.assess import LOOK_BACK_ROWS, Assessment, Assessor, Detector
 from agent.line.diagnose import diagnose, rounded
-from agent.line.verdict import Verdict
+from agent.line.prognose import Prognosis
+from agent.line.verdict import Condition, Verdict
 from agent.line.window import Window
 from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Frame
 
@@ -77,8 +78,9 @@ class Line:
         self.tags = tuple(tag.name for tag in manifest.tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
-        self._window = Window(len(self.tags), self.period_ns, manifest.window_rows)
+        self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS)
         self._assessor = Assessor(detector, settings.alerts_per_s)
+        self._prognosis = Prognosis()
         self._watch = Watch(self._delays(settings), raised=open_alert is not None and _is_active(open_alert))
         self._alert = open_alert
         self._peak = 0.0
@@ -115,7 +117,10 @@ class Line:
             self._rows += grid.rows
             assessment = self._assessor.update(grid)
             changed += self._advise(assessment, now_ns)
+            life = self._prognosis.update(grid.time_ns, assessment.evidence, assessment.judged)
             verdict = self._verdict(assessment, grid.rows - 1)
+            if verdict.condition is Condition.DEVIATING:
+                verdict = replace(verdict, remaining_life_s=life and (life.q05_s, life.q50_s, life.q95_s))
         if self._alert is not None:
             changed += self._revise(advise.expire(self._alert, now_ns))
         self._next_snapshot = Snapshot(
@@ -180,8 +185,7 @@ class Line:
         return self._revise(advise.raised(alert_id, onset_ns, now_ns, verdict))
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
-        detector, ordinary = self._detector, self._assessor.ordinary
-        return diagnose(self.asset, assessment, row, detector.manifest, ordinary, detector.hash)
+        return diagnose(self.asset, assessment, row, self._detector, self._assessor.ordinary)
 
     def _read(self, frame: Frame) -> None:
         """Remember the newest sample of each tag."""

@@ -13,20 +13,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
-from agent.line.diagnose import LOOK_BACK_ROWS
 from agent.line.line import Line, LineSettings
 from connectors.frame import BAD_TIMEOUT, GOOD, Bools, Float32s, Frame
 from models.bundle import Manifest, RegimeCard, Statistics, TagSchema
 from models.calibrate import Calibration
+from models.degradations import FAULTS
+from models.experts import Experts
+from models.features import GLOBALS, MOVING, STATISTICS
+from models.features import Reference as HeadReference
 from models.frozen import NEVER
-from models.inject import FAULTS
 from models.modes import Modes
 from models.regimes import Regimes
 from models.runtime import Scores
+from models.scores import MEMORIES, Reference
+from models.scores import STATISTICS as BANK
 
 START_NS = 1_790_000_000_123_456_789
 SECOND_NS = 1_000_000_000
-WINDOW_ROWS = LOOK_BACK_ROWS
 
 
 class ScriptedDetector:
@@ -38,39 +41,38 @@ class ScriptedDetector:
             name="scripted",
             tags=(TagSchema("evidence", "1", "scored"),),
             period_ms=1000,
-            window_rows=WINDOW_ROWS,
             faults=FAULTS,
             regimes=(RegimeCard("R1", "the only one", 1.0),),
-            rates=(1.0, 0.03),
             learnt_rows=0,
             learnt_from="",
             files={},
         )
         one = np.ones(1)
-        # The logarithm of the score is the evidence; the second statistic never has any.
-        calibration = Calibration(np.ones(2), np.array([np.e, 1e30]), np.zeros(2), np.ones(2), np.ones(2))
+        # The logarithm of the score is the evidence; the other statistics are not used.
+        every, used = np.ones(len(BANK)), np.arange(len(BANK)) == 0
+        calibration = Calibration(every, np.e * every, 0 * every, every, every, used.astype(np.float64))
         self.statistics = Statistics(
             np.zeros(1, np.int64),
             0 * one,
             one,
-            Regimes(0 * one, 0 * one[None], one[None, None]),
+            Experts(Regimes(0 * one, 0 * one[None], one[None, None]), np.empty(0), np.empty(0)),
+            Reference(np.ones((len(MEMORIES), 1, 1)), 0 * one),
+            HeadReference(
+                np.ones((5, 1)), np.zeros((1, MOVING)), np.ones((1, MOVING)), np.zeros(STATISTICS), np.ones(STATISTICS)
+            ),
             calibration,
             Modes((), (), 0),
             np.array([NEVER]),
         )
 
     def score(self, x: Float32s, mask: Bools) -> Scores:
-        first = WINDOW_ROWS - 1
-        values, good = x[:, first:].astype(np.float64), mask[:, first:]
-        zeros = np.zeros(values.shape, np.float32)
-        return Scores(
-            np.where(good, np.exp(values), np.nan)[:, :, 0],
-            np.zeros(values.shape[:2], np.int64),
-            zeros,
-            zeros,
-            np.zeros((*values.shape, len(FAULTS)), np.float32),
-            good[:, :, 0].astype(np.float32),
-        )
+        zeros = np.zeros(x.shape, np.float32)
+        score = np.where(mask, np.exp(x.astype(np.float64)), np.nan)[:, 0]
+        return Scores(score, np.zeros(len(x), np.int64), zeros, zeros, zeros, zeros, mask[:, 0].astype(np.float32))
+
+    def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
+        assert whole.shape == (len(features), GLOBALS)
+        return np.zeros((len(features), 3), np.float32), np.zeros((*features.shape[:2], len(FAULTS)), np.float32)
 
 
 def scripted_line(on_s: float = 10, off_s: float = 30, *, open_alert: Alert | None = None, number: int = 1) -> Line:

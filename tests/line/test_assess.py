@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agent.line.assess import CONDITIONS, COVERAGE_MIN, LOSS_ROWS_MIN, RECOVERY_ROWS, Assessment, Assessor
+from agent.line.assess import (
+    CONDITIONS,
+    COVERAGE_MIN,
+    LOOK_BACK_ROWS,
+    LOSS_ROWS_MIN,
+    RECOVERY_ROWS,
+    Assessment,
+    Assessor,
+)
 from agent.line.verdict import Condition
 from models.frozen import FACTOR, ROWS_MIN
 from models.runtime import Detector
@@ -87,7 +95,7 @@ def test_one_lost_tag_blinds_nobody(running: Detector) -> None:
 
 def test_after_a_long_loss_the_window_must_fill_again(running: Detector) -> None:
     found = assess(running, lost(coupled(400, seed=5), slice(100, 200)))
-    rows = running.manifest.window_rows
+    rows = LOOK_BACK_ROWS
     seen = conditions(found)
     back = 200 + int(rows * COVERAGE_MIN) - 1
     assert set(seen[100:back]) == {BLIND}
@@ -201,7 +209,7 @@ def test_rows_are_assessed_the_same_however_they_come(switched: Detector, chunk_
     assert np.array_equal(parts[-1].grid.time_ns[-1], whole.grid.time_ns[-1])
     for part in parts:
         assert part.position(part.rows - 1) == part.grid.rows - 1
-        assert len(part.coverage) == part.grid.rows == part.scores.score.shape[1]
+        assert len(part.coverage) == part.grid.rows == len(part.scores.score)
 
 
 def test_limits_follow_the_budget_and_not_the_period(running: Detector) -> None:
@@ -213,6 +221,7 @@ def test_limits_follow_the_budget_and_not_the_period(running: Detector) -> None:
 def test_the_statistics_are_those_of_the_model(running: Detector) -> None:
     """On a healthy day evidence is what the score bank and the calibration make of it."""
     found = assess(running, coupled(300, seed=5))
-    learnt = running.statistics.calibration
-    statistics = ScoreBank(learnt.centre, running.manifest.rates).update(found.scores.score[0, -found.rows :])
-    np.testing.assert_allclose(found.evidence, learnt.evidence(statistics, learnt.limits(WEEKLY)), rtol=1e-6)
+    learnt, limits = running.statistics, running.statistics.calibration.limits(WEEKLY)
+    new = found.scores.last(found.rows)
+    statistics = ScoreBank(learnt.reference, limits).update(new.white.astype(np.float64), new.score)
+    np.testing.assert_allclose(found.evidence, learnt.calibration.evidence(statistics, limits), rtol=1e-6)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agent.line.assess import ORDINARY_RATE, RECOVERY_ROWS, Assessor
+from agent.line.assess import ORDINARY, RECOVERY_ROWS, Assessor
 from agent.line.diagnose import LOOK_BACK_ROWS, NAMED_MAX, diagnose
 from agent.line.verdict import Cause, Condition, Verdict
 from models.frozen import ROWS_MIN
 from models.runtime import Detector
-from models.scores import RATES
+from models.scores import STATISTICS
 from tests.line.frames import WEEKLY, grid
 from tests.models.plants import TAGS, Float32s, coupled
 
@@ -23,7 +23,7 @@ SHIFT = 8.0
 def verdict_on(detector: Detector, values: Float32s, row: int = -1) -> Verdict:
     assessor = Assessor(detector, WEEKLY.alerts_per_s)
     assessment = assessor.update(grid(values))
-    return diagnose("pump", assessment, row % len(values), detector.manifest, assessor.ordinary, detector.hash)
+    return diagnose("pump", assessment, row % len(values), detector, assessor.ordinary)
 
 
 def faulty(change: Callable[[Float32s], None], rows: int = 400) -> Float32s:
@@ -169,5 +169,4 @@ def test_probabilities_stay_finite_when_the_head_is_sure(running: Detector) -> N
 
 
 def test_the_ordinary_score_is_that_of_the_look_back() -> None:
-    assert ORDINARY_RATE in RATES
-    assert 0.9 < LOOK_BACK_ROWS * ORDINARY_RATE < 1.1
+    assert 0.9 < LOOK_BACK_ROWS * STATISTICS[ORDINARY].rate < 1.1

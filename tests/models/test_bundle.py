@@ -41,7 +41,7 @@ def test_the_statistics_survive_with_modes_and_types() -> None:
         (again.scored, statistics.scored),
         (again.scale, statistics.scale),
         (again.frozen_limits, statistics.frozen_limits),
-        (again.regimes.covariance, statistics.regimes.covariance),
+        (again.experts.regimes.covariance, statistics.experts.regimes.covariance),
         (again.calibration.threshold, statistics.calibration.threshold),
     ):
         assert one.dtype == other.dtype
@@ -50,7 +50,7 @@ def test_the_statistics_survive_with_modes_and_types() -> None:
 
 def test_a_loaded_bundle_scores_like_the_learnt_one(three: Bundle, folder: Path) -> None:
     x = coupled(100, seed=3, regimes=3)
-    one, other = (Detector(b).score(x[None], good(x)[None]) for b in (three, load(folder)))
+    one, other = (Detector(b).score(x, good(x)) for b in (three, load(folder)))
     assert np.array_equal(one.score, other.score)
     assert np.array_equal(one.fault_logits, other.fault_logits)
 

@@ -20,7 +20,7 @@ COLUMNS = len(TAGS)
 
 def marginal(statistics: Statistics, z: Float64s, present: Bools) -> tuple[int, float]:
     """The most likely regime and the squared distance to it, judged by the present channels f64[S] alone."""
-    regimes = statistics.regimes
+    regimes = statistics.experts.regimes
     found = []
     for k in range(regimes.count):
         covariance = regimes.covariance[k][np.ix_(present, present)]
@@ -50,7 +50,7 @@ def test_a_completed_row_is_as_far_from_normal_as_its_present_channels(
     x[:, seed % COLUMNS] += np.float32(shift)
     filled = GapFiller(statistics).fill(np.where(mask, x, np.float32(np.nan)), mask)
     assert np.array_equal(filled[mask], x[mask])
-    distance = statistics.regimes.assess(standardised(statistics, filled))[1]
+    distance = statistics.experts.regimes.assess(standardised(statistics, filled))[1]
     for row, here in enumerate(mask):
         if here.any():
             k, wanted = marginal(statistics, standardised(statistics, x[row]), here)
@@ -66,15 +66,14 @@ def test_the_score_with_gaps_is_that_of_the_present_tags(
     x = coupled(90, seed, regimes=3, dwell=30)
     x[:, seed % COLUMNS] += np.float32(fault)
     mask = rng.random(x.shape) < share
-    scores = detector.score(np.where(mask, x, np.float32(np.nan))[None], mask[None])
-    first = detector.manifest.window_rows - 1
+    scores = detector.score(np.where(mask, x, np.float32(np.nan)), mask)
     z = standardised(three.statistics, x)
-    for row in np.flatnonzero(~np.isnan(scores.score[0])):
-        here = mask[first + row]
-        k, distance = marginal(three.statistics, z[first + row], here)
-        assert scores.regime[0, row] == k
-        np.testing.assert_allclose(scores.score[0, row], distance / here.sum(), rtol=1e-3, atol=1e-3)
-    np.testing.assert_allclose(scores.residual[0][~mask[first:]], 0.0, atol=2e-3)
+    for row in np.flatnonzero(~np.isnan(scores.score)):
+        here = mask[row]
+        k, distance = marginal(three.statistics, z[row], here)
+        assert scores.regime[row] == k
+        np.testing.assert_allclose(scores.score[row], distance / here.sum(), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(scores.residual[~mask], 0.0, atol=2e-3)
 
 
 def test_residual_and_expected_value_are_those_given_the_other_present_tags(three: Bundle, detector: Detector) -> None:
@@ -82,23 +81,22 @@ def test_residual_and_expected_value_are_those_given_the_other_present_tags(thre
     x = coupled(100, seed=4, regimes=3, dwell=30)
     x[80:, 2] += 8.0
     mask = rng.random(x.shape) < 0.8
-    scores = detector.score(x[None], mask[None])
-    first = detector.manifest.window_rows - 1
+    scores = detector.score(x, mask)
     statistics, z = three.statistics, standardised(three.statistics, x)
-    for row, column in zip(*np.nonzero(mask[first:]), strict=True):
-        others = mask[first + row].copy()
+    for row, column in zip(*np.nonzero(mask), strict=True):
+        others = mask[row].copy()
         others[column] = False
         if not others.any():
             continue
-        k = int(scores.regime[0, row])
-        covariance = statistics.regimes.covariance[k]
-        off = z[first + row] - statistics.regimes.mean[k]
+        k = int(scores.regime[row])
+        covariance = statistics.experts.regimes.covariance[k]
+        off = z[row] - statistics.experts.regimes.mean[k]
         weight = np.linalg.solve(covariance[np.ix_(others, others)], covariance[others, column])
         spread = np.sqrt(covariance[column, column] - weight @ covariance[others, column])
         offset = off[column] - weight @ off[others]
-        np.testing.assert_allclose(scores.residual[0, row, column], offset / spread, rtol=1e-3, atol=2e-3)
-        expected = x[first + row, column] - offset * statistics.scale[column]
-        np.testing.assert_allclose(scores.expected[0, row, column], expected, rtol=1e-3, atol=2e-3)
+        np.testing.assert_allclose(scores.residual[row, column], offset / spread, rtol=1e-3, atol=2e-3)
+        expected = x[row, column] - offset * statistics.scale[column]
+        np.testing.assert_allclose(scores.expected[row, column], expected, rtol=1e-3, atol=2e-3)
 
 
 def test_a_lost_tag_does_not_hide_the_fault_that_the_others_see(plain: Bundle) -> None:
@@ -107,7 +105,7 @@ def test_a_lost_tag_does_not_hide_the_fault_that_the_others_see(plain: Bundle) -
     x[200:, 1] += 6.0
     mask = good(x)
     mask[:, 4] = False
-    whole, poor = (detector.score(x[None], m[None]).score[0] for m in (good(x), mask))
+    whole, poor = (detector.score(x, m).score for m in (good(x), mask))
     assert np.median(poor[:130]) < 1.5 * np.median(whole[:130])
     assert np.median(poor[140:]) > 10.0 * np.median(poor[:130])
 
@@ -131,8 +129,8 @@ def test_a_narrow_regime_is_likelier_than_a_wide_one_around_the_same_mean(three:
 def test_a_row_without_any_value_becomes_the_middle_of_the_most_frequent_regime(three: Bundle) -> None:
     statistics = three.statistics
     filled = GapFiller(statistics).fill(np.full((2, COLUMNS), np.nan, np.float32), np.zeros((2, COLUMNS), np.bool_))
-    k = int(statistics.regimes.log_weight.argmax())
-    wanted = statistics.regimes.mean[k] * statistics.scale + statistics.centre
+    k = int(statistics.experts.regimes.log_weight.argmax())
+    wanted = statistics.experts.regimes.mean[k] * statistics.scale + statistics.centre
     np.testing.assert_allclose(filled, np.broadcast_to(wanted, filled.shape), rtol=1e-5)
 
 

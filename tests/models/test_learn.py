@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle
-from models.inject import FAULTS
+from models.degradations import FAULTS
 from models.learn import ROWS_MIN, LearnError, learn
 from models.runtime import Detector
-from models.scores import RATES
 from tests.models.plants import TAGS, Bools, Float32s, autoregressive, coupled, good, settling, taught
 
 NAMES = [name for name, _ in TAGS]
@@ -70,7 +69,7 @@ def test_the_manifest_says_what_was_learnt_from(three: Bundle) -> None:
     manifest = three.manifest
     assert [(tag.name, tag.unit, tag.role) for tag in manifest.tags] == [(*tag, "scored") for tag in TAGS]
     assert (manifest.period_ms, manifest.learnt_rows, manifest.learnt_from) == (1000, 3000, "synthetic")
-    assert (manifest.faults, manifest.rates) == (FAULTS, RATES)
+    assert manifest.faults == FAULTS
     assert [card.id for card in manifest.regimes] == ["R1", "R2", "R3"]
     assert sum(card.share for card in manifest.regimes) == pytest.approx(1.0, abs=1e-3)
     for card in manifest.regimes:
@@ -87,7 +86,7 @@ def test_the_model_card_tells_a_person_the_same(three: Bundle) -> None:
 
 def test_a_regime_is_where_the_card_says(three: Bundle) -> None:
     statistics = three.statistics
-    level = statistics.regimes.mean * statistics.scale + statistics.centre
+    level = statistics.experts.regimes.mean * statistics.scale + statistics.centre
     for card, mean in zip(three.manifest.regimes, level, strict=True):
         name, number = re.match(r"(\w+) (-?[\d.]+)", card.description).groups()  # type: ignore[union-attr]
         place = NAMES.index(name)
@@ -126,7 +125,7 @@ def stretches(x: Float32s, rows: int) -> list[tuple[Float32s, Bools]]:
 @pytest.mark.parametrize("rows", [20, 600, 1000])
 def test_a_history_in_pieces_teaches_the_same_regimes(three: Bundle, rows: int) -> None:
     pieces = learn(stretches(coupled(3000, seed=1, regimes=3), rows), TAGS, 1000, name="pump")
-    np.testing.assert_array_equal(pieces.statistics.regimes.mean, three.statistics.regimes.mean)
+    np.testing.assert_array_equal(pieces.statistics.experts.regimes.mean, three.statistics.experts.regimes.mean)
     assert len(pieces.manifest.regimes) == 3
 
 
@@ -135,7 +134,7 @@ def test_empty_and_tiny_stretches_do_no_harm(plain: Bundle) -> None:
     parts = [(x[:0], good(x[:0])), (x, good(x)), (x[:1], good(x[:1])), (x[:0], good(x[:0]))]
     bundle = learn(parts, TAGS, 1000, name="pump")
     assert bundle.manifest.learnt_rows == 3001
-    np.testing.assert_allclose(bundle.statistics.regimes.mean, plain.statistics.regimes.mean, atol=0.01)
+    np.testing.assert_allclose(bundle.statistics.experts.regimes.mean, plain.statistics.experts.regimes.mean, atol=0.01)
 
 
 def test_complete_rows_in_one_place_are_enough() -> None:
@@ -149,7 +148,7 @@ def test_complete_rows_in_one_place_are_enough() -> None:
 def test_a_history_of_nothing_but_switches_is_learnt(modes: int) -> None:
     switches = np.stack([np.arange(1000) // 100 % 2, np.arange(1000) // 50 % 3], 1).astype(np.float32)[:, :modes]
     bundle = taught(switches, TAGS[:modes])
-    scores = Detector(bundle).score(switches[None], good(switches)[None])
+    scores = Detector(bundle).score(switches, good(switches))
     assert np.nanmax(scores.score) < 5.0
 
 
@@ -167,10 +166,10 @@ def test_a_gap_in_a_switch_costs_no_more_than_its_rows() -> None:
 def test_healthy_days_look_healthy_and_a_fault_does_not(plain: Bundle) -> None:
     detector = Detector(plain)
     x = coupled(2000, seed=5)
-    healthy = detector.score(x[None], good(x)[None]).score[0]
+    healthy = detector.score(x, good(x)).score
     assert healthy.mean() == pytest.approx(1.0, abs=0.2)
     x[:, 2] += 5.0
-    assert detector.score(x[None], good(x)[None]).score[0].mean() > 3.0
+    assert detector.score(x, good(x)).score.mean() > 3.0
 
 
 def test_a_drifting_or_constant_tag_is_kept_in_its_place_but_not_scored() -> None:

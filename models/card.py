@@ -1,0 +1,64 @@
+"""What a person reads of a model: its regimes in words, and the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import RegimeCard, Statistics, TagSchema
+from models.modes import Modes
+
+Float64s = npt.NDArray[np.float64]
+
+TELLING_MAX = 2
+"""A regime is named by so many tags, the same for all regimes: those in which they differ most."""
+
+
+def describe(statistics: Statistics, names: Sequence[tuple[str, str]], x: Float64s) -> tuple[RegimeCard, ...]:
+    """Name the regimes of standardised rows x f64[N, U], whose channels have these names and units."""
+    experts = statistics.experts
+    mean = experts.regimes.mean
+    share = np.bincount(experts.see(x).regime, minlength=len(mean)) / len(x)
+    apart = (share[:, None] * mean**2).sum(0) - (share @ mean) ** 2
+    telling = np.argsort(-apart, kind="stable")[:TELLING_MAX]
+    levels = mean * statistics.scale + statistics.centre
+    return tuple(
+        RegimeCard(
+            f"R{k + 1}",
+            ", ".join(_level(names[i], levels[k, i], statistics.scale[i]) for i in telling)
+            + f", {share[k]:.0%} of the time",
+            round(float(share[k]), 4),
+        )
+        for k in range(len(mean))
+    )
+
+
+def _level(tag: tuple[str, str], level: float, scale: float) -> str:
+    """Return "flow 52.3 m3/h", to a hundredth of the tag's spread; the unit 1 is not worth saying."""
+    decimals = max(0, 2 - int(np.floor(np.log10(scale))))
+    return f"{tag[0]} {round(float(level), decimals) + 0.0:.6g} {tag[1]}".removesuffix(" 1").rstrip()
+
+
+def write_card(
+    name: str,
+    source: str,
+    tags: Sequence[TagSchema],
+    regimes: Sequence[RegimeCard],
+    period_ms: int,
+    rows: int,
+    ridge: float,
+    modes: Modes,
+) -> str:
+    """Return the model card, Markdown."""
+    listed = "\n".join(f"| {tag.name} | {tag.unit} | {tag.role} |" for tag in tags)
+    switches = ", ".join(tags[i].name for i in modes.switches) or "none"
+    regimes_listed = "\n".join(f"- {card.id}: {card.description}" for card in regimes)
+    return (
+        f"# {name}\n\nLearnt from {rows} rows of {period_ms / 1000:g} s ({source or 'unnamed source'}), "
+        f"without labels, by closed form. Covariances shrunk by {ridge:g}.\n\n"
+        f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n## Modes\nSwitching tags: {switches}. "
+        f"After a switch the machine settles for {modes.settle_rows * period_ms / 1000:g} s, "
+        f"which is neither learnt from nor judged.\n\n## Regimes\n{regimes_listed}\n"
+    )
