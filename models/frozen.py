@@ -17,7 +17,7 @@ ROWS_MIN = 120
 NEVER = np.iinfo(np.int64).max
 """The limit of a tag that may stand still for as long as it likes."""
 FROZEN_TOGETHER_MAX = 0.5
-"""When a larger share of the tags stands still at once, the source is stale, not the sensors."""
+"""When a larger share of the tags has stopped at the same moment, the source is stale, not the sensors."""
 
 
 def frozen_limits(stretches: Sequence[npt.NDArray[np.float32] | Float64s], restless: Sequence[int]) -> Int64s:
@@ -47,15 +47,19 @@ class FrozenTracker:
     def update(self, values: npt.NDArray[np.float32], good: Bools) -> tuple[Float64s, Bools]:
         """Take rows f32[T, C] in; return evidence f64[T, C], 1 at the limit, and bool[T]: the whole source is stale.
 
-        A missing value ends a stay. A source is stale when most tags that used to move stand still at the limit's
-        third.
+        A missing value ends a stay. A source is stale when most tags that used to move have stopped in the same row and
+        stood still for a third of the limit since: a process that has run into its stops does so tag by tag.
         """
         x = np.where(good, values.astype(np.float64), np.nan)
         stay, self._last = _stays(x, self._stay, self._last)
         if len(stay):
             self._stay = stay[-1]
         evidence = stay / self._limits
-        stale = (evidence > 1.0 / FACTOR).sum(1) > self._stale_above
+        stale = np.zeros(len(stay), np.bool_)
+        still = evidence > 1.0 / FACTOR
+        for row in np.flatnonzero(still.sum(1) > self._stale_above):
+            _, together = np.unique(stay[row, still[row]], return_counts=True)
+            stale[row] = together.max() > self._stale_above
         return np.where(stale[:, None], 0.0, evidence), stale
 
 

@@ -136,9 +136,8 @@ class Assessor:
         calibration = self._detector.statistics.calibration
         statistics = self._bank.update(scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score))
         evidence = calibration.evidence(statistics, self.limits)
-        still = frozen.max(1)
         # How long a value has stood still says whether it is stuck, not how bad that is.
-        still = np.where(still > 1.0, 1.0 + np.log(np.maximum(still, 1.0)), still)
+        still = np.minimum(frozen.max(1), 1.0)
         return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, still))
 
 
