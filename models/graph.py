@@ -23,7 +23,7 @@ def build(statistics: Statistics, head: FaultHead) -> bytes:
     """Return the serialized graph of S scored channels and D conditions; it has two parts, each asked for by itself.
 
     The experts: `x` f32[N, S + D], raw values without gaps -> `regime` i64[N], the most likely one; `distance`
-    f32[N], squared Mahalanobis distance to it given the conditions; `white` f32[N, S] the white residual; `residual`
+    f32[N], squared Mahalanobis distance to it given the conditions, and `distances` f32[N, K] to every regime; `white` f32[N, S] the white residual; `residual`
     f32[N, S], measured minus expected given all other channels, in its standard deviations; `deviation` f32[N, S] from
     the regime's mean in the regime's standard deviations; `expected` f32[N, S] in raw units.
 
@@ -44,6 +44,7 @@ def build(statistics: Statistics, head: FaultHead) -> bytes:
         {
             "regime": (TensorProto.INT64, ["N"]),
             "distance": (FLOAT, ["N"]),
+            "distances": (FLOAT, ["N", statistics.experts.regimes.count]),
             **{name: (FLOAT, ["N", scored]) for name in ("white", "residual", "deviation", "expected")},
             "judged": (FLOAT, ["M", len(OUTPUTS)]),
             "kinds": (FLOAT, ["M", scored, len(FAULTS)]),
@@ -64,6 +65,7 @@ def _experts(g: Nodes, statistics: Statistics) -> None:
     centred = g.op("Sub", g.op("Unsqueeze", z, g.ints(0)), means)  # (K, N, U)
     white = g.op("MatMul", centred, g.constant("onto", w.onto))  # (K, N, S)
     distance = g.op("ReduceSumSquare", white, g.ints(2), keepdims=0)  # (K, N)
+    g.op("Transpose", distance, perm=[1, 0], name="distances")
     prior = g.constant("prior", (experts.regimes.log_weight + w.log_det)[:, None])
     density = g.op("Sub", prior, g.op("Mul", distance, g.constant("half", 0.5)))
     best = g.op("ArgMax", density, axis=0, keepdims=0, name="regime")  # (N)

@@ -70,13 +70,14 @@ def learn(
     raw = [_marked(values, good) for values, good in segments if len(values)]
     progress("typing the channels", 0.0)
     roles = _roles(raw, tags)
-    history = History.of(raw, _positions(roles, channels.SCORED, channels.DRIFTING))
+    history = History.of(raw, _positions(roles, channels.SCORED, channels.SETPOINT, channels.DRIFTING))
     _check_amount(history, tags)
     progress("finding how long the machine settles", 0.05)
     scored = roles.count(channels.SCORED)
-    learnt_modes = _modes(history, scored, seed)
+    setpoints = tuple(int(i) for i in _positions(roles, channels.SETPOINT))
+    learnt_modes = _modes(history, scored, setpoints, seed)
     history = history.without(
-        [modes.rows_since_change(s, learnt_modes.switches) < learnt_modes.settle_rows for s in raw]
+        [modes.rows_since_change(s, learnt_modes.commands) < learnt_modes.settle_rows for s in raw]
     )
     _check_amount(history, tags)
     progress("finding the regimes", 0.2)
@@ -140,7 +141,7 @@ def _roles(raw: list[Float32s], tags: Sequence[tuple[str, str]]) -> list[str]:
 
 def _restless(roles: list[str], learnt: modes.Modes) -> list[int]:
     """Return the positions of the tags that never stand still for long on a healthy machine."""
-    return [i for i, role in enumerate(roles) if role != channels.CONSTANT and i not in learnt.switches]
+    return [i for i, role in enumerate(roles) if role != channels.CONSTANT and i not in learnt.commands]
 
 
 def _check_amount(history: History, tags: Sequence[tuple[str, str]]) -> None:
@@ -152,24 +153,25 @@ def _check_amount(history: History, tags: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def _modes(history: History, scored: int, seed: int) -> modes.Modes:
-    """Find the switching tags and, by a first fit to all rows, how long the machine settles after they change."""
+def _modes(history: History, scored: int, setpoints: tuple[int, ...], seed: int) -> modes.Modes:
+    """Find the switching tags and, by a first fit to all rows, how long the machine settles after a command."""
     raw = history.stretches
     switches = modes.find_switches(raw)
-    if not switches:
+    if not switches + setpoints:
         return modes.Modes((), (), 0)
     plain = history.first(scored)
     x, _ = plain.rows()
     count, ridge = _choose(x)
     experts = Experts(regimes.fit(x, count, ridge, seed=seed), np.empty(0), np.empty(0))
     whitening = experts.whitening()
-    since = np.concatenate([modes.rows_since_change(s, switches) for s in raw])
+    since = np.concatenate([modes.rows_since_change(s, switches + setpoints) for s in raw])
     judged, score = [], []
     for chunk in plain.chunks():
         judged.append(chunk.judged)
         score.append(experts.see(chunk.x[chunk.judged], whitening).distance / scored)
     settle_rows = modes.settle_rows(since[np.concatenate(judged)], np.concatenate(score))
-    return modes.Modes(switches, modes.known_modes(raw, switches), settle_rows)
+    known = modes.known_modes(raw, switches) if switches else ()
+    return modes.Modes(switches, known, settle_rows, setpoints, *modes.setpoint_ranges(raw, setpoints))
 
 
 def _choose(x: Float64s) -> tuple[int, float]:

@@ -32,7 +32,7 @@ _GRAPH_ERRORS = (
     states.NotImplemented,
     states.RuntimeException,
 )
-_EXPERTS = ("regime", "distance", "white", "residual", "deviation", "expected")
+_EXPERTS = ("regime", "distance", "distances", "white", "residual", "deviation", "expected")
 _HEAD = ("judged", "kinds")
 
 
@@ -41,7 +41,8 @@ class Scores:
     """What the experts say of each of T rows over C tags, S of them scored (NaN for tags that are not).
 
     `score` f64[T]: squared distance to the most likely regime per good scored tag, about 1 on healthy data, NaN where
-    fewer than COVERAGE_MIN of the tags are good. `regime` i64[T]. `residual` f32[T, C]: measured minus expected given
+    fewer than COVERAGE_MIN of the tags are good. `regime` i64[T]. `distances` f32[T, K]: how far each regime is, in
+    standard deviations per good scored tag (root mean square), about 1 at home. `residual` f32[T, C]: measured minus expected given
     the other tags, in standard deviations, 0 where the value is missing. `expected` f32[T, C] in the tag's unit.
     `white` and `deviation` f32[T, S]: the white residual, and the deviation from the regime's mean in its own standard
     deviations. `coverage` f32[T]: share of good tags.
@@ -49,6 +50,7 @@ class Scores:
 
     score: npt.NDArray[np.float64]
     regime: npt.NDArray[np.int64]
+    distances: Float32s
     residual: Float32s
     expected: Float32s
     white: Float32s
@@ -91,7 +93,8 @@ class Detector:
         s = self.statistics
         present = mask[:, s.used]
         filled = self._filler.fill(x[:, s.used], present)
-        regime, distance, white, residual, deviation, expected = self._session.run(_EXPERTS, {"x": filled})
+        found = self._session.run(_EXPERTS, {"x": filled})
+        regime, distance, distances, white, residual, deviation, expected = found
         scored = len(s.scored)
         if not present.all():
             stretch = self._filler.stretch(present, regime)[:, :scored]
@@ -100,8 +103,10 @@ class Detector:
         good = present[:, :scored].sum(1)
         coverage = (good / scored).astype(np.float32)
         score = np.where(coverage >= COVERAGE_MIN, distance / np.maximum(good, 1), np.nan)
+        far = np.sqrt(distances / np.maximum(good, 1)[:, None]).astype(np.float32)
         return Scores(
-            score, regime, self._spread(residual, columns), self._spread(expected, columns), white, deviation, coverage
+            score, regime, far, self._spread(residual, columns), self._spread(expected, columns), white, deviation,
+            coverage,
         )
 
     def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:

@@ -57,6 +57,20 @@ class FaultModel(Model):
     probability: float | None
 
 
+class RegimeDistanceModel(Model):
+    """A known regime and how far the asset is from it."""
+
+    regime: str
+    distance: float | None = Field(description="standard deviations per tag; about 1 in the regime itself")
+
+
+class DriftModel(Model):
+    """The tag that has moved most, for good, from its learnt level."""
+
+    tag: str
+    deviations: float | None = Field(description="in the tag's learnt standard deviations, signed")
+
+
 class VerdictModel(Model):
     """The agent's opinion of an asset at one time."""
 
@@ -64,10 +78,12 @@ class VerdictModel(Model):
     time: Time
     condition: Condition = Field(description='"blind" where too little good data came')
     regime: str | None = Field(description="the operating regime, null where none could be told")
+    regime_distances: list[RegimeDistanceModel] = Field(description="the nearest known regimes, the nearest first")
     evidence: float | None = Field(description="1 is the limit that the alarm budget allows")
     contributions: list[ContributionModel]
     cause: Cause | None = Field(description="where to look first")
     fault_probabilities: list[FaultModel]
+    drift: DriftModel | None = Field(description="slow, since the model was learnt; raises no alarm")
     remaining_life_s: Annotated[list[float | None], Field(min_length=3, max_length=3)] | None = Field(
         description="5 %, 50 % and 95 % quantiles in seconds; null: no estimate"
     )
@@ -96,7 +112,8 @@ VERDICT_EXAMPLE: JsonDict = {
     "asset": "pump",
     "time": TIME,
     "condition": "deviating",
-    "regime": "2",
+    "regime": "R2",
+    "regime_distances": [{"regime": "R2", "distance": 1.9}, {"regime": "R1", "distance": 14.0}],
     "evidence": 1.7,
     "contributions": [
         {"tag": "discharge_pressure", "unit": "bar", "share": 0.8, "measured": 11.1, "expected": 9.3},
@@ -104,6 +121,7 @@ VERDICT_EXAMPLE: JsonDict = {
     ],
     "cause": "machine",
     "fault_probabilities": [{"fault": "seal_leak", "probability": 0.7}],
+    "drift": {"tag": "oil_temperature", "deviations": 0.4},
     "remaining_life_s": [3600.0, 7200.0, 100000.0],
     "coverage": 0.95,
     "model_hash": "6f1c0a",
@@ -210,7 +228,8 @@ class AssetSummary(Model):
             "asset": "pump",
             "time": TIME,
             "condition": "deviating",
-            "regime": "2",
+            "regime": "R2",
+    "regime_distances": [{"regime": "R2", "distance": 1.9}, {"regime": "R1", "distance": 14.0}],
             "evidence": 1.7,
             "alert_id": "pump-3",
             "alarm_state": "acknowledged",

@@ -12,6 +12,7 @@ from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.bundle import Manifest, Statistics
+from models.drift import DriftMonitor
 from models.features import FeatureTracker
 from models.frozen import FrozenTracker
 from models.modes import ModeTracker
@@ -53,7 +54,8 @@ class Assessment:
     `grid`, `scores` and `coverage` f64[M], the share of good values in the window up to a row, have all rows; the new
     ones have `evidence` f64[N] (NaN where the row could not be judged), `frozen` f64[N, C], the part of it that a tag
     has by standing still, `condition` i8[N], indices into CONDITIONS, and what the fault head sees of the scored
-    channels and of the whole, `features` f32[N, S, F] and `whole` f32[N, G].
+    channels and of the whole, `features` f32[N, S, F] and `whole` f32[N, G]. `drift` f64[U] is that of the channels the
+    model looks at, after the last row.
     """
 
     grid: Grid
@@ -64,6 +66,7 @@ class Assessment:
     condition: npt.NDArray[np.int8]
     features: Float32s
     whole: Float32s
+    drift: Float64s
 
     @property
     def rows(self) -> int:
@@ -92,6 +95,7 @@ class Assessor:
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
         self._features = FeatureTracker(learnt.head, learnt.scored)
+        self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
         # Before the first sample there is a row without a good value: it is blind, and scores nothing.
         columns = len(manifest.tags)
         self._past = Grid(
@@ -117,7 +121,19 @@ class Assessor:
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
         features, whole = self._features.update(new, grid.values, grid.good)
-        return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole)
+        drift = self._drift.update(self._deviations(new, grid, np.isin(condition, (NORMAL, DEVIATING))))
+        return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole, drift)
+
+    def _deviations(self, scores: Scores, grid: Grid, judged: Bools) -> Float64s:
+        """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations; NaN if not judged.
+
+        A scored channel's level is that of its regime, a condition's that of the whole history.
+        """
+        learnt = self._detector.statistics
+        scored = len(learnt.scored)
+        values = (grid.values[:, learnt.used] - learnt.centre) / learnt.scale
+        values[:, :scored] = scores.deviation
+        return np.where(grid.good[:, learnt.used] & judged[:, None], values, np.nan)
 
     def _recovering(self, lost: Bools) -> Bools:
         """Return which rows come soon after a loss of data: a PLC that has just started may show anything."""

@@ -6,12 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.line.assess import CONDITIONS, DEVIATING, Assessment, Detector
-from agent.line.verdict import Cause, Contribution, Verdict
+from agent.line.verdict import Cause, Contribution, Drift, Verdict
 from models.bundle import Manifest
 
 LOOK_BACK_ROWS = 32
 """Contributions are means over so many rows: one row is too noisy to name a tag."""
 NAMED_MAX = 5
+REGIMES_MAX = 3
 MISSING_MAX = 0.2
 FROZEN = "stuck"
 PROBABILITY_MIN = 0.05
@@ -35,14 +36,28 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, o
         time_ns=int(assessment.grid.time_ns[at]),
         condition=condition,
         regime=manifest.regimes[int(assessment.scores.regime[at])].id if known else None,
+        regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
         contributions=_contributions(assessment, recent, weight, manifest) if known else (),
         cause=_cause(assessment, row, recent, weight, ordinary) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, detector) if deviating else (),
+        drift=_drift(assessment.drift, detector),
         remaining_life_s=None,
         coverage=rounded(float(assessment.coverage[at])),
         model_hash=detector.hash,
     )
+
+
+def _distances(far: npt.NDArray[np.float32], manifest: Manifest) -> tuple[tuple[str, float], ...]:
+    """Return the nearest regimes and their distances, of those f32[K] to all."""
+    nearest = np.argsort(far, kind="stable")[:REGIMES_MAX]
+    return tuple((manifest.regimes[int(k)].id, rounded(float(far[k]))) for k in nearest)
+
+
+def _drift(drift: npt.NDArray[np.float64], detector: Detector) -> Drift:
+    """Return the channel of f64[U] that has drifted most."""
+    most = int(np.abs(drift).argmax())
+    return Drift(detector.manifest.tags[int(detector.statistics.used[most])].name, rounded(float(drift[most])))
 
 
 def rounded(value: float) -> float:

@@ -24,7 +24,7 @@ from agent.line.alert import (
     Shelve,
     Unshelve,
 )
-from agent.line.verdict import Cause, Condition, Contribution, Verdict
+from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -115,6 +115,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
         "time": format_time(verdict.time_ns),
         "condition": verdict.condition.value,
         "regime": verdict.regime,
+        "regime_distances": [{"regime": name, "distance": number(far)} for name, far in verdict.regime_distances],
         "evidence": number(verdict.evidence),
         "contributions": [
             {
@@ -130,6 +131,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
         "fault_probabilities": [
             {"fault": fault, "probability": number(share)} for fault, share in verdict.fault_probabilities
         ],
+        "drift": verdict.drift and {"tag": verdict.drift.tag, "deviations": number(verdict.drift.deviations)},
         "remaining_life_s": None if life is None else [number(quantile) for quantile in life],
         "coverage": number(verdict.coverage),
         "model_hash": verdict.model_hash,
@@ -203,18 +205,20 @@ def _alert(body: Any) -> Alert:
 
 
 def _verdict(body: Any) -> Verdict:
-    life = body["remaining_life_s"]
+    life, drift = body["remaining_life_s"], body["drift"]
     return Verdict(
         asset=str(body["asset"]),
         time_ns=parse_time(body["time"]),
         condition=Condition(body["condition"]),
         regime=body["regime"],
+        regime_distances=tuple((r["regime"], _float(r["distance"])) for r in body["regime_distances"]),
         evidence=_float(body["evidence"]),
         contributions=tuple(_contribution(part) for part in body["contributions"]),
         cause=None if body["cause"] is None else Cause(body["cause"]),
         fault_probabilities=tuple(
             (f["fault"], _float(f["probability"])) for f in body["fault_probabilities"]
         ),
+        drift=drift and Drift(drift["tag"], _float(drift["deviations"])),
         remaining_life_s=None if life is None else (_float(life[0]), _float(life[1]), _float(life[2])),
         coverage=_float(body["coverage"]),
         model_hash=str(body["model_hash"]),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from agent.line.alert import AlarmState, Alert, Priority
-from agent.line.verdict import Cause, Condition, Contribution, Verdict
+from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 from connectors.frame import BAD_TIMEOUT, GOOD, Frame
 
 START_NS = 1_790_000_000_123_456_789
@@ -57,6 +57,7 @@ def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7)
         time_ns=time_ns,
         condition=Condition.DEVIATING,
         regime="2",
+        regime_distances=(("2", 1.25), ("1", 14.5)),
         evidence=evidence,
         contributions=(
             Contribution("pressure", "bar", 0.8, 11.1, 9.3),
@@ -64,6 +65,7 @@ def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7)
         ),
         cause=Cause.MACHINE,
         fault_probabilities=(("seal_leak", 0.7), ("cavitation", 0.1)),
+        drift=Drift("temperature", -0.4),
         remaining_life_s=(3600.0, 7200.5, 1e5),
         coverage=0.95,
         model_hash="ab12",

@@ -7,8 +7,10 @@ from agent.api.models import (
     AssetDetail,
     ConnectionModel,
     ContributionModel,
+    DriftModel,
     FaultModel,
     ReadingModel,
+    RegimeDistanceModel,
     VerdictModel,
 )
 from agent.demo.scenario import MINUTE_NS, Script, Truth
@@ -46,6 +48,7 @@ def verdict(
         time=agent_time(minute),
         condition=condition,
         regime="R1",
+        regime_distances=[RegimeDistanceModel(regime="R1", distance=1.1)],
         evidence=None if condition is Condition.SETTLING else evidence,
         contributions=[
             ContributionModel(tag="filter_dp", unit="bar", share=0.75, measured=0.4688, expected=0.43),
@@ -53,6 +56,7 @@ def verdict(
         ],
         cause=Cause.MACHINE if deviating else None,
         fault_probabilities=[FaultModel(fault="ramp", probability=0.9)] if deviating else [],
+        drift=DriftModel(tag="filter_dp", deviations=0.2),
         remaining_life_s=None,
         coverage=1.0,
         model_hash="00",

@@ -68,7 +68,8 @@ class ScriptedDetector:
     def score(self, x: Float32s, mask: Bools) -> Scores:
         zeros = np.zeros(x.shape, np.float32)
         score = np.where(mask, np.exp(x.astype(np.float64)), np.nan)[:, 0]
-        return Scores(score, np.zeros(len(x), np.int64), zeros, zeros, zeros, zeros, mask[:, 0].astype(np.float32))
+        regime, coverage = np.zeros(len(x), np.int64), mask[:, 0].astype(np.float32)
+        return Scores(score, regime, zeros, zeros, zeros, zeros, zeros, coverage)
 
     def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
         assert whole.shape == (len(features), GLOBALS)

@@ -13,11 +13,13 @@ from models.modes import (
     Modes,
     ModeTracker,
     find_switches,
+    is_setpoint,
     known_modes,
     rows_since_change,
+    setpoint_ranges,
     settle_rows,
 )
-from tests.models.plants import Bools, Float64s, settling, taught
+from tests.models.plants import Bools, Float64s, coupled, settling, taught
 
 TAGS = (("flow", ""), ("pressure", ""), ("current", ""), ("power", ""), ("speed", ""), ("heat", ""), ("on", ""))
 NAN = float("nan")
@@ -143,3 +145,46 @@ def test_learning_and_watching_agree_on_when_the_machine_settles(values: list[fl
     x = column(*values)
     learnt = rows_since_change(x, (0,)) < ON_OFF.settle_rows
     assert np.array_equal(track(ON_OFF, x, ~np.isnan(x), [])[0], learnt)
+
+
+def levels(rows: int, seed: int, dwell: int = 100) -> Float64s:
+    """Return a set-point f64[rows, 1] that is moved to any value of 10..20 every `dwell` rows."""
+    count = -(-rows // dwell)
+    return np.repeat(np.random.default_rng(seed).uniform(10.0, 20.0, count), dwell)[:rows, None]
+
+
+@pytest.mark.parametrize(
+    ("stretch", "expected"),
+    [
+        (levels(4000, 0), True),
+        (steps(100, 0, 1, 0, 1), False),
+        (np.random.default_rng(0).normal(size=(4000, 1)), False),
+        (np.round(np.cumsum(np.random.default_rng(0).normal(size=(4000, 1)), 0) / 100, 2), False),
+    ],
+    ids=["set by hand", "a switch", "measured", "a slow sensor's digits"],
+)
+def test_a_setpoint_is_held_and_then_steps_to_any_value(stretch: Float64s, expected: bool) -> None:
+    assert is_setpoint([stretch[:, 0]]) == expected
+
+
+def test_a_setpoint_is_known_a_little_beyond_its_range() -> None:
+    assert setpoint_ranges([column(10.0, 20.0), column(15.0, NAN)], [0]) == ((9.5,), (20.5,))
+
+
+def test_a_setpoint_outside_its_range_is_an_unseen_regime_and_a_new_one_within_it_is_not() -> None:
+    modes = Modes((), (), 2, (0,), (9.5,), (20.5,))
+    values = column(12.0, 12.0, 12.0, 17.3, 17.3, 17.3, 25.0, NAN, 25.0).astype(np.float32)
+    settling, unseen = ModeTracker(modes).update(values, ~np.isnan(values))
+    assert settling.tolist() == [True, True, False] * 3
+    assert unseen.tolist() == [False] * 6 + [True] * 3
+
+
+def test_learning_finds_setpoints_and_takes_them_for_conditions() -> None:
+    rows, asked = 4000, levels(4000, 3)
+    values = coupled(rows, seed=1).astype(np.float64)
+    values[:, 0] += 2.0 * asked[:, 0]
+    bundle = taught(np.hstack([values, asked]).astype(np.float32), TAGS)
+    assert bundle.manifest.tags[-1].role == "setpoint"
+    assert bundle.statistics.modes.setpoints == (6,)
+    assert bundle.statistics.used.tolist()[-1] == 6, "it conditions the others"
+    assert len(bundle.statistics.scored) == 6
