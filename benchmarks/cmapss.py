@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -55,17 +55,29 @@ class Engine:
 
 def run(options: Options) -> Iterator[Result]:
     """Measure the lead without labels, then the remaining life, on every subset that is asked for and present."""
-    import polars as pl
-
-    table = pl.read_parquet(options.file(FILE, ORIGIN))
-    subsets = present(table, options.subsets)
+    table = _table(options)
     # A method of the one part need not be one of the other.
     names = tuple(name for name in options.methods if name in METHODS or name not in remaining_life.METHODS)
     if names or not options.methods:
-        methods = chosen(names)
-        for subset in subsets:
-            yield from leads(subset, engines(table, subset, options.limit), methods, options)
-    yield from remaining_life.run(table, subsets, options)
+        yield from _leads(table, replace(options, methods=names))
+    yield from remaining_life.run(table, present(table, options.subsets), options)
+
+
+def run_leads(options: Options) -> Iterator[Result]:
+    """Measure the lead without labels alone."""
+    yield from _leads(_table(options), options)
+
+
+def _table(options: Options) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.read_parquet(options.file(FILE, ORIGIN))
+
+
+def _leads(table: pl.DataFrame, options: Options) -> Iterator[Result]:
+    methods = chosen(options.methods)
+    for subset in present(table, options.subsets):
+        yield from leads(subset, engines(table, subset, options.limit), methods, options)
 
 
 def present(table: pl.DataFrame, asked: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from agent.backtest.trivial import TRIVIAL
 from benchmarks import classic, outliers, sequences
 from benchmarks.peers import Fit, Scorer, peer
 from benchmarks.result import BenchmarkError
+from benchmarks.variants import VARIANTS, Variant
 from connectors.frame import Bools, Float32s, Int64s
 
 OURS: Final = "forewarn"
@@ -21,11 +22,15 @@ OURS: Final = "forewarn"
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How to make a `Learn` from a seed, what has to be installed for it, and whether the seed matters."""
+    """How to make a `Learn` from a seed, what has to be installed for it, and whether the seed matters.
+
+    One that is not run `by_default` has to be asked for by its name.
+    """
 
     make: Callable[[int], Learn]
     needs: str = ""
     seeded: bool = False
+    by_default: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,8 @@ class AtLimit:
             return Judged(score, score >= 1)
 
 
-def ours(_seed: int) -> Learn:
-    """Return our own method; what it learns has no random part."""
+def at_limit(heart: Learn) -> Learn:
+    """Return a heart's `Learn` whose judge alarms row by row."""
 
     def learn(
         segments: Sequence[Segment],
@@ -52,7 +57,7 @@ def ours(_seed: int) -> Learn:
         progress: Callable[[float], None],
         /,
     ) -> Judge:
-        return AtLimit(learn_heart(segments, tags, period_s, alerts_per_s, progress))
+        return AtLimit(heart(segments, tags, period_s, alerts_per_s, progress))
 
     return learn
 
@@ -65,12 +70,17 @@ def _seeded(fit: Callable[[Sequence[Float64s], int], Scorer], needs: str) -> Met
     return Method(lambda seed: peer(lambda stretches: fit(stretches, seed)), needs, seeded=True)
 
 
+def _variant(variant: Variant) -> Method:
+    return Method(lambda _seed: at_limit(variant.learner()), by_default=False)
+
+
 def _rule(learn: Learn) -> Method:
     return Method(lambda _seed: learn)
 
 
 METHODS: Final[Mapping[str, Method]] = {
-    OURS: Method(ours),
+    # What we learn has no random part.
+    OURS: Method(lambda _seed: at_limit(learn_heart)),
     "PCA-T2": _fixed(classic.pca_t2, "sklearn"),
     "PCA-Q": _fixed(classic.pca_q, "sklearn"),
     "Mahalanobis": _fixed(classic.mahalanobis, "sklearn"),
@@ -88,6 +98,7 @@ METHODS: Final[Mapping[str, Method]] = {
     "MatrixProfile": _fixed(sequences.matrix_profile, "stumpy"),
     "HalfSpaceTrees": _seeded(sequences.half_space_trees, "river"),
     **{name: _rule(learn) for name, learn in TRIVIAL.items()},
+    **{name: _variant(variant) for name, variant in VARIANTS.items()},
 }
 
 
@@ -99,7 +110,7 @@ def chosen(names: Sequence[str]) -> Mapping[str, Method]:
     known = {name.lower(): name for name in METHODS}
     if unknown := [name for name in names if name.lower() not in known]:
         raise BenchmarkError(f"no method {', '.join(unknown)}; there are: {', '.join(METHODS)}")
-    picked = [known[name.lower()] for name in names] or list(METHODS)
+    picked = [known[name.lower()] for name in names] or [name for name, method in METHODS.items() if method.by_default]
     return installed({name: METHODS[name] for name in picked})
 
 
@@ -107,7 +118,7 @@ def installed(methods: Mapping[str, Method]) -> Mapping[str, Method]:
     """Return the methods if their packages are installed; raise BenchmarkError, saying what to do, if not."""
     missing = sorted({method.needs for method in methods.values() if not _installed(method.needs)})
     if missing:
-        without = ",".join(name for name, method in METHODS.items() if not method.needs)
+        without = ",".join(name for name, method in METHODS.items() if not method.needs and method.by_default)
         raise BenchmarkError(
             f"not installed: {', '.join(missing)}; pip install 'forewarn[bench]', or compare without: "
             f"--methods '{without}'"

@@ -23,9 +23,10 @@ def build(statistics: Statistics, head: FaultHead) -> bytes:
     """Return the serialized graph of S scored channels and D conditions; it has two parts, each asked for by itself.
 
     The experts: `x` f32[N, S + D], raw values without gaps -> `regime` i64[N], the most likely one; `distance`
-    f32[N], squared Mahalanobis distance to it given the conditions, and `distances` f32[N, K] to every regime; `white` f32[N, S] the white residual; `residual`
-    f32[N, S], measured minus expected given all other channels, in its standard deviations; `deviation` f32[N, S] from
-    the regime's mean in the regime's standard deviations; `expected` f32[N, S] in raw units.
+    f32[N], squared Mahalanobis distance to it given the conditions, and `distances` f32[N, K] to every regime; `white`
+    f32[N, S] the white residual; `residual` f32[N, S], measured minus expected given all other channels, in its
+    standard deviations; `deviation` f32[N, S] from the regime's mean in the regime's standard deviations; `expected`
+    f32[N, S] in raw units.
 
     The head: `features` f32[M, S, F] and `whole` f32[M, G] -> `judged` f32[M, 3] and `kinds` f32[M, S, K], logits.
 

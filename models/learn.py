@@ -42,6 +42,17 @@ class LearnError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Search:
+    """What learning may choose from: at most so many regimes; the share of drift from which a tag is not scored."""
+
+    regimes_max: int = regimes.COUNTS[-1]
+    drift_max: float = channels.DRIFT_MAX
+
+
+EVERYTHING = Search()
+
+
+@dataclass(frozen=True, slots=True)
 class _Shape:
     """What held-out rows have settled: how many regimes, how much shrinkage, which channels condition the others."""
 
@@ -59,29 +70,30 @@ def learn(
     name: str,
     source: str = "",
     seed: int = 0,
+    search: Search = EVERYTHING,
     progress: Progress = lambda _step, _share: None,
 ) -> Bundle:
     """Learn a bundle from stretches of healthy history on the grid of `period_ms`.
 
     `segments`: values f32[T, C] and good bool[T, C]; `tags`: C pairs of name and unit; `seed` draws where the search
-    for regimes begins. `progress` is called with the step's name and the share done, 0..1. Raises LearnError where
-    the history is too short, too poor or does not move.
+    for regimes begins, `search` bounds it. `progress` is called with the step's name and the share done, 0..1. Raises
+    LearnError where the history is too short, too poor or does not move.
     """
     raw = [_marked(values, good) for values, good in segments if len(values)]
     progress("typing the channels", 0.0)
-    roles = _roles(raw, tags)
+    roles = _roles(raw, tags, search)
     history = History.of(raw, _positions(roles, channels.SCORED, channels.SETPOINT, channels.DRIFTING))
     _check_amount(history, tags)
     progress("finding how long the machine settles", 0.05)
     scored = roles.count(channels.SCORED)
     setpoints = tuple(int(i) for i in _positions(roles, channels.SETPOINT))
-    learnt_modes = _modes(history, scored, setpoints, seed)
+    learnt_modes = _modes(history, scored, setpoints, seed, search)
     history = history.without(
         [modes.rows_since_change(s, learnt_modes.commands) < learnt_modes.settle_rows for s in raw]
     )
     _check_amount(history, tags)
     progress("finding the regimes", 0.2)
-    shape = _shape(history, scored, seed)
+    shape = _shape(history, scored, seed, search)
     progress("calibrating on held-out rows", 0.4)
     experts, folds = _cross_fit(shape, seed)
     reference, calibration = _calibrate(
@@ -122,7 +134,7 @@ def _positions(roles: Sequence[str], *wanted: str) -> npt.NDArray[np.int64]:
     return np.array([i for role in wanted for i, has in enumerate(roles) if has == role], np.int64)
 
 
-def _roles(raw: list[Float32s], tags: Sequence[tuple[str, str]]) -> list[str]:
+def _roles(raw: list[Float32s], tags: Sequence[tuple[str, str]], search: Search) -> list[str]:
     """Return each tag's role, or refuse a history in which a tag is mostly missing or nothing moves."""
     rows = sum(len(s) for s in raw)
     if rows < ROWS_MIN:
@@ -131,7 +143,7 @@ def _roles(raw: list[Float32s], tags: Sequence[tuple[str, str]]) -> list[str]:
     poor = [f"{tag} ({share:.0%})" for (tag, _), share in zip(tags, missing, strict=True) if share > MISSING_MAX]
     if poor:
         raise LearnError(f"mostly missing in the history: {', '.join(poor)}; leave these tags out or record them")
-    roles = channels.roles(raw)
+    roles = channels.roles(raw, search.drift_max)
     if channels.SCORED not in roles:
         listed = ", ".join(f"{tag} ({role})" for (tag, _), role in list(zip(tags, roles, strict=True))[:_NAMED_MAX])
         more = f" and {len(tags) - _NAMED_MAX} more" if len(tags) > _NAMED_MAX else ""
@@ -153,7 +165,9 @@ def _check_amount(history: History, tags: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def _modes(history: History, scored: int, setpoints: tuple[int, ...], seed: int) -> modes.Modes:
+def _modes(
+    history: History, scored: int, setpoints: tuple[int, ...], seed: int, search: Search
+) -> modes.Modes:
     """Find the switching tags and, by a first fit to all rows, how long the machine settles after a command."""
     raw = history.stretches
     switches = modes.find_switches(raw)
@@ -161,7 +175,7 @@ def _modes(history: History, scored: int, setpoints: tuple[int, ...], seed: int)
         return modes.Modes((), (), 0)
     plain = history.first(scored)
     x, _ = plain.rows()
-    count, ridge = _choose(x)
+    count, ridge = _choose(x, search)
     experts = Experts(regimes.fit(x, count, ridge, seed=seed), np.empty(0), np.empty(0))
     whitening = experts.whitening()
     since = np.concatenate([modes.rows_since_change(s, switches + setpoints) for s in raw])
@@ -174,22 +188,22 @@ def _modes(history: History, scored: int, setpoints: tuple[int, ...], seed: int)
     return modes.Modes(switches, known, settle_rows, setpoints, *modes.setpoint_ranges(raw, setpoints))
 
 
-def _choose(x: Float64s) -> tuple[int, float]:
+def _choose(x: Float64s, search: Search) -> tuple[int, float]:
     """Return how many regimes rows f64[N, U] have and how much their covariances are shrunk.
 
     The rows are halved into alternating blocks, so that both halves see every part of the history.
     """
     block = np.arange(len(x)) * 2 * FOLDS // len(x)
-    *_, (count, ridge, _) = regimes.choose(x[block % 2 == 0], x[block % 2 == 1])
+    *_, (count, ridge, _) = regimes.choose(x[block % 2 == 0], x[block % 2 == 1], search.regimes_max)
     return count, ridge
 
 
-def _shape(history: History, scored: int, seed: int) -> _Shape:
+def _shape(history: History, scored: int, seed: int, search: Search) -> _Shape:
     """Let the drifting channels condition the others only where that predicts held-out rows better."""
-    plain = _Shape(history.first(scored), *_choose(history.first(scored).rows()[0]), 0)
+    plain = _Shape(history.first(scored), *_choose(history.first(scored).rows()[0], search), 0)
     if scored == len(history.used):
         return plain
-    conditioned = _Shape(history, *_choose(history.rows()[0]), len(history.used) - scored)
+    conditioned = _Shape(history, *_choose(history.rows()[0], search), len(history.used) - scored)
     return min((conditioned, plain), key=lambda shape: _surprise(shape, seed))
 
 

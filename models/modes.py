@@ -34,8 +34,8 @@ SETTLING_MAX = 0.2
 class Modes:
     """`switches`: positions of the switching tags; `known`: the combinations of their values seen in the history.
 
-    `setpoints`: positions of the set-points, `low` and `high` the ranges in which they are known. For `settle_rows` rows
-    after a change of any of them the machine is settling: its rows are neither learnt from nor scored.
+    `setpoints`: positions of the set-points, `low` and `high` the ranges in which they are known. For `settle_rows`
+    rows after a change of any of them the machine is settling: its rows are neither learnt from nor scored.
     """
 
     switches: tuple[int, ...]

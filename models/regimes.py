@@ -117,10 +117,12 @@ def _cluster(x: Float64s, count: int, rng: np.random.Generator) -> Ints:
     return nearest
 
 
-def choose(fitted: Float64s, held_out: Float64s) -> Iterator[tuple[int, float, float]]:
+def choose(
+    fitted: Float64s, held_out: Float64s, count_max: int = COUNTS[-1]
+) -> Iterator[tuple[int, float, float]]:
     """Try shrinkages and numbers of regimes; yield (count, ridge, held-out log likelihood), the chosen one last.
 
-    The shrinkage is chosen with one regime. A larger number of regimes must earn GAIN_MIN a channel over the
+    The shrinkage is chosen with one regime. A larger number, at most `count_max`, must earn GAIN_MIN a channel over the
     smaller one.
     """
     channels = fitted.shape[1]
@@ -129,7 +131,7 @@ def choose(fitted: Float64s, held_out: Float64s) -> Iterator[tuple[int, float, f
     chosen = (1, ridge, best)
     yield chosen
     for count in COUNTS[1:]:
-        if len(fitted) < count * ROWS_PER_REGIME * channels:
+        if count > count_max or len(fitted) < count * ROWS_PER_REGIME * channels:
             break
         likelihood = _likelihood(fitted, held_out, count, ridge)
         yield count, ridge, likelihood

@@ -42,10 +42,10 @@ class Scores:
 
     `score` f64[T]: squared distance to the most likely regime per good scored tag, about 1 on healthy data, NaN where
     fewer than COVERAGE_MIN of the tags are good. `regime` i64[T]. `distances` f32[T, K]: how far each regime is, in
-    standard deviations per good scored tag (root mean square), about 1 at home. `residual` f32[T, C]: measured minus expected given
-    the other tags, in standard deviations, 0 where the value is missing. `expected` f32[T, C] in the tag's unit.
-    `white` and `deviation` f32[T, S]: the white residual, and the deviation from the regime's mean in its own standard
-    deviations. `coverage` f32[T]: share of good tags.
+    standard deviations per good scored tag (root mean square), about 1 at home. `residual` f32[T, C]: measured minus
+    expected given the other tags, in standard deviations, 0 where the value is missing. `expected` f32[T, C] in the
+    tag's unit. `white` and `deviation` f32[T, S]: the white residual, and the deviation from the regime's mean in its
+    own standard deviations. `coverage` f32[T]: share of good tags.
     """
 
     score: npt.NDArray[np.float64]

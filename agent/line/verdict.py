@@ -52,10 +52,11 @@ class Verdict:
     """The agent's opinion of an asset at one row of its grid.
 
     `evidence` is calibrated: 1 is the limit that the alarm budget allows. `regime` is None where no value was good
-    enough to tell; `regime_distances` are the nearest known regimes and how far each is, in standard deviations per tag:
-    about 1 where the machine is in it, far from all of them in a regime that was never learnt. `fault_probabilities` maps a fault type to its probability, most probable first.
-    `drift` is slow, since the model was learnt, and raises no alarm. `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no estimate". `coverage` is the share of
-    good values in the window, 0..1.
+    enough to tell; `regime_distances` are the nearest known regimes and how far each is, in standard deviations per
+    tag: about 1 where the machine is in it, far from all of them in a regime that was never learnt.
+    `fault_probabilities` maps a fault type to its probability, most probable first. `drift` is slow, since the model
+    was learnt, and raises no alarm. `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no
+    estimate". `coverage` is the share of good values in the window, 0..1.
     """
 
     asset: str

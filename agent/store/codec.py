@@ -109,7 +109,7 @@ def parse_time(text: str) -> int:
 
 def verdict_json(verdict: Verdict) -> dict[str, Json]:
     """Return a verdict as plain values."""
-    life = verdict.remaining_life_s
+    life, drift = verdict.remaining_life_s, verdict.drift
     return {
         "asset": verdict.asset,
         "time": format_time(verdict.time_ns),
@@ -131,7 +131,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
         "fault_probabilities": [
             {"fault": fault, "probability": number(share)} for fault, share in verdict.fault_probabilities
         ],
-        "drift": verdict.drift and {"tag": verdict.drift.tag, "deviations": number(verdict.drift.deviations)},
+        "drift": None if drift is None else {"tag": drift.tag, "deviations": number(drift.deviations)},
         "remaining_life_s": None if life is None else [number(quantile) for quantile in life],
         "coverage": number(verdict.coverage),
         "model_hash": verdict.model_hash,

@@ -1,0 +1,95 @@
+"""Our model with one part taken out, to see what the part is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from agent.backtest.judge import HeartJudge
+from agent.backtest.trial import BacktestError, Judge, Learn, Segment
+from models.bundle import Bundle, Statistics
+from models.frozen import NEVER
+from models.learn import EVERYTHING, LearnError, Search, learn
+from models.runtime import Detector
+from models.scores import STATISTICS
+
+LONG_RATE: Final = 0.03
+"""A memory that forgets as slowly as this is a long one."""
+
+Change = Callable[[Statistics], Statistics]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What is different: what learning may choose from, and what is changed in the statistics that were learnt."""
+
+    search: Search = EVERYTHING
+    change: Change = lambda statistics: statistics
+
+    def learner(self) -> Learn:
+        """Return how to learn it from segments."""
+
+        def learnt(
+            segments: Sequence[Segment],
+            tags: Sequence[str],
+            period_s: float,
+            alerts_per_s: float,
+            progress: Callable[[float], None],
+            /,
+        ) -> Judge:
+            stretches = [(segment.values, segment.mask) for segment in segments]
+            try:
+                bundle = learn(
+                    stretches, [(tag, "1") for tag in tags], round(period_s * 1000), name="variant",
+                    search=self.search, progress=lambda _step, share: progress(share),
+                )
+            except LearnError as error:
+                raise BacktestError(str(error)) from error
+            return HeartJudge(Detector(self.changed(bundle)), alerts_per_s, period_s)
+
+        return learnt
+
+    def changed(self, bundle: Bundle) -> Bundle:
+        """Return the bundle with the changed statistics."""
+        return replace(bundle, statistics=self.change(bundle.statistics))
+
+
+def without(*kinds: str) -> Change:
+    """Return the change that takes the statistics of these kinds, their names without the memory, out of the bank."""
+
+    def change(s: Statistics) -> Statistics:
+        gone = np.array([statistic.name.rstrip("0123456789. ") in kinds for statistic in STATISTICS])
+        return replace(s, calibration=replace(s.calibration, peaks=np.where(gone, 0.0, s.calibration.peaks)))
+
+    return change
+
+
+def _no_long_memories(s: Statistics) -> Statistics:
+    gone = np.array([statistic.rate <= LONG_RATE for statistic in STATISTICS])
+    return replace(s, calibration=replace(s.calibration, peaks=np.where(gone, 0.0, s.calibration.peaks)))
+
+
+def _no_tail(s: Statistics) -> Statistics:
+    return replace(s, calibration=replace(s.calibration, scale=np.zeros_like(s.calibration.scale)))
+
+
+def _no_frozen_check(s: Statistics) -> Statistics:
+    return replace(s, frozen_limits=np.full_like(s.frozen_limits, NEVER))
+
+
+VARIANTS: Final[Mapping[str, Variant]] = {
+    "one regime": Variant(Search(regimes_max=1)),
+    "drifting tags scored": Variant(Search(drift_max=np.inf)),
+    "without distance": Variant(change=without("distance")),
+    "without mean distances": Variant(change=without("mean distance")),
+    "without distances of mean": Variant(change=without("distance of mean")),
+    "without spread": Variant(change=without("spread")),
+    "without long memories": Variant(change=_no_long_memories),
+    "distance alone": Variant(change=without("mean distance", "distance of mean", "spread")),
+    "without frozen check": Variant(change=_no_frozen_check),
+    "without tail": Variant(change=_no_tail),
+}
+"""By name. "without tail": the limit is where the fitted tail would begin, so no budget is asked for."""
