@@ -24,10 +24,11 @@ Change = Callable[[Statistics], Statistics]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What is different: what learning may choose from, and what is changed in the statistics that were learnt."""
+    """What is different: what learning may choose from, and what is changed in what was learnt and after."""
 
     search: Search = EVERYTHING
     change: Change = lambda statistics: statistics
+    adapt: bool = True
 
     def learner(self) -> Learn:
         """Return how to learn it from segments."""
@@ -48,7 +49,7 @@ class Variant:
                 )
             except LearnError as error:
                 raise BacktestError(str(error)) from error
-            return HeartJudge(Detector(self.changed(bundle)), alerts_per_s, period_s)
+            return HeartJudge(Detector(self.changed(bundle)), alerts_per_s, period_s, adapt=self.adapt)
 
         return learnt
 
@@ -90,6 +91,7 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "without long memories": Variant(change=_no_long_memories),
     "distance alone": Variant(change=without("mean distance", "distance of mean", "spread")),
     "without frozen check": Variant(change=_no_frozen_check),
+    "without adaptation": Variant(adapt=False),
     "without tail": Variant(change=_no_tail),
 }
 """By name. "without tail": the limit is where the fitted tail would begin, so no budget is asked for."""

@@ -20,14 +20,15 @@ CHUNK_ROWS = 4096
 class HeartJudge:
     """A learnt bundle, its limit fixed by the budget before anything is judged."""
 
-    def __init__(self, detector: Detector, alerts_per_s: float, period_s: float) -> None:
+    def __init__(self, detector: Detector, alerts_per_s: float, period_s: float, *, adapt: bool = True) -> None:
+        self._adapt = adapt
         self._detector = detector
         self._alerts_per_s = alerts_per_s
         self._delays = Delays(max(1, round(ON_DELAY_S / period_s)), max(1, round(OFF_DELAY_S / period_s)))
 
     def judge(self, times_ns: Int64s, values: Float32s, mask: Bools, /) -> Judged:
         """Assess the rows of one segment from a fresh state; the score is the calibrated evidence, 1 at the limit."""
-        assessor = Assessor(self._detector, self._alerts_per_s)
+        assessor = Assessor(self._detector, self._alerts_per_s, adapt=self._adapt)
         watch = Watch(self._delays, raised=False)
         score, alarmed, active = np.full(len(times_ns), np.nan), np.zeros(len(times_ns), np.bool_), False
         for start in range(0, len(times_ns), CHUNK_ROWS):

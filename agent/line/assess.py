@@ -11,6 +11,7 @@ import numpy.typing as npt
 from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
+from models.adaptation import BOUND, Adaptation
 from models.bundle import Manifest, Statistics
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
@@ -86,12 +87,14 @@ class Assessment:
 class Assessor:
     """Scores the rows of one asset; owns the running statistics and a short memory of rows."""
 
-    def __init__(self, detector: Detector, alerts_per_s: float) -> None:
+    def __init__(self, detector: Detector, alerts_per_s: float, *, adapt: bool = True) -> None:
+        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too."""
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
         self.ordinary = float(learnt.calibration.threshold[ORDINARY])
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
+        self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
         self._features = FeatureTracker(learnt.head, learnt.scored)
@@ -150,8 +153,12 @@ class Assessor:
     def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""
         calibration = self._detector.statistics.calibration
-        statistics = self._bank.update(scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score))
-        evidence = calibration.evidence(statistics, self.limits)
+        white, score = scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score)
+        evidence = np.empty(len(score))
+        for rows in self._adaptation.blocks(len(score)):
+            statistics = self._bank.update(*self._adaptation.taken_off(white[rows], score[rows]))
+            evidence[rows] = calibration.evidence(statistics, self.limits)
+            self._adaptation.learn(white[rows], evidence[rows])
         # How long a value has stood still says whether it is stuck, not how bad that is.
         still = np.minimum(frozen.max(1), 1.0)
         return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, still))

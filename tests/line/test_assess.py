@@ -220,8 +220,20 @@ def test_limits_follow_the_budget_and_not_the_period(running: Detector) -> None:
 
 def test_the_statistics_are_those_of_the_model(running: Detector) -> None:
     """On a healthy day evidence is what the score bank and the calibration make of it."""
-    found = assess(running, coupled(300, seed=5))
+    found = Assessor(running, WEEKLY, adapt=False).update(grid(coupled(300, seed=5)))
     learnt, limits = running.statistics, running.statistics.calibration.limits(WEEKLY)
     new = found.scores.last(found.rows)
     statistics = ScoreBank(learnt.reference, limits).update(new.white.astype(np.float64), new.score)
     np.testing.assert_allclose(found.evidence, learnt.calibration.evidence(statistics, limits), rtol=1e-6)
+
+
+def test_benign_wander_is_adapted_to_and_a_fault_is_not(running: Detector) -> None:
+    values = coupled(3000, seed=6)
+    spread = values.std(0)
+    wandered, faulty = values.copy(), values.copy()
+    wandered[:, 0] += np.float32(0.1) * spread[0] * np.minimum(np.arange(3000) / 1500, 1).astype(np.float32)
+    faulty[1500:, 0] += np.float32(1.5) * spread[0]
+    adapted, stubborn = (Assessor(running, WEEKLY, adapt=adapt).update(grid(wandered)) for adapt in (True, False))
+    assert np.median(adapted.evidence[2000:]) < np.median(stubborn.evidence[2000:])
+    assert abs(adapted.drift[0]) > 0, "the drift monitor does not adapt"
+    assert (assess(running, faulty).evidence[1600:] >= 1.0).all(), "evidence freezes the adaptation"
