@@ -45,7 +45,7 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TagSchema:
-    """A tag the model was learnt on; `role` is "scored", "constant" (never moved) or "drifting" (no level of its own)."""
+    """A tag the model was learnt on; `role` is "scored", "constant" (never moved) or "drifting" (without a level)."""
 
     name: str
     unit: str

@@ -116,4 +116,4 @@ def _folds(judged: Bools, short: int) -> Ints:
     rows = int(judged.sum())
     if rows < FOLDED_ROWS_MIN:
         return np.full(len(judged), short % FOLDS)
-    return np.maximum(np.cumsum(judged) - 1, 0) * FOLDS // rows
+    return np.asarray(np.maximum(np.cumsum(judged) - 1, 0) * FOLDS // rows)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.history import CHUNK_ROWS, FIT_ROWS_MAX, FOLDED_ROWS_MIN, FOLDS, Chunk, History
+from models.history import CHUNK_ROWS, FIT_ROWS_MAX, FOLDED_ROWS_MIN, FOLDS, History
 from tests.models.plants import Bools, Float32s, coupled
 
 USED = np.array([0, 2, 3])

@@ -232,7 +232,7 @@ def test_what_fills_a_gap_leaves_no_trace_in_what_the_head_sees(three: Bundle, d
     mask = good(x)
     mask[200:, 1] = False
     dirty = np.where(mask, x, np.float32(1e6))
-    features, whole = features_of(three, detector, x, mask)
+    features, _ = features_of(three, detector, x, mask)
     np.testing.assert_array_equal(features_of(three, detector, dirty, mask)[0], features)
     averages = slice(2, 10)
     np.testing.assert_allclose(features[399, 1, averages], features[199, 1, averages], atol=1e-6)
