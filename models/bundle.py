@@ -27,7 +27,7 @@ from models.signature import Signature, SignatureError, sign, verify
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 MANIFEST: Final = "manifest.json"
 GRAPH: Final = "model.onnx"
 STATISTICS: Final = "statistics.npz"
@@ -45,7 +45,7 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TagSchema:
-    """A tag the model was learnt on; `role` is "scored", "constant" (never moved) or "drifting" (no stable level)."""
+    """A tag the model was learnt on; `role` is "scored", "constant" (never moved) or "drifting" (without a level)."""
 
     name: str
     unit: str

@@ -106,7 +106,10 @@ class Experts:
         return residual, (x[:, : self.scored] - r.mean[k, : self.scored]) / spread[k]
 
     def surprise(self, x: Float64s) -> float:
-        """Return the mean negative log density of the scored channels of x f64[N, S + D] given the conditions."""
+        """Return the mean negative log density of the scored channels of x f64[N, S + D] given the conditions.
+
+        The constant S / 2 log(2 pi) is left out.
+        """
         density, _ = self._densities(self.bounded(x), self.whitening())
         return float(-np.logaddexp.reduce(density, axis=1).mean())
 

@@ -151,7 +151,8 @@ class _Channels:
     def update(self, rows: Observed) -> Float64s:
         both = np.hstack([rows.e, rows.z])  # (T, 2 S)
         mean = self._means.update(both)
-        squares = self._powers.update(np.hstack([self._squares(both), rows.unchanged.astype(np.float64)]))
+        unchanged = np.where(np.isnan(rows.e), np.nan, rows.unchanged)
+        squares = self._powers.update(np.hstack([self._squares(both), unchanged]))
         length, channels = rows.e.shape
         square, change, still = np.split(squares, [2 * channels, 4 * channels], axis=2)
         at = [RATES.index(rate) for rate in POWER_RATES]
@@ -256,6 +257,10 @@ class Rows(Protocol):
         """f32[T, C], NaN for tags that are not scored."""
 
     @property
+    def score(self) -> Float64s:
+        """f64[T], NaN for rows that have too few good values."""
+
+    @property
     def deviation(self) -> Float32s:
         """f32[T, S]."""
 
@@ -274,10 +279,15 @@ class FeatureTracker:
         self._last = np.full((1, len(scored)), np.nan, np.float32)
 
     def update(self, scores: Rows, values: Float32s, good: Bools) -> tuple[Float32s, Float32s]:
-        """Take T rows with values f32[T, C] and their good ones bool[T, C]; return features as `Features` does."""
-        own = np.where(good, values, np.float32(np.nan))[:, self._scored]
+        """Take T rows with values f32[T, C] and their good ones bool[T, C]; return features as `Features` does.
+
+        What stands for a missing value is no observation: neither it nor a row without a score leaves a trace.
+        """
+        present = good[:, self._scored]
+        own = np.where(present, values[:, self._scored], np.float32(np.nan))
         unchanged = np.vstack([self._last, own[:-1]]) == own
         self._last = own[-1:]
-        e = scores.residual[:, self._scored].astype(np.float64)
-        z, white = scores.deviation.astype(np.float64), scores.white.astype(np.float64)
+        e = np.where(present, scores.residual[:, self._scored].astype(np.float64), np.nan)
+        z = np.where(present, scores.deviation.astype(np.float64), np.nan)
+        white = np.where(np.isnan(scores.score)[:, None], np.nan, scores.white.astype(np.float64))
         return self._features.update(Observed(e, z, unchanged, self._statistics.update(e, z, white)))

@@ -53,7 +53,7 @@ class GapFiller:
             typical = regimes.mean[int(np.argmax(regimes.log_weight))]
             return np.broadcast_to(typical * self._s.scale + self._s.centre, x.shape)
         to_missing, inner, log_det = self._pattern(present)
-        z = ((x - self._s.centre) / self._s.scale)[:, present]
+        z = self._s.experts.bounded((x - self._s.centre) / self._s.scale)[:, present]
         centred = z[:, None, :] - regimes.mean[None, :, present]  # (N, K, P)
         density = regimes.log_weight + 0.5 * log_det - 0.5 * np.einsum("nkp,kpq,nkq->nk", centred, inner, centred)
         best = density.argmax(1)

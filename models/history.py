@@ -15,7 +15,10 @@ Bools = npt.NDArray[np.bool_]
 
 FOLDS = 5
 FOLDED_ROWS_MIN = 100
-"""A shorter stretch is in one fold as a whole; a longer one has its part in each, so that every part is foreseen."""
+"""A stretch with fewer judged rows is in one fold as a whole, a longer one has its part in each.
+
+So no fold can hold all rows, wherever the gaps are: what is learnt from the others can always be judged.
+"""
 FIT_ROWS_MAX = 20_000
 """More rows than this are thinned for fitting; all of them are used for calibration."""
 CHUNK_ROWS = 2048
@@ -74,17 +77,26 @@ class History:
 
     def chunks(self) -> Iterator[Chunk]:
         """Give all rows in order."""
-        for number, (stretch, skipped) in enumerate(zip(self.stretches, self.skipped, strict=True)):
-            folds = _folds(number, len(stretch))
+        short = 0
+        for stretch, judged in zip(self.stretches, self._judged(), strict=True):
+            folds = _folds(judged, short)
+            short += 0 < judged.sum() < FOLDED_ROWS_MIN
             for start in range(0, len(stretch), CHUNK_ROWS):
                 rows = slice(start, start + CHUNK_ROWS)
                 raw = stretch[rows][:, self.used]
-                judged = ~(np.isnan(raw).any(1) | skipped[rows])
-                yield Chunk((raw - self.centre) / self.scale, raw, folds[rows], judged, start == 0)
+                yield Chunk((raw - self.centre) / self.scale, raw, folds[rows], judged[rows], start == 0)
 
     def count(self) -> int:
         """Return how many rows are judged."""
-        return sum(int(chunk.judged.sum()) for chunk in self.chunks())
+        return sum(int(judged.sum()) for judged in self._judged())
+
+    def _judged(self) -> Iterator[Bools]:
+        for stretch, skipped in zip(self.stretches, self.skipped, strict=True):
+            judged = ~skipped
+            for start in range(0, len(stretch), CHUNK_ROWS):
+                rows = slice(start, start + CHUNK_ROWS)
+                judged[rows] &= ~np.isnan(stretch[rows][:, self.used]).any(1)
+            yield judged
 
     def rows(self) -> tuple[Float64s, Ints]:
         """Return the judged rows f64[N, U], thinned to about FIT_ROWS_MAX, and their folds i64[N]."""
@@ -99,7 +111,9 @@ class History:
         return np.concatenate(rows), np.concatenate(folds)
 
 
-def _folds(number: int, rows: int) -> Ints:
+def _folds(judged: Bools, short: int) -> Ints:
+    """Return the fold of each row of a stretch, `short` stretches after the first that was too short to be cut."""
+    rows = int(judged.sum())
     if rows < FOLDED_ROWS_MIN:
-        return np.full(rows, number % FOLDS)
-    return np.arange(rows) * FOLDS // rows
+        return np.full(len(judged), short % FOLDS)
+    return np.asarray(np.maximum(np.cumsum(judged) - 1, 0) * FOLDS // rows)

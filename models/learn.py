@@ -231,7 +231,7 @@ def _cross_fit(shape: _Shape, seed: int) -> tuple[Experts, list[Experts]]:
     """
     x, fold = shape.history.rows()
     whole = regimes.fit(x, shape.count, shape.ridge, seed=seed)
-    folds = [_experts(shape, x[fold != f] if (fold != f).any() else x, whole) for f in range(FOLDS)]
+    folds = [_experts(shape, x[fold != f], whole) for f in range(FOLDS)]
     regime, distance = np.zeros(len(x), np.intp), np.zeros(len(x))
     for f, experts in enumerate(folds):
         seen = experts.see(x[fold == f])
@@ -288,10 +288,10 @@ def _head_reference(history: History, folds: Sequence[Experts]) -> HeadReference
     whitenings = [experts.whitening() for experts in folds]
     spans = []
     every = max(history.count() // SPANS_ROWS_MAX, 1)
-    for number, chunk in enumerate(history.chunks()):
+    for number, chunk in enumerate(chunk for chunk in history.chunks() if chunk.judged.any()):
         if number % every == 0:
             spans.append(_observe(chunk, folds, whitenings))
-    return learn_reference([span for span in spans if len(span.e)])
+    return learn_reference(spans)
 
 
 def _observe(chunk: Chunk, folds: Sequence[Experts], whitenings: Sequence[Whitening]) -> Observed:

@@ -56,11 +56,6 @@ class Regimes:
         log_det = np.log(np.diagonal(W, axis1=1, axis2=2)).sum(1)
         return self.log_weight + log_det - 0.5 * (distance + x.shape[1] * np.log(2 * np.pi)), distance
 
-    def distance(self, x: Float64s) -> Float64s:
-        """Return the squared Mahalanobis distance f64[N] of rows x f64[N, S] to their most likely regime."""
-        density, distance = self.assess(x)
-        return np.asarray(distance[np.arange(len(x)), density.argmax(1)])
-
 
 def fit(
     x: Float64s, count: int, ridge: float, *, seed: int = 0, start: Regimes | None = None, iterations_max: int = 60

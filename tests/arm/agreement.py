@@ -60,12 +60,15 @@ def rows_of(machine: str, folder: Path) -> Arrays:
 
 
 def assess(machine: str, rows: Arrays) -> Arrays:
-    """Return everything that the assessor says of the rows, by name; the first axis is that of the rows."""
-    assessor = Assessor(Detector(bundles.load(bundles.SHIPPED / machine)), ALERTS_PER_S)
+    """Return everything that the assessor and the fault head say of the rows, by name; axis 0 is that of the rows."""
+    detector = Detector(bundles.load(bundles.SHIPPED / machine))
+    assessor = Assessor(detector, ALERTS_PER_S)
     said: list[Arrays] = []
     for start in range(0, len(rows["time_ns"]), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
-        said.append(dict(_figures(assessor.update(Grid(*(rows[f.name][chunk] for f in fields(Grid)))))))
+        assessment = assessor.update(Grid(*(rows[f.name][chunk] for f in fields(Grid))))
+        judged, kinds = detector.judge(assessment.features, assessment.whole)
+        said.append(dict(_figures(assessment)) | {"judged": judged, "kinds": kinds})
     return {name: np.concatenate([one[name] for one in said]) for name in said[0]}
 
 
@@ -77,7 +80,7 @@ def _figures(assessment: Assessment) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     for field in fields(assessment.scores):
         value = getattr(assessment.scores, field.name)
         if isinstance(value, np.ndarray):
-            yield f"scores.{field.name}", value[0, -assessment.rows :]
+            yield f"scores.{field.name}", value[-assessment.rows :]
 
 
 def record(folder: Path) -> None:

@@ -202,7 +202,10 @@ def test_rows_are_assessed_the_same_however_they_come(switched: Detector, chunk_
     ]
     assert np.array_equal(np.concatenate([part.condition for part in parts]), whole.condition)
     assert set(conditions(whole)) == set(CONDITIONS)
-    np.testing.assert_allclose(np.concatenate([part.evidence for part in parts]), whole.evidence, rtol=1e-4)
+    np.testing.assert_allclose(np.concatenate([part.evidence for part in parts]), whole.evidence, rtol=1e-4, atol=1e-6)
+    for name in ("features", "whole"):
+        seen = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_allclose(seen, getattr(whole, name), atol=1e-3, err_msg=name)
     np.testing.assert_allclose(
         np.concatenate([part.coverage[-part.rows :] for part in parts]), whole.coverage[-whole.rows :], rtol=1e-12
     )

@@ -244,6 +244,7 @@ def test_delays_are_seconds_and_not_rows(running: Detector, period_ms: int, on_r
         statistics = running.statistics
         hash = running.hash
         score = running.score
+        judge = running.judge
 
     values = coupled(1000, seed=5)
     values[300:, 2] += 8.0

@@ -1,4 +1,4 @@
-"""Bundles that are learnt once: of a machine with one operating regime, and of one with three."""
+"""Bundles that are learnt once: of a machine with one operating regime, of one with three, and of one that drifts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from models.bundle import Bundle
 from models.runtime import Detector
-from tests.models.plants import coupled, taught
+from tests.models.plants import coupled, drifting, taught
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +22,12 @@ def three() -> Bundle:
 @pytest.fixture(scope="session")
 def detector(three: Bundle) -> Detector:
     return Detector(three)
+
+
+@pytest.fixture(scope="session")
+def conditioned() -> Bundle:
+    """A machine with one condition, the last of its tags."""
+    bundle = taught(drifting(3000, seed=1))
+    assert [tag.role for tag in bundle.manifest.tags] == ["scored"] * 5 + ["drifting"]
+    assert len(bundle.statistics.experts.low) == 1
+    return bundle

@@ -59,3 +59,12 @@ def good(values: Float32s) -> Bools:
 def taught(values: Float32s, tags: Sequence[tuple[str, str]] = TAGS, name: str = "machine") -> Bundle:
     """Learn a bundle from one stretch without gaps, a row a second."""
     return learn([(values, good(values))], tags, 1000, name=name, source="synthetic")
+
+
+def drifting(rows: int, seed: int) -> Float32s:
+    """Return the six tags f32[rows, 6] of a machine whose heat wanders and takes the others along a little."""
+    walk = np.cumsum(np.random.default_rng([seed, 5]).normal(0.0, 0.12, rows))
+    values = coupled(rows, seed).astype(np.float64)
+    values[:, :5] += walk[:, None] * np.array([0.9, -0.6, 0.7, 0.0, -0.9])
+    values[:, 5] = 20.0 + walk + np.random.default_rng([seed, 6]).normal(0.0, 0.1, rows)
+    return np.asarray(values, np.float32)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.bundle import Bundle, Statistics
+from models.experts import Experts
 from models.gaps import GapFiller
 from models.regimes import Regimes
 from models.runtime import Detector
@@ -116,10 +117,12 @@ def test_a_narrow_regime_is_likelier_than_a_wide_one_around_the_same_mean(three:
     wide = 100.0 * np.array([[1.0, -0.9], [-0.9, 1.0]])
     statistics = replace(
         three.statistics,
-        scored=np.arange(2),
+        used=np.arange(2),
         centre=np.zeros(2),
         scale=np.ones(2),
-        regimes=Regimes(np.log([0.5, 0.5]), np.zeros((2, 2)), np.stack([narrow, wide])),
+        experts=Experts(
+            Regimes(np.log([0.5, 0.5]), np.zeros((2, 2)), np.stack([narrow, wide])), np.empty(0), np.empty(0)
+        ),
     )
     x = np.array([[0.5, np.nan], [20.0, np.nan]], np.float32)
     filled = GapFiller(statistics).fill(x, ~np.isnan(x))

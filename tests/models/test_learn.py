@@ -9,9 +9,10 @@ import pytest
 
 from models.bundle import Bundle
 from models.degradations import FAULTS
+from models.experts import RIM
 from models.learn import ROWS_MIN, LearnError, learn
 from models.runtime import Detector
-from tests.models.plants import TAGS, Bools, Float32s, autoregressive, coupled, good, settling, taught
+from tests.models.plants import TAGS, Bools, Float32s, autoregressive, coupled, drifting, good, settling, taught
 
 NAMES = [name for name, _ in TAGS]
 
@@ -49,11 +50,12 @@ def test_a_history_in_which_nothing_moves_is_refused() -> None:
     assert "2 more" in said
 
 
-def test_a_history_in_which_everything_drifts_is_refused() -> None:
+def test_a_history_in_which_everything_drifts_is_learnt_as_it_is() -> None:
     x = coupled(1000, seed=1) + np.linspace(0.0, 300.0, 1000, dtype=np.float32)[:, None]
-    said = refused(x)
-    assert "flow (drifting)" in said
-    assert "record for longer" in said
+    x[:, 0] = 4.0
+    bundle = learnt(x)
+    assert [tag.role for tag in bundle.manifest.tags] == ["constant", *["scored"] * 5]
+    assert not len(bundle.statistics.experts.low)
 
 
 def test_too_few_complete_rows_are_refused_with_their_number() -> None:
@@ -170,6 +172,37 @@ def test_healthy_days_look_healthy_and_a_fault_does_not(plain: Bundle) -> None:
     assert healthy.mean() == pytest.approx(1.0, abs=0.2)
     x[:, 2] += 5.0
     assert detector.score(x, good(x)).score.mean() > 3.0
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_complete_rows_in_one_place_are_enough_where_a_tag_drifts(seed: int) -> None:
+    x = drifting(3000, seed)
+    mask = good(x)
+    mask[1550:, 0] = mask[:1350, 1] = False
+    bundle = learnt(x, mask)
+    assert bundle.manifest.learnt_rows == 200
+    assert np.isfinite(bundle.statistics.calibration.limits(1e-6)[:3]).all()
+
+
+def test_a_drifting_tag_conditions_the_others_where_they_depend_on_it(conditioned: Bundle) -> None:
+    statistics = conditioned.statistics
+    assert statistics.used.tolist() == [0, 1, 2, 3, 4, 5]
+    assert statistics.scored.tolist() == [0, 1, 2, 3, 4]
+    x = drifting(3000, seed=1)
+    z = (x[:, 5] - statistics.centre[5]) / statistics.scale[5]
+    (low,), (high,) = statistics.experts.low, statistics.experts.high
+    assert low == pytest.approx(z.min() - RIM * (z.max() - z.min()), rel=1e-4)
+    assert high == pytest.approx(z.max() + RIM * (z.max() - z.min()), rel=1e-4)
+
+
+def test_a_drifting_tag_that_the_others_do_not_depend_on_is_left_out() -> None:
+    x = coupled(3000, seed=1)
+    x[:, 5] = np.cumsum(np.random.default_rng(1).normal(0.0, 1.0, 3000))
+    bundle = learnt(x)
+    assert bundle.manifest.tags[5].role == "drifting"
+    assert bundle.statistics.used.tolist() == [0, 1, 2, 3, 4]
+    alone = learn([(x[:, :5], good(x[:, :5]))], TAGS[:5], 1000, name="pump")
+    np.testing.assert_array_equal(bundle.statistics.experts.regimes.mean, alone.statistics.experts.regimes.mean)
 
 
 def test_a_drifting_or_constant_tag_is_kept_in_its_place_but_not_scored() -> None:
