@@ -22,6 +22,10 @@ BLOCKS_MIN = 4.0
 """A memory of which the history holds fewer independent blocks than this cannot be calibrated: it is not used."""
 
 
+EPISODE_ROWS = 30
+"""Exceedances no further apart than this are one alarm."""
+
+
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """The healthy distribution of each of M statistics, learnt from held-out rows. All arrays f64[M].
@@ -30,6 +34,9 @@ class Calibration:
     `threshold` with probability `chance`, by an amount that is exponential with mean `scale` (peaks over threshold
     with the shape 0; Pickands, Annals of Statistics 1975). `peaks` such excesses, those of the prior included, were
     there to tell the scale: what is not known of it makes the tail heavier. 0 peaks: the statistic is not used.
+
+    The statistics look at the same rows and often exceed together: `alone` f64[] is the number of alarms that all of
+    them made, as a share of what they would have made one by one, 1 where the history was too short to tell.
     """
 
     centre: Float64s
@@ -38,6 +45,7 @@ class Calibration:
     block_rows: Float64s
     chance: Float64s
     peaks: Float64s
+    alone: Float64s
 
     def limits(self, alerts_per_row: float) -> Float64s:
         """Return the limits f64[M] which healthy data exceed about `alerts_per_row` times a row, all M together.
@@ -46,7 +54,7 @@ class Calibration:
         statistic that is not used has the limit infinity.
         """
         used = self.peaks > 0
-        exceedances = alerts_per_row * self.block_rows / max(int(used.sum()), 1)
+        exceedances = alerts_per_row * self.block_rows / (max(int(used.sum()), 1) * float(self.alone))
         rarer = np.maximum(self.chance / exceedances, 1.0)
         peaks = np.maximum(self.peaks, 1.0)
         beyond = self.scale * peaks * np.expm1(np.log(rarer) / peaks)
@@ -76,7 +84,22 @@ def calibrate(held_out: Sequence[Floats], rates: Sequence[float]) -> Calibration
     ]
     threshold, scale, chance, peaks = (np.array(column) for column in zip(*fits, strict=True))
     blocks = np.array([float(_block_rows(rate)) for rate in rates])
-    return Calibration(centre, threshold, scale, blocks, chance, peaks)
+    alone = _alone(held_out, threshold, blocks) if (chance[peaks > 0] < CHANCE_MAX).all() else 1.0
+    return Calibration(centre, threshold, scale, blocks, chance, peaks, np.array(alone))
+
+
+def _alone(held_out: Sequence[Floats], threshold: Float64s, blocks: Float64s) -> float:
+    """Return how many alarms there are above the thresholds, as a share of those of each statistic by itself."""
+    over = [np.nan_to_num(np.asarray(s)) > threshold for s in held_out]
+    together = sum(_episodes(s.any(1), EPISODE_ROWS) for s in over)
+    each = sum(_episodes(s[:, j], int(rows)) for s in over for j, rows in enumerate(blocks))
+    return together / each if each else 1.0
+
+
+def _episodes(over: npt.NDArray[np.bool_], apart_rows: int) -> int:
+    """Count the stretches in which bool[T] is true at least every so many rows."""
+    rows = np.flatnonzero(over)
+    return int(len(rows) > 0) + int((np.diff(rows) > apart_rows).sum())
 
 
 def _block_rows(rate: float) -> int:

@@ -50,7 +50,7 @@ class ScriptedDetector:
         one = np.ones(1)
         # The logarithm of the score is the evidence; the other statistics are not used.
         every, used = np.ones(len(BANK)), np.arange(len(BANK)) == 0
-        calibration = Calibration(every, np.e * every, 0 * every, every, every, used.astype(np.float64))
+        calibration = Calibration(every, np.e * every, 0 * every, every, every, used.astype(np.float64), np.ones(()))
         self.statistics = Statistics(
             np.zeros(1, np.int64),
             0 * one,
