@@ -84,7 +84,9 @@ def calibrate(held_out: Sequence[Floats], rates: Sequence[float]) -> Calibration
     ]
     threshold, scale, chance, peaks = (np.array(column) for column in zip(*fits, strict=True))
     blocks = np.array([float(_block_rows(rate)) for rate in rates])
-    alone = _alone(held_out, threshold, blocks) if (chance[peaks > 0] < CHANCE_MAX).all() else 1.0
+    used = peaks > 0
+    known = (chance[used] < CHANCE_MAX).all()  # else hardly a block is below its threshold
+    alone = _alone([s[:, used] for s in held_out], threshold[used], blocks[used]) if known else 1.0
     return Calibration(centre, threshold, scale, blocks, chance, peaks, np.array(alone))
 
 
