@@ -147,7 +147,8 @@ def test_a_memory_that_the_history_is_too_short_for_is_switched_off() -> None:
 def test_the_budget_is_shared_by_the_statistics_that_are_used() -> None:
     one = calibrate([independent(3000, 1)], [1.0])
     with_idle = calibrate([np.hstack([independent(3000, 1), independent(3000, 2)])], [1.0, 0.001])
-    three = calibrate([np.hstack([independent(3000, seed) for seed in (1, 2, 3)])], [1.0] * 3)
+    parts = ("centre", "threshold", "scale", "block_rows", "chance", "peaks")
+    three = Calibration(*(np.repeat(getattr(one, part), 3) for part in parts), alone=np.ones(()))
     assert with_idle.limits(1e-5)[0] == one.limits(1e-5)[0]
     assert three.limits(1e-5)[0] > one.limits(1e-5)[0]
     np.testing.assert_allclose(three.limits(3e-5), one.limits(1e-5)[0])
