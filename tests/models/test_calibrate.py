@@ -148,7 +148,7 @@ def test_the_budget_is_shared_by_the_statistics_that_are_used() -> None:
     one = calibrate([independent(3000, 1)], [1.0])
     with_idle = calibrate([np.hstack([independent(3000, 1), independent(3000, 2)])], [1.0, 0.001])
     parts = ("centre", "threshold", "scale", "block_rows", "chance", "peaks")
-    three = Calibration(*(np.repeat(getattr(one, part), 3) for part in parts), alone=np.ones(()))
+    three = Calibration(*(np.repeat(getattr(one, part), 3) for part in parts), alone=one.alone)
     assert with_idle.limits(1e-5)[0] == one.limits(1e-5)[0]
     assert three.limits(1e-5)[0] > one.limits(1e-5)[0]
     np.testing.assert_allclose(three.limits(3e-5), one.limits(1e-5)[0])
@@ -202,7 +202,7 @@ def test_statistics_that_exceed_together_share_no_budget() -> None:
     twins, strangers = (
         calibrate([np.hstack([one, other])], [1.0, 1.0]) for other in (one, independent(20_000, 5))
     )
-    assert float(twins.alone) == pytest.approx(0.5)
+    assert float(twins.alone) == pytest.approx(0.5, abs=0.05)
     assert float(strangers.alone) > 0.8
     np.testing.assert_allclose(twins.limits(1e-4)[:1], calibrate([one], [1.0]).limits(1e-4), rtol=1e-6)
 
