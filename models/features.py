@@ -232,12 +232,15 @@ class Statistics:
         self._rows = 0
 
     def update(self, e: Float64s, z: Float64s, white: Float64s) -> Float64s:
-        """Return the statistics f64[T, M] of rows e, z f64[T, S] and the whitened rows f64[T, S]."""
+        """Return the statistics f64[T, M] of rows e, z f64[T, S] and the whitened rows f64[T, S].
+
+        Missing values (NaN) leave no trace; the D2 of a row that is not whitened is missing, too.
+        """
         d2 = (white**2).mean(1)
-        count = self._rows + 1.0 + np.arange(len(e))
-        self._rows += len(e)
+        count = self._rows + np.cumsum(~np.isnan(white).any(1))
+        self._rows = int(count[-1]) if len(count) else self._rows
         rates = np.asarray(STATISTICS_RATES)[:, None]
-        variance = rates / (2.0 - rates) * (1.0 - (1.0 - rates) ** (2.0 * count))  # (R, T)
+        variance = rates / (2.0 - rates) * (1.0 - (1.0 - rates) ** (2.0 * np.maximum(count, 1)))  # (R, T)
         t2 = (self._white.update(white) ** 2).mean(2) / variance
         before = np.vstack([e[:1] if self._last is None else self._last, e[:-1]])
         self._last = e[-1:]

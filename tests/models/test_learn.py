@@ -12,6 +12,7 @@ from models.degradations import FAULTS
 from models.experts import RIM
 from models.learn import ROWS_MIN, LearnError, learn
 from models.runtime import Detector
+from models.scores import STATISTICS, ScoreBank
 from tests.models.plants import TAGS, Bools, Float32s, autoregressive, coupled, drifting, good, settling, taught
 
 NAMES = [name for name, _ in TAGS]
@@ -214,3 +215,41 @@ def test_a_drifting_or_constant_tag_is_kept_in_its_place_but_not_scored() -> Non
         "constant", "scored", "scored", "drifting", "scored", "scored",
     ]
     assert bundle.statistics.scored.tolist() == [1, 2, 4, 5]
+
+
+def wide(rows: int, seed: int, copies: int) -> Float32s:
+    """The tags of several machines side by side."""
+    return np.hstack([coupled(rows, seed * 10 + copy) for copy in range(copies)])
+
+
+def numbered(count: int) -> list[tuple[str, str]]:
+    return [(f"tag{number}", "") for number in range(count)]
+
+
+def test_each_regime_is_as_wide_as_rows_show_that_it_was_not_learnt_from() -> None:
+    """A wild regime, a fifth of the time, makes the shrunk covariance of the calm one too wide, its own too narrow."""
+    wild = np.arange(2000) % 100 < 20
+
+    def day(seed: int) -> Float32s:
+        x = wide(2000, seed, 3)
+        x[wild] += 60.0 + 3.0 * np.random.default_rng(seed).standard_t(3, x[wild].shape).astype(np.float32)
+        return x
+
+    bundle, x = taught(day(1), numbered(18)), day(51)
+    assert len(bundle.manifest.regimes) == 2
+    score = Detector(bundle).score(x, good(x)).score
+    assert score[~wild].mean() == pytest.approx(1.0, abs=0.15)
+    assert score[wild].mean() == pytest.approx(1.0, abs=0.35)
+
+
+def test_a_fresh_day_looks_like_the_held_out_rows_of_a_short_history() -> None:
+    """The averages' covariance was not calibrated with the rows that it was learnt from, which it flatters."""
+    column = [statistic.name for statistic in STATISTICS].index("distance of mean 0.3")
+    ratio = []
+    for seed in (1, 2, 3):
+        bundle, x = taught(wide(150, seed, 4), numbered(24)), wide(3000, seed + 50, 4)
+        learnt, scores = bundle.statistics, Detector(bundle).score(x, good(x))
+        bank = ScoreBank(learnt.reference, np.full(len(STATISTICS), np.inf))
+        found = bank.update(scores.white.astype(np.float64), scores.score)
+        ratio.append(float(np.median(found[:, column]) / learnt.calibration.centre[column]))
+    assert 0.8 < np.mean(ratio) < 1.15
