@@ -152,7 +152,8 @@ def constant(fleet: Fleet, _seed: int) -> Said:
 
 def _lesson(fleet: Fleet) -> tuple[Float32s, Float64s, Float32s]:
     """Return features and capped life of all training rows, and the features of the tried engines' last rows."""
-    norm = normaliser(np.concatenate([run.values for run in fleet.learnt]))
+    healthy = np.concatenate([run.remaining_rows >= CAP for run in fleet.learnt])
+    norm = normaliser(np.concatenate([run.values for run in fleet.learnt]), healthy)
     assert norm is not None
     x = np.concatenate(features_of([run.values for run in fleet.learnt], norm, CAP))
     y = np.concatenate([np.minimum(run.remaining_rows, CAP) for run in fleet.learnt])
