@@ -242,8 +242,10 @@ def test_delays_are_seconds_and_not_rows(running: Detector, period_ms: int, on_r
     class Slower:
         manifest = replace(running.manifest, period_ms=period_ms)
         statistics = running.statistics
+        remaining = running.remaining
         hash = running.hash
         score = running.score
+        judge = running.judge
 
     values = coupled(1000, seed=5)
     values[300:, 2] += 8.0
