@@ -59,6 +59,7 @@ def run(options: Options) -> Iterator[Result]:
 
     table = pl.read_parquet(options.file(FILE, ORIGIN))
     subsets = present(table, options.subsets)
+    remaining_life.chosen(options)  # complains before the first part has taken its hours
     # A method of the one part need not be one of the other.
     names = tuple(name for name in options.methods if name in METHODS or name not in remaining_life.METHODS)
     if names or not options.methods:
