@@ -20,6 +20,7 @@ from agent.reader import Reader
 from agent.replay import TELEMETRY
 from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
+from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
 from agent.trust import Trust
 from agent.view import AssetInfo
@@ -32,6 +33,7 @@ from models.runtime import Detector
 log = logging.getLogger(__name__)
 
 JOURNAL = "journal.sqlite3"
+MEMORIES = "memories"
 LOCK = "lock"
 
 
@@ -77,7 +79,14 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
     """Return an asset's line, going on from where its alerts stood."""
     said = config.assets[asset]
     settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s)
-    return Line(asset, detector, settings, open_alert=start.open_alert, next_number=start.next_number)
+    return Line(
+        asset,
+        detector,
+        settings,
+        open_alert=start.open_alert,
+        next_number=start.next_number,
+        memory=start.memory,
+    )
 
 
 def layout_of(detectors: Mapping[str, Detector]) -> Layout:
@@ -93,8 +102,16 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     layout = layout_of(detectors)
     state = config.agent.state_dir
     journal = Journal(state / JOURNAL, clock.time_ns())
-    starts = {name: Start(journal.next_number(name), journal.open_alert(name)) for name in detectors}
+    memories = Memories(state / MEMORIES)
     try:
+        starts = {
+            name: Start(
+                journal.next_number(name),
+                journal.open_alert(name),
+                memories.load(name) if detector.remaining is not None else None,
+            )
+            for name, detector in detectors.items()
+        }
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -106,7 +123,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal.close()
         raise
     lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
-    worker = Worker(lines, journal, telemetry, clock)
+    worker = Worker(lines, journal, telemetry, clock, memories=memories)
     columns = {name: line.tags for name, line in lines.items()}
     readers = [
         Reader(

@@ -33,6 +33,7 @@ from agent.daemon import LoopFactory, run_until_stopped
 from agent.history import Reading, read_history
 from agent.learning import learn_bundle
 from agent.line.alert import Alert
+from agent.line.wording import remaining_life
 from agent.loopback import opener_for
 from agent.notify import Notifier
 from agent.options import names, period_s
@@ -270,7 +271,7 @@ def alerts(
         for alert in found:
             typer.echo(codec.encode(alert))
         return
-    table = Table("alert", "state", "priority", "raised", "evidence", "message", box=None)
+    table = Table("alert", "state", "priority", "raised", "evidence", "time left when raised", "message", box=None)
     for alert in found:
         row = cells(
             alert.id,
@@ -278,6 +279,7 @@ def alerts(
             alert.priority.value,
             codec.format_time(alert.raised_time_ns)[:19] + "Z",
             f"{alert.peak_evidence:.2f}",
+            remaining_life(alert.verdict),
             alert.message,
         )
         table.add_row(*row)

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from agent.line.alert import Alert, Command
+from agent.line.memory import Memory
 from agent.line.verdict import Verdict
 from agent.store.journal import AlertFilter, Page
 from agent.store.series import Series
@@ -90,6 +91,10 @@ class Line(Protocol):
     @property
     def snapshot(self) -> Snapshot:
         """What everyone may see."""
+
+    @property
+    def memory(self) -> Memory | None:
+        """What is to be kept of the asset over a restart, None where there is nothing."""
 
     def submit(self, command: Command) -> bool:
         """Take a command for the next step; False where the queue is full."""

@@ -17,6 +17,7 @@ from agent.line.alert import Alert, Command
 from agent.store import codec
 from agent.store.blocks import Step
 from agent.store.journal import Journal, StoreError
+from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
 from agent.view import Line
 from connectors.frame import Frame
@@ -56,10 +57,12 @@ class Worker:
         telemetry: TelemetryLog,
         clock: Clock,
         *,
+        memories: Memories | None = None,
         jobs_max: int = 1000,
     ) -> None:
         self._lines = lines
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
+        self._memories = memories
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
         self._commands: dict[str, deque[Command]] = {
@@ -120,6 +123,8 @@ class Worker:
                 break
             await self._retry(thread)
         await self._on(thread, self._telemetry.sync)
+        if self._memories is not None:
+            await self._on(thread, self._memories.sync)
 
     def finish(self) -> None:
         """Let `run` return once the jobs queued before are done; to be called once, on the event loop."""
@@ -153,6 +158,8 @@ class Worker:
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
+        if self._memories is not None and (memory := line.memory) is not None:
+            self._memories.keep(job.asset, memory, monotonic_ns)
 
     def _record(self, monotonic_ns: int) -> None:
         """Record what waits, in order, until the journal refuses."""

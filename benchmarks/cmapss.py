@@ -56,6 +56,7 @@ class Engine:
 def run(options: Options) -> Iterator[Result]:
     """Measure the lead without labels, then the remaining life, on every subset that is asked for and present."""
     table = _table(options)
+    remaining_life.chosen(options)  # complains before the first part has taken its hours
     # A method of the one part need not be one of the other.
     names = tuple(name for name in options.methods if name in METHODS or name not in remaining_life.METHODS)
     if names or not options.methods:

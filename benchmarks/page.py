@@ -19,6 +19,8 @@ COLUMNS_MAX: Final = 8
 """More figures than these make a table for each case."""
 CASES_MAX: Final = 8
 """A figure of more cases than these gets a table of its own, a row for each case."""
+THOUSANDS: Final = 10_000
+"""From here on figures are written whole."""
 PEERS_MAX: Final = 5
 """How many peers stand in such a table."""
 UNFINISHED: Final = "did not finish"
@@ -156,8 +158,11 @@ def _cell(result: Result | None) -> str:
 
 
 def with_unit(result: Result) -> str:
-    """Write a figure with four significant digits and its unit; a dash where there is none."""
-    return "–" if result.value is None else f"{result.value:.4g} {result.unit}".rstrip()  # noqa: RUF001
+    """Write a figure with four significant digits, a large one whole, and its unit; a dash where there is none."""
+    if result.value is None:
+        return "–"  # noqa: RUF001
+    value = f"{result.value:,.0f}" if abs(result.value) >= THOUSANDS else f"{result.value:.4g}"
+    return f"{value} {result.unit}".rstrip()
 
 
 def sought(result: Result) -> str:

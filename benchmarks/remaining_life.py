@@ -61,19 +61,25 @@ Method = Callable[[Fleet, int], Said]
 
 def run(table: pl.DataFrame, subsets: Sequence[str], options: Options) -> Iterator[Result]:
     """Measure every chosen method on the subsets of a table with columns subset, split, unit, cycle, rul and TAGS."""
-    chosen = {name: method for name, method in METHODS.items() if not options.methods or name in options.methods}
+    methods = chosen(options)
     for subset in subsets:
         fleet = fleet_of(table, subset, options.limit)
-        for name, method in chosen.items():
-            if name in NEED_SKLEARN and find_spec("sklearn") is None:
-                raise BenchmarkError(
-                    f"{name} needs scikit-learn: install the extra [bench], or name other --methods"
-                )
+        for name, method in methods.items():
             figures = []
             for seed in range(options.seeds if name in SEEDED else 1):
                 options.progress(f"{subset}, remaining life, {name}, seed {seed}", seed / options.seeds)
                 figures.append(measure(fleet, method, seed))
             yield from mean_over_seeds("cmapss", name, figures, TARGETS if name == OURS else {})
+
+
+def chosen(options: Options) -> dict[str, Method]:
+    """Return the methods asked for, all where none are; raise BenchmarkError for one whose package is missing."""
+    found = {name: method for name, method in METHODS.items() if not options.methods or name in options.methods}
+    if find_spec("sklearn") is None and (missing := [name for name in found if name in NEED_SKLEARN]):
+        raise BenchmarkError(
+            f"{', '.join(missing)}: scikit-learn is needed; install the extra [bench], or name other --methods"
+        )
+    return found
 
 
 def fleet_of(table: pl.DataFrame, subset: str, limit: int | None) -> Fleet:
@@ -152,7 +158,8 @@ def constant(fleet: Fleet, _seed: int) -> Said:
 
 def _lesson(fleet: Fleet) -> tuple[Float32s, Float64s, Float32s]:
     """Return features and capped life of all training rows, and the features of the tried engines' last rows."""
-    norm = normaliser(np.concatenate([run.values for run in fleet.learnt]))
+    healthy = np.concatenate([run.remaining_rows >= CAP for run in fleet.learnt])
+    norm = normaliser(np.concatenate([run.values for run in fleet.learnt]), healthy)
     assert norm is not None
     x = np.concatenate(features_of([run.values for run in fleet.learnt], norm, CAP))
     y = np.concatenate([np.minimum(run.remaining_rows, CAP) for run in fleet.learnt])

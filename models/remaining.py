@@ -72,7 +72,9 @@ class RemainingModel:
 
     def quantiles(self, estimate: Float64s) -> Float64s:
         """Return the 5, 50 and 95 % quantiles of the life in rows f64[N, 3] for estimates f64[N]."""
-        return np.stack([np.interp(estimate, self.level, column) for column in self.life.T], 1)
+        known = np.stack([np.interp(estimate, self.level, column) for column in self.life.T], 1)
+        # The last rows before a failure lie below the lowest level, which is a mean.
+        return np.asarray(np.maximum(known - np.maximum(self.level[0] - estimate, 0.0)[:, None], 0.0))
 
     def pack(self) -> bytes:
         """Return the model as an npz archive; the same model gives the same bytes."""
@@ -104,6 +106,10 @@ class RemainingTracker:
         """Go on from a `state`."""
         self._features.restore(state)
 
+    def skip(self, rows: int) -> None:
+        """Let so many rows pass unseen; the asset gets older by them."""
+        self._features.skip(rows)
+
     def update(self, values: Float32s) -> tuple[float, float, float] | None:
         """Take grid rows f32[N, C] in (NaN missing); return the quantiles of the life left after the last, in seconds.
 
@@ -133,7 +139,8 @@ def learn(
     _check(runs)
     horizon = horizon_rows or horizon_of(runs)
     assert horizon is not None, "checked above"
-    norm = normaliser(np.concatenate([run.values for run in runs]))
+    healthy = [~(run.remaining_rows < horizon) for run in runs]
+    norm = normaliser(np.concatenate([run.values for run in runs]), np.concatenate(healthy))
     if norm is None or not len(norm.tags):
         raise RemainingError(
             "no tag moves in these runs, or no row has all of them: name the tags that show wear with --tags"

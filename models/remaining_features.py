@@ -22,6 +22,10 @@ REFERENCES = (0.08, 0.24)
 REGIMES_MAX = 12
 UNEXPLAINED_MAX = 0.01
 """Regimes count where they leave at most this share of the variance; a continuum of states is one regime."""
+SPLIT_MAX = 0.3
+"""More of them count where they leave at most this share of what fewer left: two had been taken for one."""
+VISITED_MIN = 0.01
+"""A regime has at least this share of the rows; fewer are outliers, or the first rows of a wear that comes in steps."""
 STILL = 1e-4
 """A tag that moves less than this within regimes, relative to its whole spread, tells nothing of wear."""
 _FITTED_ROWS_MAX = 20_000
@@ -46,8 +50,11 @@ class Normaliser:
         return np.asarray((z - self.regime[nearest]) / self.spread[nearest])
 
 
-def normaliser(values: Float32s) -> Normaliser | None:
-    """Learn from rows f32[N, C] which regimes there are and how each tag spreads in them; None where nothing moves."""
+def normaliser(values: Float32s, healthy: npt.NDArray[np.bool_]) -> Normaliser | None:
+    """Learn from rows f32[N, C] which regimes there are and how each tag spreads in them; None where nothing moves.
+
+    Regimes are looked for in the `healthy` rows bool[N], where there are any: stages of wear are not to be found.
+    """
     present = np.maximum((~np.isnan(values)).sum(0), 1)
     centre = np.nansum(values, 0, dtype=np.float64) / present
     scale = np.sqrt(np.nansum((values - centre) ** 2, 0) / present)
@@ -55,11 +62,13 @@ def normaliser(values: Float32s) -> Normaliser | None:
     if not len(moving):
         return None
     centre, scale = centre[moving], scale[moving]
-    z = (values[:: -(-len(values) // _FITTED_ROWS_MAX)][:, moving] - centre) / scale
-    complete = z[~np.isnan(z).any(1)]
+    step = -(-len(values) // _FITTED_ROWS_MAX)
+    z = (values[::step][:, moving] - centre) / scale
+    whole = ~np.isnan(z).any(1)
+    complete, sound = z[whole], healthy[::step][whole]
     if not len(complete):
         return None
-    regime = _regimes(complete)
+    regime = _regimes(complete[sound] if sound.any() else complete)
     nearest = _nearest(complete, np.ones_like(complete, np.bool_), regime)
     members = [complete[nearest == k] for k in range(len(regime))]
     spread = np.stack([rows.std(0) for rows in members])
@@ -78,19 +87,33 @@ def _nearest(z: Float64s, good: npt.NDArray[np.bool_], regime: Float64s) -> npt.
 
 
 def _regimes(z: Float64s) -> Float64s:
-    """Return centres f64[K, S] of the fewest regimes that explain rows z f64[N, S]: k-means, started far apart."""
-    total = float(((z - z.mean(0)) ** 2).sum())
-    for count in range(2, REGIMES_MAX + 1):
-        centres = z[:1]
-        while len(centres) < count:
-            distance = np.stack([((z - centre) ** 2).sum(1) for centre in centres]).min(0)
-            centres = np.vstack([centres, z[distance.argmax()]])
-        for _ in range(10):
-            nearest = _nearest(z, np.ones_like(z, np.bool_), centres)
-            centres = np.stack([z[nearest == k].mean(0) if (nearest == k).any() else centres[k] for k in range(count)])
-        if ((z - centres[nearest]) ** 2).sum() < UNEXPLAINED_MAX * total and np.bincount(nearest).min() > 1:
-            return centres
-    return np.asarray(z.mean(0, keepdims=True))
+    """Return centres f64[K, S] of the regimes that explain rows z f64[N, S], of one where none do."""
+    found = z.mean(0, keepdims=True)
+    bound = UNEXPLAINED_MAX * float(((z - found) ** 2).sum())
+    for count in range(2, min(REGIMES_MAX, len(z) // 3) + 1):
+        centres, unexplained = _clusters(z, count)
+        if unexplained < bound:
+            found, bound = centres, SPLIT_MAX * unexplained
+    return np.asarray(found)
+
+
+def _clusters(z: Float64s, count: int) -> tuple[Float64s, float]:
+    """Return centres f64[K, S] by k-means, started far apart, and the sum of squares that they leave.
+
+    That is infinite where a cluster is no regime, being hardly ever visited.
+    """
+    outliers = max(round(VISITED_MIN * len(z)), 1)
+    ordinary = np.argsort(((z - z.mean(0)) ** 2).sum(1), kind="stable")[len(z) // 2]
+    centres = z[ordinary : ordinary + 1]
+    while len(centres) < count:
+        distance = np.stack([((z - centre) ** 2).sum(1) for centre in centres]).min(0)
+        centres = np.vstack([centres, z[np.argsort(distance, kind="stable")[-1 - outliers]]])
+    for _ in range(10):
+        nearest = _nearest(z, np.ones_like(z, np.bool_), centres)
+        centres = np.stack([z[nearest == k].mean(0) if (nearest == k).any() else centres[k] for k in range(count)])
+    if np.bincount(nearest, minlength=count).min() <= outliers:
+        return centres, np.inf
+    return centres, float(((z - centres[nearest]) ** 2).sum())
 
 
 class Features:
@@ -117,6 +140,12 @@ class Features:
         parts = (self._sum, self._weight, self._first, self._seen)
         for part, content in zip(parts, np.split(state[1:], np.cumsum([p.size for p in parts])[:-1]), strict=True):
             part[:] = content.reshape(part.shape)
+
+    def skip(self, rows: int) -> None:
+        """Let so many rows pass without a value."""
+        self._sum *= self._keep**rows
+        self._weight *= self._keep**rows
+        self.age_rows += rows
 
     def update(self, z: Float64s) -> Float32s:
         """Take normalised rows f64[N, S] in (NaN missing) and return features f32[N, 5 S + 1]."""

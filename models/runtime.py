@@ -11,6 +11,7 @@ import numpy.typing as npt
 from models.bundle import Bundle, BundleError, Manifest, Statistics
 from models.features import FEATURES, GLOBALS
 from models.gaps import GapFiller
+from models.remaining import RemainingModel
 
 # The wheel reports to its maker, and writes files for it, unless it is told not to before its import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -73,6 +74,7 @@ class Detector:
         """Load the graph from the bundle's verified bytes and warm it up; raise BundleError where it does not fit."""
         self.manifest: Manifest = bundle.manifest
         self.statistics: Statistics = bundle.statistics
+        self.remaining: RemainingModel | None = bundle.remaining
         self.hash = bundle.hash
         self._filler = GapFiller(bundle.statistics)
         self._session = _session(bundle)

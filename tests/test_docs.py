@@ -20,7 +20,7 @@ from agent.cli import app
 from agent.config import Config
 from agent.line.advise import TRANSITIONS
 from agent.line.alert import AlarmState, Priority
-from agent.line.verdict import Cause, Condition
+from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.view import AgentView
 from models.degradations import FAULTS
 
@@ -124,8 +124,8 @@ def says_default(cell: str, field: FieldInfo) -> bool:
     return (tuple(value) if isinstance(value, list) else value) == field.default
 
 
-@pytest.mark.parametrize("kind", [AlarmState, Priority, Condition, Cause], ids=lambda kind: kind.__name__)
-def test_every_state_is_explained(kind: type[AlarmState | Priority | Condition | Cause]) -> None:
+@pytest.mark.parametrize("kind", [AlarmState, Priority, Condition, Cause, LifeEnd], ids=lambda kind: kind.__name__)
+def test_every_state_is_explained(kind: type[AlarmState | Priority | Condition | Cause | LifeEnd]) -> None:
     text = read("docs/alarms.md")
     assert not [member.value for member in kind if f"`{member.value}`" not in text]
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.config import JsonDict
 
 from agent.line.alert import AlarmState, Priority
-from agent.line.verdict import Cause, Condition
+from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
 from connectors.link import LinkState
 
@@ -84,8 +84,12 @@ class VerdictModel(Model):
     cause: Cause | None = Field(description="where to look first")
     fault_probabilities: list[FaultModel]
     drift: DriftModel | None = Field(description="slow, since the model was learnt; raises no alarm")
+    health: float | None = Field(description="1 without any deviation, 0.5 at the limit, towards 0 beyond")
     remaining_life_s: Annotated[list[float | None], Field(min_length=3, max_length=3)] | None = Field(
         description="5 %, 50 % and 95 % quantiles in seconds; null: no estimate"
+    )
+    remaining_life_until: LifeEnd | None = Field(
+        description='what it runs to: "failure" where failures were learnt from, else "twice_the_limit"'
     )
     coverage: float | None = Field(description="share of good values in the window, 0 to 1")
     model_hash: str
@@ -122,7 +126,9 @@ VERDICT_EXAMPLE: JsonDict = {
     "cause": "machine",
     "fault_probabilities": [{"fault": "seal_leak", "probability": 0.7}],
     "drift": {"tag": "oil_temperature", "deviations": 0.4},
+    "health": 0.26,
     "remaining_life_s": [3600.0, 7200.0, 100000.0],
+    "remaining_life_until": "failure",
     "coverage": 0.95,
     "model_hash": "6f1c0a",
 }
@@ -229,8 +235,9 @@ class AssetSummary(Model):
             "time": TIME,
             "condition": "deviating",
             "regime": "R2",
-    "regime_distances": [{"regime": "R2", "distance": 1.9}, {"regime": "R1", "distance": 14.0}],
             "evidence": 1.7,
+            "health": 0.26,
+            "remaining_life": "1 to 28 hours left, most likely 2",
             "alert_id": "pump-3",
             "alarm_state": "acknowledged",
         }
@@ -241,6 +248,8 @@ class AssetSummary(Model):
     condition: Condition
     regime: str | None
     evidence: float | None
+    health: float | None = Field(description="1 without any deviation, 0.5 at the limit, towards 0 beyond")
+    remaining_life: str = Field(description='in words, such as "2 to 9 days left, most likely 5", or "no estimate"')
     alert_id: str | None = Field(description="the open alert")
     alarm_state: AlarmState
 

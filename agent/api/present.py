@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from agent.api import models
 from agent.line.alert import AlarmState, Alert
 from agent.line.verdict import Condition
+from agent.line.wording import NO_ESTIMATE, remaining_life
 from agent.store import codec
 from agent.store.series import Float64s, Series
 from agent.view import AssetInfo, ConnectionInfo, Snapshot
@@ -36,6 +37,8 @@ def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
         condition=verdict.condition if verdict else Condition.BLIND,
         regime=verdict.regime if verdict else None,
         evidence=codec.number(verdict.evidence) if verdict else None,
+        health=codec.number(verdict.health) if verdict else None,
+        remaining_life=remaining_life(verdict) if verdict else NO_ESTIMATE,
         alert_id=alert.id if alert else None,
         alarm_state=alert.state if alert else AlarmState.NORMAL,
     )

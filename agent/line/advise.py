@@ -19,7 +19,8 @@ from agent.line.alert import (
     Unshelve,
 )
 from agent.line.assess import Assessment
-from agent.line.verdict import Cause, Verdict
+from agent.line.verdict import Cause, LifeEnd, Verdict
+from agent.line.wording import remaining_life
 
 
 class AlarmEvent(StrEnum):
@@ -168,19 +169,23 @@ def is_open(alert: Alert) -> bool:
 
 
 def message(verdict: Verdict) -> str:
-    """Return one sentence for a person: cause first, then the tag that deviates most and what was expected of it."""
+    """Return one sentence for a person: cause first, then the tag that deviates most and what was expected of it.
+
+    How long the machine has comes last, where that was learnt from failures; without them it is too wide to go by.
+    """
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
         Cause.SENSOR: f"{verdict.asset}: one tag disagrees with all others, its sensor or what it alone measures",
         Cause.COMMUNICATION: f"{verdict.asset}: deviates while much of its data is missing",
         None: f"{verdict.asset} deviates",
     }[verdict.cause]
+    left = f"; {remaining_life(verdict)}" if verdict.remaining_life_until is LifeEnd.FAILURE else ""
     if not verdict.contributions:
-        return first
+        return first + left
     tag = verdict.contributions[0]
     looks = f", looks like {verdict.fault_probabilities[0][0]}" if verdict.fault_probabilities else ""
     expected = "" if isnan(tag.expected) else f", expected {_quantity(tag.expected, tag.unit)}"
-    return f"{first}: {tag.tag} is {_quantity(tag.measured, tag.unit)}{expected}{looks}"
+    return f"{first}: {tag.tag} is {_quantity(tag.measured, tag.unit)}{expected}{looks}{left}"
 
 
 def _quantity(value: float, unit: str) -> str:

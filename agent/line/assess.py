@@ -17,6 +17,7 @@ from models.drift import DriftMonitor
 from models.features import FeatureTracker
 from models.frozen import FrozenTracker
 from models.modes import ModeTracker
+from models.remaining import RemainingModel
 from models.runtime import Scores
 from models.scores import STATISTICS, ScoreBank
 
@@ -39,6 +40,7 @@ class Detector(Protocol):
 
     manifest: Manifest
     statistics: Statistics
+    remaining: RemainingModel | None
     hash: str
 
     def score(self, x: Float32s, mask: Bools) -> Scores:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +23,7 @@ PROBABILITY_MIN = 0.05
 def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, ordinary: float) -> Verdict:
     """Return the verdict on new row `row` of the assessment; a mean score up to `ordinary` is nothing remarkable.
 
-    What a row cannot tell, the prognosis, is left open.
+    What a row cannot tell, health and remaining life, is left open.
     """
     manifest = detector.manifest
     at = assessment.position(row)
@@ -42,7 +44,9 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, o
         cause=_cause(assessment, row, recent, weight, ordinary) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, detector) if deviating else (),
         drift=_drift(assessment.drift, detector),
+        health=nan,
         remaining_life_s=None,
+        remaining_life_until=None,
         coverage=rounded(float(assessment.coverage[at])),
         model_hash=detector.hash,
     )

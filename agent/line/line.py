@@ -12,8 +12,9 @@ from agent.line.advise import AlarmEvent, Change, Delays, Watch
 from agent.line.alert import AlarmState, Alert, Command
 from agent.line.assess import LOOK_BACK_ROWS, Assessment, Assessor, Detector
 from agent.line.diagnose import diagnose, rounded
-from agent.line.prognose import Prognosis
-from agent.line.verdict import Condition, Verdict
+from agent.line.memory import Memory
+from agent.line.outlook import Outlook
+from agent.line.verdict import Verdict
 from agent.line.window import Window
 from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Frame
 
@@ -71,8 +72,9 @@ class Line:
         *,
         open_alert: Alert | None = None,
         next_number: int = 1,
+        memory: Memory | None = None,
     ) -> None:
-        """Start from the learnt reference; `open_alert` and `next_number` continue after a restart."""
+        """Start from the learnt reference; `open_alert`, `next_number` and `memory` continue after a restart."""
         manifest = detector.manifest
         self.asset = asset
         self.tags = tuple(tag.name for tag in manifest.tags)
@@ -80,7 +82,7 @@ class Line:
         self._detector = detector
         self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS)
         self._assessor = Assessor(detector, settings.alerts_per_s)
-        self._prognosis = Prognosis()
+        self._outlook = Outlook(detector, memory)
         self._watch = Watch(self._delays(settings), raised=open_alert is not None and _is_active(open_alert))
         self._alert = open_alert
         self._peak = 0.0
@@ -117,10 +119,7 @@ class Line:
             self._rows += grid.rows
             assessment = self._assessor.update(grid)
             changed += self._advise(assessment, now_ns)
-            life = self._prognosis.update(grid.time_ns, assessment.evidence, assessment.judged)
             verdict = self._verdict(assessment, grid.rows - 1)
-            if verdict.condition is Condition.DEVIATING:
-                verdict = replace(verdict, remaining_life_s=life and (life.q05_s, life.q50_s, life.q95_s))
         if self._alert is not None:
             changed += self._revise(advise.expire(self._alert, now_ns))
         self._next_snapshot = Snapshot(
@@ -135,6 +134,11 @@ class Line:
             self._window.clock_steps,
         )
         return changed
+
+    @property
+    def memory(self) -> Memory | None:
+        """Return what is to be kept of the asset over a restart, None where there is nothing."""
+        return self._outlook.memory
 
     def publish(self) -> None:
         """Show the state after the last step: one reference assignment."""
@@ -158,10 +162,12 @@ class Line:
         noted = 0
         for change in self._watch.changes(assessment):
             self._peak = max(self._peak, float(evidence[noted : change.row + 1].max(initial=0.0)))
+            self._outlook.follow(assessment, noted, change.row + 1)
             changed += self._apply(change, assessment, now_ns)
             noted = change.row + 1
         # The next revision of the alert will tell.
         self._peak = max(self._peak, float(evidence[noted:].max(initial=0.0)))
+        self._outlook.follow(assessment, noted, assessment.rows)
         return changed
 
     def _revise(self, alert: Alert | None) -> list[Alert]:
@@ -185,7 +191,10 @@ class Line:
         return self._revise(advise.raised(alert_id, onset_ns, now_ns, verdict))
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
-        return diagnose(self.asset, assessment, row, self._detector, self._assessor.ordinary)
+        """Return the verdict on new row `row`, the newest that the outlook has followed."""
+        return self._outlook.complete(
+            diagnose(self.asset, assessment, row, self._detector, self._assessor.ordinary)
+        )
 
     def _read(self, frame: Frame) -> None:
         """Remember the newest sample of each tag."""

@@ -28,6 +28,13 @@ class Cause(StrEnum):
     MACHINE = "machine"
 
 
+class LifeEnd(StrEnum):
+    """What a remaining life runs to: the failure, where failures were learnt from, else an evidence of 2."""
+
+    FAILURE = "failure"
+    TWICE_THE_LIMIT = "twice_the_limit"
+
+
 @dataclass(frozen=True, slots=True)
 class Contribution:
     """One tag's part in the evidence: `share` of the whole in 0..1, measured and expected value in the tag's unit."""
@@ -55,8 +62,9 @@ class Verdict:
     enough to tell; `regime_distances` are the nearest known regimes and how far each is, in standard deviations per
     tag: about 1 where the machine is in it, far from all of them in a regime that was never learnt.
     `fault_probabilities` maps a fault type to its probability, most probable first. `drift` is slow, since the model
-    was learnt, and raises no alarm. `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no
-    estimate". `coverage` is the share of good values in the window, 0..1.
+    was learnt, and raises no alarm. `health` is 1 without any deviation, 0.5 at the limit, towards 0 beyond, NaN where
+    it was not recorded. `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no estimate";
+    `remaining_life_until` says to what. `coverage` is the share of good values in the window, 0..1.
     """
 
     asset: str
@@ -69,6 +77,8 @@ class Verdict:
     cause: Cause | None
     fault_probabilities: tuple[tuple[str, float], ...]
     drift: Drift | None
+    health: float
     remaining_life_s: tuple[float, float, float] | None
+    remaining_life_until: LifeEnd | None
     coverage: float
     model_hash: str

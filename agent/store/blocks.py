@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from agent.line.alert import Alert, Command
+from agent.line.memory import Memory
 from agent.store import codec
 from connectors.frame import Frame
 
@@ -47,10 +48,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an asset's alerts stood when its line began: the number of the next one, and the open one."""
+    """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered."""
 
     next_number: int = 1
     open_alert: Alert | None = None
+    memory: Memory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def pack_opening(layout: Layout, started: Started | None = None) -> bytes:
             asset: {
                 "next_number": start.next_number,
                 "open_alert": None if start.open_alert is None else codec.alert_json(start.open_alert),
+                "memory": None if start.memory is None else codec.memory_json(start.memory),
             }
             for asset, start in started.starts.items()
         }
@@ -160,8 +163,12 @@ def unpack_steps(payload: bytes, assets: Sequence[str]) -> Iterator[Step]:
 
 
 def _start(body: Any) -> Start:
-    alert = body["open_alert"]
-    return Start(int(body["next_number"]), None if alert is None else codec.decode(json.dumps(alert)))
+    alert, memory = body["open_alert"], body.get("memory")  # earlier versions kept no memory
+    return Start(
+        int(body["next_number"]),
+        None if alert is None else codec.decode(json.dumps(alert)),
+        None if memory is None else codec.decode_memory(json.dumps(memory)),
+    )
 
 
 def _block_at(segment: bytes, position: int) -> Block | None:

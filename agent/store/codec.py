@@ -24,7 +24,8 @@ from agent.line.alert import (
     Shelve,
     Unshelve,
 )
-from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
+from agent.line.memory import Memory
+from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -83,6 +84,21 @@ def decode_command(text: bytes | str) -> Command:
         raise CodecError(f"not a command: {type(error).__name__}: {error}") from error
 
 
+def memory_json(memory: Memory) -> dict[str, Json]:
+    """Return a memory as plain values."""
+    return {"model_hash": memory.model_hash, "time": format_time(memory.time_ns), "state": list(memory.state)}
+
+
+def decode_memory(text: bytes | str) -> Memory:
+    """Return the memory of its JSON; raise CodecError where it is none."""
+    try:
+        body = json.loads(text)
+        state = tuple(float(value) for value in body["state"])
+        return Memory(str(body["model_hash"]), parse_time(body["time"]), state)
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error
+
+
 def dumps(body: Json) -> bytes:
     """Return canonical JSON of plain values."""
     return json.dumps(
@@ -132,7 +148,9 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
             {"fault": fault, "probability": number(share)} for fault, share in verdict.fault_probabilities
         ],
         "drift": None if drift is None else {"tag": drift.tag, "deviations": number(drift.deviations)},
+        "health": number(verdict.health),
         "remaining_life_s": None if life is None else [number(quantile) for quantile in life],
+        "remaining_life_until": verdict.remaining_life_until.value if verdict.remaining_life_until else None,
         "coverage": number(verdict.coverage),
         "model_hash": verdict.model_hash,
     }
@@ -205,13 +223,15 @@ def _alert(body: Any) -> Alert:
 
 
 def _verdict(body: Any) -> Verdict:
-    life, drift = body["remaining_life_s"], body["drift"]
+    life = body["remaining_life_s"]
+    # The journals of earlier versions have none of these, and no health.
+    until, drift, near = body.get("remaining_life_until"), body.get("drift"), body.get("regime_distances", [])
     return Verdict(
         asset=str(body["asset"]),
         time_ns=parse_time(body["time"]),
         condition=Condition(body["condition"]),
         regime=body["regime"],
-        regime_distances=tuple((r["regime"], _float(r["distance"])) for r in body["regime_distances"]),
+        regime_distances=tuple((r["regime"], _float(r["distance"])) for r in near),
         evidence=_float(body["evidence"]),
         contributions=tuple(_contribution(part) for part in body["contributions"]),
         cause=None if body["cause"] is None else Cause(body["cause"]),
@@ -219,7 +239,9 @@ def _verdict(body: Any) -> Verdict:
             (f["fault"], _float(f["probability"])) for f in body["fault_probabilities"]
         ),
         drift=drift and Drift(drift["tag"], _float(drift["deviations"])),
+        health=_float(body.get("health")),
         remaining_life_s=None if life is None else (_float(life[0]), _float(life[1]), _float(life[2])),
+        remaining_life_until=None if until is None else LifeEnd(until),
         coverage=_float(body["coverage"]),
         model_hash=str(body["model_hash"]),
     )

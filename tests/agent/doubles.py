@@ -19,6 +19,7 @@ from agent.line.alert import (
     Shelve,
     Unshelve,
 )
+from agent.line.memory import Memory
 from agent.line.verdict import Condition, Verdict
 from connectors.frame import BAD_NO_DATA, GOOD, Frame, Tag
 from connectors.link import LinkHealth, LinkState
@@ -79,6 +80,7 @@ class ThresholdLine:
         self._verdict: Verdict | None = None
         self._rows = 0
         self._now_ns = 0
+        self.memory: Memory | None = None
         self.snapshot = Snapshot(asset, 0, None, open_alert, self._readings, 0)
 
     def submit(self, command: Command) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from agent.line.alert import AlarmState, Alert, Priority
-from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
+from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 from connectors.frame import BAD_TIMEOUT, GOOD, Frame
 
 START_NS = 1_790_000_000_123_456_789
@@ -66,7 +66,9 @@ def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7)
         cause=Cause.MACHINE,
         fault_probabilities=(("seal_leak", 0.7), ("cavitation", 0.1)),
         drift=Drift("temperature", -0.4),
+        health=0.26,
         remaining_life_s=(3600.0, 7200.5, 1e5),
+        remaining_life_until=LifeEnd.FAILURE,
         coverage=0.95,
         model_hash="ab12",
     )

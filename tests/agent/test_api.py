@@ -77,7 +77,11 @@ def test_assets_with_live_verdict_and_values(plant: Plant) -> None:
         None,
         "normal",
     )
+    assert (shown.health, shown.remaining_life) == (0.26, "1 to 28 hours left, most likely 2")
     detail = models.AssetDetail.model_validate(pump)
+    assert detail.verdict is not None
+    assert (detail.verdict.health, detail.verdict.remaining_life_until) == (0.26, "failure")
+    assert detail.verdict.remaining_life_s == [3600.0, 7200.5, 1e5]
     assert [(r.tag, r.value, r.status) for r in detail.readings] == [
         ("pressure", 9.0, "Good"),
         ("temperature", 40.0, "Good"),
@@ -97,6 +101,7 @@ def test_assets_with_live_verdict_and_values(plant: Plant) -> None:
 def test_an_asset_that_was_never_judged_is_blind_not_normal(plant: Plant) -> None:
     (shown,) = models.AssetList.model_validate(ask(plant, "GET", "/assets").json()).items
     assert (shown.condition, shown.time) == ("blind", None)
+    assert (shown.health, shown.remaining_life) == (None, "no estimate")
     detail = ask(plant, "GET", "/assets/pump").json()
     assert detail["readings"][0]["value"] is None
     assert detail["readings"][0]["status"] == "BadNoData"

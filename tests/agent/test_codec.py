@@ -37,6 +37,14 @@ def test_an_alert_survives_the_journey_there_and_back() -> None:
         assert repr(again) == repr(original)
 
 
+def test_an_alert_of_a_version_without_health_is_read() -> None:
+    body = json.loads(codec.encode(replace(alert(), verdict=replace(verdict(), remaining_life_s=None))))
+    del body["verdict"]["health"], body["verdict"]["remaining_life_until"]
+    read = codec.decode(json.dumps(body)).verdict
+    assert math.isnan(read.health)
+    assert (read.remaining_life_s, read.remaining_life_until) == (None, None)
+
+
 def test_the_form_is_canonical() -> None:
     text = codec.encode(rich()).decode()
     body = json.loads(text)

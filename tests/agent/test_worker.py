@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from agent.line.alert import Acknowledge, Alert
+from agent.line.memory import Memory
 from agent.store.journal import Journal
+from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
 from agent.worker import COMMANDS_WAITING_MAX, LAST_TRIES, Job, Worker
 from tests.agent.doubles import ThresholdLine
@@ -65,6 +67,24 @@ def test_a_journal_that_refuses_holds_up_the_end_by_the_last_tries_only(
     other.close()
     assert journal.tries == 1 + LAST_TRIES
     assert "an alert could not be recorded" in caplog.messages
+    telemetry.close()
+    journal.close()
+
+
+def test_what_a_line_remembers_is_kept_at_the_end(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite3", START_NS)
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    line = ThresholdLine("pump", TAGS, 100.0)
+    line.memory = Memory("ab12", START_NS, (1.0, 2.0))
+    worker = Worker({"pump": line}, journal, telemetry, Hurried(), memories=Memories(tmp_path / "memories"))
+
+    async def scenario() -> None:
+        worker.offer(jobs(1)[0])
+        worker.finish()
+        await worker.run()
+
+    asyncio.run(scenario())
+    assert Memories(tmp_path / "memories").load("pump") == line.memory
     telemetry.close()
     journal.close()
 

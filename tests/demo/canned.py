@@ -57,7 +57,9 @@ def verdict(
         cause=Cause.MACHINE if deviating else None,
         fault_probabilities=[FaultModel(fault="ramp", probability=0.9)] if deviating else [],
         drift=DriftModel(tag="filter_dp", deviations=0.2),
+        health=0.9,
         remaining_life_s=None,
+        remaining_life_until=None,
         coverage=1.0,
         model_hash="00",
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
 from agent.line.line import Line, LineSettings
+from agent.line.memory import Memory
 from connectors.frame import BAD_TIMEOUT, GOOD, Bools, Float32s, Frame
 from models.bundle import Manifest, RegimeCard, Statistics, TagSchema
 from models.calibrate import Calibration
@@ -24,6 +25,7 @@ from models.features import Reference as HeadReference
 from models.frozen import NEVER
 from models.modes import Modes
 from models.regimes import Regimes
+from models.remaining import RemainingModel
 from models.runtime import Scores
 from models.scores import MEMORIES, Reference
 from models.scores import STATISTICS as BANK
@@ -35,8 +37,9 @@ SECOND_NS = 1_000_000_000
 class ScriptedDetector:
     """A detector over one tag whose value is the evidence of its row; a missing value gives a row without score."""
 
-    def __init__(self) -> None:
+    def __init__(self, remaining: RemainingModel | None = None) -> None:
         self.hash = "scripted"
+        self.remaining = remaining
         self.manifest = Manifest(
             name="scripted",
             tags=(TagSchema("evidence", "1", "scored"),),
@@ -76,10 +79,18 @@ class ScriptedDetector:
         return np.zeros((len(features), 3), np.float32), np.zeros((*features.shape[:2], len(FAULTS)), np.float32)
 
 
-def scripted_line(on_s: float = 10, off_s: float = 30, *, open_alert: Alert | None = None, number: int = 1) -> Line:
-    return Line(
-        "pump", ScriptedDetector(), LineSettings(1e-6, on_s, off_s), open_alert=open_alert, next_number=number
-    )
+def scripted_line(
+    on_s: float = 10,
+    off_s: float = 30,
+    *,
+    open_alert: Alert | None = None,
+    number: int = 1,
+    remaining: RemainingModel | None = None,
+    memory: Memory | None = None,
+) -> Line:
+    settings = LineSettings(1e-6, on_s, off_s)
+    detector = ScriptedDetector(remaining)
+    return Line("pump", detector, settings, open_alert=open_alert, next_number=number, memory=memory)
 
 
 def rows(values: Sequence[float], start_s: int = 0) -> Frame:

@@ -242,6 +242,7 @@ def test_delays_are_seconds_and_not_rows(running: Detector, period_ms: int, on_r
     class Slower:
         manifest = replace(running.manifest, period_ms=period_ms)
         statistics = running.statistics
+        remaining = running.remaining
         hash = running.hash
         score = running.score
         judge = running.judge

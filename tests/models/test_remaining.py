@@ -66,9 +66,29 @@ def test_regimes_are_found_and_do_not_hide_the_wear() -> None:
 
 def test_a_continuum_of_states_is_one_regime() -> None:
     values = np.random.default_rng(0).uniform(0, 10, (2000, 3)).astype(np.float32)
-    norm = remaining_features.normaliser(values)
+    norm = remaining_features.normaliser(values, np.ones(len(values), np.bool_))
     assert norm is not None
     assert len(norm.regime) == 1
+
+
+def test_regimes_are_told_apart_where_some_are_near_each_other_and_outliers_are_none() -> None:
+    rng = np.random.default_rng(11)
+    levels = np.array([[0, 0, 0], [100, 0, 0], [0, 100, 0], [0, 0, 100], [100, 100, 9], [100, 100, 0]], np.float64)
+    values = levels[rng.integers(0, 6, 4000)] + 0.1 * rng.standard_normal((4000, 3))
+    values[:10, 2] += 20.0
+    norm = remaining_features.normaliser(values.astype(np.float32), np.ones(4000, np.bool_))
+    assert norm is not None
+    found = norm.regime * norm.scale + norm.centre
+    assert [round(float(np.abs(found - level).max(1).min())) for level in levels[4:]] == [0, 0]
+    assert len(found) == 6
+
+
+def test_stages_of_wear_are_not_taken_for_regimes() -> None:
+    fleet = [Run(run.name, run.values[:, :1], run.remaining_rows) for run in a_fleet(9, 20)]
+    learnt = remaining.learn(fleet, horizon_rows=HORIZON, boosting=SMALL)
+    assert len(learnt.norm.regime) == 1
+    error, constant, _ = errors(learnt, [Run(r.name, r.values[:, :1], r.remaining_rows) for r in a_fleet(10, 20)])
+    assert error < 0.6 * constant
 
 
 def test_the_same_runs_and_seed_give_the_same_bytes_and_another_seed_other_trees() -> None:

@@ -1,0 +1,93 @@
+"""Prognostic assessment: how healthy an asset is, and how long it has, completing what the diagnosis left open.
+
+Where the bundle has a model of remaining life, learnt from runs to failure, that model speaks, of a healthy machine as
+well; it is silent only where the data are too poor or the regime is none it knows. Where it has none, a steady
+deviation is followed to twice its limit. The two are never mixed: they say different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from agent.line.assess import Assessment, Detector
+from agent.line.diagnose import rounded
+from agent.line.memory import Memory
+from agent.line.prognose import Prognosis
+from agent.line.verdict import Condition, LifeEnd, Verdict
+from connectors.frame import Int64s
+from models.remaining import RemainingTracker
+
+SPEECHLESS = (Condition.BLIND, Condition.UNSEEN_REGIME)
+"""Conditions in which a learnt model has no opinion."""
+
+
+class Outlook:
+    """Follows one asset; the same rows in any portions give the same outlook."""
+
+    def __init__(self, detector: Detector, memory: Memory | None = None) -> None:
+        """Begin with a new asset, or go on from a memory.
+
+        A memory of another bundle's model is kept and not used: how the asset began is not known to this one, so there
+        is no estimate.
+        """
+        manifest, model = detector.manifest, detector.remaining
+        self._period_ns = manifest.period_ms * 1_000_000
+        self._prognosis = Prognosis()
+        self._life: tuple[float, float, float] | None = None
+        self._learnt = model is not None
+        self._hash = detector.hash
+        self._foreign = memory if memory is not None and memory.model_hash != detector.hash else None
+        self._last_ns: int | None = None
+        self._tracker = (
+            RemainingTracker(model, self._period_ns / 1e9) if model is not None and self._foreign is None else None
+        )
+        if memory is not None and self._tracker is not None:
+            self._tracker.restore(np.array(memory.state))
+            self._last_ns = memory.time_ns
+
+    @property
+    def memory(self) -> Memory | None:
+        """Return what is to be kept over a restart, None where there is nothing."""
+        if self._tracker is None or self._last_ns is None:
+            return self._foreign
+        return Memory(self._hash, self._last_ns, tuple(self._tracker.state.tolist()))
+
+    def follow(self, assessment: Assessment, first: int, end: int) -> None:
+        """Take in the new rows from `first` to before `end` of an assessment."""
+        new = slice(first, end)
+        at = slice(assessment.position(first), assessment.position(end))
+        times_ns = assessment.grid.time_ns[at]
+        if not len(times_ns):
+            return
+        life = self._prognosis.update(times_ns, assessment.evidence[new], assessment.judged[new])
+        if not self._learnt:
+            self._life = life and (life.q05_s, life.q50_s, life.q95_s)
+        elif self._tracker is not None:
+            for part in self._unbroken(times_ns):
+                self._life = self._tracker.update(assessment.grid.values[at][part])
+
+    def complete(self, verdict: Verdict) -> Verdict:
+        """Return the verdict on the newest row that was followed with its health and remaining life."""
+        condition = verdict.condition
+        speaks = condition not in SPEECHLESS if self._learnt else condition is Condition.DEVIATING
+        life = self._life if speaks else None
+        return replace(
+            verdict,
+            health=rounded(self._prognosis.health),
+            remaining_life_s=life and (rounded(life[0]), rounded(life[1]), rounded(life[2])),
+            remaining_life_until=None if life is None else LifeEnd.FAILURE if self._learnt else LifeEnd.TWICE_THE_LIMIT,
+        )
+
+    def _unbroken(self, times_ns: Int64s) -> Iterator[slice]:
+        """Give the stretches without a gap; the rows that a gap stands for make the asset older all the same."""
+        assert self._tracker is not None
+        before = int(times_ns[0]) - self._period_ns if self._last_ns is None else self._last_ns
+        steps = np.rint(np.diff(times_ns, prepend=before) / self._period_ns).astype(np.int64)
+        starts = np.union1d([0], np.flatnonzero(steps > 1)).astype(np.int64)
+        for start, end in zip(starts, [*starts[1:], len(times_ns)], strict=True):
+            self._tracker.skip(max(int(steps[start]) - 1, 0))
+            yield slice(start, end)
+        self._last_ns = int(times_ns[-1])

@@ -1,0 +1,35 @@
+"""Remaining life in the words of a technician, coarse enough to stay the same while little changes."""
+
+from __future__ import annotations
+
+from math import ceil, floor, isfinite
+
+from agent.line.verdict import LifeEnd, Verdict
+
+UNITS = (("weeks", 604_800), ("days", 86_400), ("hours", 3_600), ("minutes", 60))
+"""The largest of which the median makes at least two is the one to tell it in."""
+UNITS_MIN = 2
+NO_ESTIMATE = "no estimate"
+
+
+def remaining_life(verdict: Verdict) -> str:
+    """Return how long an asset has, as in "2 to 9 days left, most likely 5", or "no estimate".
+
+    The span holds the truth in 90 % of cases. Where no failure is known it says when the deviation will have grown to
+    twice its limit, and says so.
+    """
+    life = verdict.remaining_life_s
+    if life is None or not all(isfinite(quantile) for quantile in life):
+        return NO_ESTIMATE
+    low, median, high = life
+    unit, unit_s = next(((name, s) for name, s in UNITS if median >= UNITS_MIN * s), UNITS[-1])
+    first, last = floor(low / unit_s), ceil(high / unit_s)
+    span = f"up to {last} {unit}" if first == 0 else f"{first} to {last} {unit}"
+    likely = f", most likely {max(round(median / unit_s), 1)}"
+    if last <= 1:
+        span, likely = "less than a minute", ""
+    return (
+        f"{span} left{likely}"
+        if verdict.remaining_life_until is LifeEnd.FAILURE
+        else f"twice the limit in {span}{likely}"
+    )

@@ -1,0 +1,93 @@
+"""What lines remember of their assets, one small file each: written now and then, replaced as a whole, never torn."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import zlib
+from pathlib import Path
+
+from agent.line.memory import Memory
+from agent.store import codec
+from agent.store.codec import CodecError
+from agent.store.journal import StoreError
+
+log = logging.getLogger(__name__)
+
+INTERVAL_NS = 600_000_000_000
+SUFFIX = ".json"
+FORGOTTEN = Memory("", 0, ())
+"""No bundle's: what is known of an asset whose file is damaged is only that it is not new."""
+
+
+class Memories:
+    """The files of one directory, each at most as old as the interval; one writing thread."""
+
+    def __init__(self, directory: Path, interval_ns: int = INTERVAL_NS) -> None:
+        self._directory, self._interval_ns = directory, interval_ns
+        self._kept_ns: dict[str, int] = {}
+        self._waiting: dict[str, Memory] = {}
+        self.error: str | None = None
+
+    def load(self, asset: str) -> Memory | None:
+        """Return what was kept of an asset, None for a new one; raise StoreError where the file cannot be read."""
+        path = self._path(asset)
+        try:
+            return _memory(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except CodecError as error:
+            log.warning(
+                "what was remembered of an asset is lost: there is no estimate of its remaining life until the file "
+                "is removed, which says that the machine is as new",
+                extra={"asset": asset, "file": str(path), "error": str(error)},
+            )
+            return FORGOTTEN
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read: {error.strerror}; mend its rights, or remove it") from error
+
+    def keep(self, asset: str, memory: Memory, monotonic_ns: int) -> None:
+        """Write a memory if the last one of the asset is older than the interval."""
+        self._waiting[asset] = memory
+        if monotonic_ns - self._kept_ns.setdefault(asset, monotonic_ns) >= self._interval_ns:
+            self._kept_ns[asset] = monotonic_ns
+            self.sync()
+
+    def sync(self) -> None:
+        """Write what waits. A disk that refuses costs what is newer than the file, never the agent."""
+        try:
+            for asset in sorted(self._waiting):
+                self._write(asset, self._waiting[asset])
+                del self._waiting[asset]
+        except OSError as error:
+            if self.error is None:
+                log.warning("what is remembered of an asset cannot be kept", extra={"error": str(error)})
+            self.error = str(error)
+            return
+        self.error = None
+
+    def _write(self, asset: str, memory: Memory) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        body = codec.dumps(codec.memory_json(memory))
+        path = self._path(asset)
+        partial = path.with_suffix(".part")
+        with partial.open("wb") as file:
+            file.write(codec.dumps({"crc": zlib.crc32(body), "memory": body.decode()}))
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+
+    def _path(self, asset: str) -> Path:
+        return self._directory / f"{asset}{SUFFIX}"
+
+
+def _memory(content: bytes) -> Memory:
+    try:
+        whole = json.loads(content)
+        body, crc = whole["memory"].encode(), whole["crc"]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error
+    if zlib.crc32(body) != crc:
+        raise CodecError("its checksum is wrong")
+    return codec.decode_memory(body)
