@@ -171,7 +171,7 @@ def message(verdict: Verdict) -> str:
     """Return one sentence for a person: cause first, then the tag that deviates most and what was expected of it."""
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
-        Cause.SENSOR: f"{verdict.asset}: one tag disagrees with all others, its sensor or what it alone measures",
+        Cause.SENSOR: f"{verdict.asset}: a tag does what only a sensor or its wiring can do",
         Cause.COMMUNICATION: f"{verdict.asset}: deviates while much of its data is missing",
         None: f"{verdict.asset} deviates",
     }[verdict.cause]

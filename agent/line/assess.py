@@ -16,7 +16,7 @@ from models.features import FeatureTracker
 from models.frozen import FrozenTracker
 from models.modes import ModeTracker
 from models.runtime import Scores
-from models.scores import STATISTICS, ScoreBank
+from models.scores import ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
@@ -24,8 +24,6 @@ LOOK_BACK_ROWS = 64
 """So many rows are kept for looking back; coverage is that of all of them."""
 COVERAGE_MIN = 0.5
 """Below this share of good values in the window the asset is blind."""
-ORDINARY = next(at for at, statistic in enumerate(STATISTICS) if statistic.name == "mean distance 0.03")
-"""The statistic near the rows that a diagnosis looks back: it says what mean score is ordinary."""
 LOSS_ROWS_MIN, RECOVERY_ROWS = 3, 12
 """After so many lost rows together, so many rows are not judged; a single missed poll is no loss."""
 CONDITIONS = tuple(Condition)
@@ -86,7 +84,6 @@ class Assessor:
     def __init__(self, detector: Detector, alerts_per_s: float) -> None:
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
-        self.ordinary = float(learnt.calibration.threshold[ORDINARY])
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
         self._modes = ModeTracker(learnt.modes)

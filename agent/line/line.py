@@ -185,7 +185,7 @@ class Line:
         return self._revise(advise.raised(alert_id, onset_ns, now_ns, verdict))
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
-        return diagnose(self.asset, assessment, row, self._detector, self._assessor.ordinary)
+        return diagnose(self.asset, assessment, row, self._detector)
 
     def _read(self, frame: Frame) -> None:
         """Remember the newest sample of each tag."""
