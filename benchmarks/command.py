@@ -15,9 +15,9 @@ from rich.table import Table
 from agent.backtest.trial import BacktestError
 from agent.cells import cells
 from agent.options import names
-from benchmarks import page, plots, store
+from benchmarks import page, plots, registry, simulated, store
 from benchmarks.machine import Provenance
-from benchmarks.options import Options
+from benchmarks.options import SEEDS, Options
 from benchmarks.registry import BENCHMARKS
 from benchmarks.result import BenchmarkError, Result
 from benchmarks.store import RESULTS
@@ -36,9 +36,14 @@ def main(
     data: Annotated[
         Path | None, typer.Option(envvar="FOREWARN_DATA", help="Folder of the recordings.", show_envvar=True)
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of every method that has a random part.")] = 3,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help=f"Runs of every method with a random part, {SEEDS}; simulated: machines, {simulated.SEEDS}."
+        ),
+    ] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods: A,B,...")] = None,
-    subset: Annotated[str | None, typer.Option(help="Only these subsets (cmapss): FD001,...")] = None,
+    subset: Annotated[str | None, typer.Option(help="Only these: FD001,... (cmapss), pump,... (simulated).")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first N runs: a quick look, which is not kept.")
     ] = None,
@@ -51,7 +56,8 @@ def main(
         if name == DOCS:
             _render()
             return
-        options = Options(data, seeds, names(methods) or (), limit, names(subset) or ())
+        count = seeds or registry.SEEDS.get(name, SEEDS)
+        options = Options(data, count, names(methods) or (), limit, names(subset) or ())
         found = list(_shown(name, options, errors, as_json=as_json))
         if limit is None and subset is None and found:
             store.save(name, found, Provenance.here(), results)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from benchmarks.result import BenchmarkError
 
@@ -12,16 +13,20 @@ Progress = Callable[[str, float], None]
 """What is being done, and the share of it that is done, 0..1."""
 
 
+SEEDS: Final = 3
+"""How many seeds where neither the user nor the benchmark says otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """The folder of recordings, how many seeds, which methods (all where empty), and how much of the set.
 
-    `limit` tries only the first runs (engines, machines), for a quick look; `subsets` are those of C-MAPSS, all where
-    empty.
+    `limit` tries only the first runs (engines, machines), for a quick look; `subsets` are those of C-MAPSS or the
+    simulated machines, all where empty.
     """
 
     data: Path | None = None
-    seeds: int = 3
+    seeds: int = SEEDS
     methods: tuple[str, ...] = ()
     limit: int | None = None
     subsets: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ PLACE: Final = re.compile(r"^\{\{(\w+)\}\}$", re.MULTILINE)
 COLUMNS_MAX: Final = 8
 """More figures than these make a table for each case."""
 CASES_MAX: Final = 8
-"""A figure of more cases than these gets a table of its own, a row for each case."""
+"""A figure of more cases than these gets a table of its own, a row for each case; so do figures of one method."""
 THOUSANDS: Final = 10_000
 """From here on figures are written whole."""
 PEERS_MAX: Final = 5
@@ -71,6 +71,9 @@ def _comparisons(measured: Measured) -> Iterator[str]:
         having = {each.method for each in measured.results if (each.case, each.metric) == column}
         together.setdefault(tuple(_in_order(having)), []).append(column)
     for methods, columns in together.items():
+        if len(methods) == 1 and len({case for case, _ in columns}) > CASES_MAX:
+            yield _by_metric(measured, methods[0], columns)
+            continue
         for part in _split(columns):
             yield _by_case(measured, methods, part) if _is_long(part) else _by_method(measured, methods, part)
 
@@ -117,6 +120,14 @@ def _by_case(measured: Measured, methods: Sequence[str], columns: Sequence[Colum
     rows = [(case, *(_cell(found.get((method, case, metric))) for method in shown)) for case, metric in columns]
     whose = f" ({OURS} and the {len(peers)} peers with the highest mean)" if len(peers) < len(methods) - 1 else ""
     return f"By case, {columns[0][1]}{whose}:\n\n{_table(('case', *shown), rows)}"
+
+
+def _by_metric(measured: Measured, method: str, columns: Sequence[Column]) -> str:
+    """Return a table of what only one method has, a row for each case and a column for each metric."""
+    found = _found(measured)
+    cases, metrics = (list(dict.fromkeys(names)) for names in zip(*columns, strict=True))
+    rows = [(case, *(_cell(found.get((method, case, metric))) for metric in metrics)) for case in cases]
+    return f"By case, {method}:\n\n{_table(('case', *metrics), rows)}"
 
 
 def _found(measured: Measured) -> dict[tuple[str, str, str], Result]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from benchmarks import cmapss, cranfield, skab, tep, threew
+from benchmarks import cmapss, cranfield, simulated, skab, tep, threew
 from benchmarks.methods import METHODS, OURS
 from benchmarks.page import PAGE, Column
 from benchmarks.result import BenchmarkError, Result
@@ -28,6 +28,7 @@ PANELS: Final[Mapping[str, Sequence[Column]]] = {
     ),
     "cmapss": tuple((case, metric) for metric in (cmapss.LEAD, cmapss.FALSE) for case in cmapss.SUBSETS),
     "threew": (("class 2", threew.FOUND), ("class 2", threew.EARLY), ("class 2", "median delay")),
+    "simulated": tuple((simulated.ALL, metric) for metric in (simulated.FOUND, simulated.LEAD, simulated.FALSE)),
 }
 
 

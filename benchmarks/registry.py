@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from benchmarks import ablations, cmapss, cranfield, footprint, inference, skab, tep, threew
+from benchmarks import ablations, cmapss, cranfield, footprint, inference, simulated, skab, tep, threew
 from benchmarks.options import Options
 from benchmarks.result import Result
 
@@ -15,7 +15,11 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "cranfield": cranfield.run,
     "cmapss": cmapss.run,
     "threew": threew.run,
+    "simulated": simulated.run,
     "ablations": ablations.run,
     "inference": inference.run,
     "footprint": footprint.run,
 }
+
+SEEDS: Final[Mapping[str, int]] = {"simulated": simulated.SEEDS}
+"""The seeds of those that need more than is usual."""

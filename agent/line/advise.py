@@ -175,7 +175,7 @@ def message(verdict: Verdict) -> str:
     """
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
-        Cause.SENSOR: f"{verdict.asset}: one tag disagrees with all others, its sensor or what it alone measures",
+        Cause.SENSOR: f"{verdict.asset}: a tag does what only a sensor or its wiring can do",
         Cause.COMMUNICATION: f"{verdict.asset}: deviates while much of its data is missing",
         None: f"{verdict.asset} deviates",
     }[verdict.cause]

@@ -19,7 +19,7 @@ from models.frozen import FrozenTracker
 from models.modes import ModeTracker
 from models.remaining import RemainingModel
 from models.runtime import Scores
-from models.scores import STATISTICS, ScoreBank
+from models.scores import ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
@@ -27,8 +27,6 @@ LOOK_BACK_ROWS = 64
 """So many rows are kept for looking back; coverage is that of all of them."""
 COVERAGE_MIN = 0.5
 """Below this share of good values in the window the asset is blind."""
-ORDINARY = next(at for at, statistic in enumerate(STATISTICS) if statistic.name == "mean distance 0.03")
-"""The statistic near the rows that a diagnosis looks back: it says what mean score is ordinary."""
 LOSS_ROWS_MIN, RECOVERY_ROWS = 3, 12
 """After so many lost rows together, so many rows are not judged; a single missed poll is no loss."""
 CONDITIONS = tuple(Condition)
@@ -93,7 +91,6 @@ class Assessor:
         """Start from the learnt reference; without `adapt` benign wander counts as evidence, too."""
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
-        self.ordinary = float(learnt.calibration.threshold[ORDINARY])
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)

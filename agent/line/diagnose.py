@@ -10,18 +10,25 @@ import numpy.typing as npt
 from agent.line.assess import CONDITIONS, DEVIATING, Assessment, Detector
 from agent.line.verdict import Cause, Contribution, Drift, Verdict
 from models.bundle import Manifest
+from models.frozen import FACTOR
 
 LOOK_BACK_ROWS = 32
 """Contributions are means over so many rows: one row is too noisy to name a tag."""
 NAMED_MAX = 5
 REGIMES_MAX = 3
 MISSING_MAX = 0.2
-FROZEN = "stuck"
+FROZEN, COMES_AND_GOES = "stuck", "intermittent"
+"""The fault types that are seen without the head, and that only a sensor and its wiring can have."""
+STILL_MIN = 1.0 / FACTOR
+"""A tag that deviates is stuck when it has stood still as long as ever; one that does not has to do so for longer."""
+AWAY_SD, HOME_SD = 5.0, 2.0
+RETURNS_MIN = 2
+"""What goes away and comes back once may be an event of the machine."""
 PROBABILITY_MIN = 0.05
 
 
-def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, ordinary: float) -> Verdict:
-    """Return the verdict on new row `row` of the assessment; a mean score up to `ordinary` is nothing remarkable.
+def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -> Verdict:
+    """Return the verdict on new row `row` of the assessment.
 
     What a row cannot tell, health and remaining life, is left open.
     """
@@ -33,6 +40,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, o
     deviating = assessment.condition[row] == DEVIATING
     weight = _weights(assessment, row, recent)
     known = not np.isnan(assessment.scores.score[at])
+    sign = _sensor_sign(assessment, row, recent, weight) if deviating else None
     return Verdict(
         asset=asset,
         time_ns=int(assessment.grid.time_ns[at]),
@@ -41,8 +49,8 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, o
         regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
         contributions=_contributions(assessment, recent, weight, manifest) if known else (),
-        cause=_cause(assessment, row, recent, weight, ordinary) if deviating else None,
-        fault_probabilities=_faults(assessment, row, weight, detector) if deviating else (),
+        cause=_cause(assessment, recent, sign) if deviating else None,
+        fault_probabilities=_faults(assessment, row, weight, sign, detector) if deviating else (),
         drift=_drift(assessment.drift, detector),
         health=nan,
         remaining_life_s=None,
@@ -106,38 +114,45 @@ def _mean(values: npt.NDArray[np.float32], good: npt.NDArray[np.bool_]) -> npt.N
     return np.asarray(np.where(good, values.astype(np.float64), 0.0).sum(0) / np.maximum(good.sum(0), 1))
 
 
-def _cause(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[np.float64], ordinary: float) -> Cause:
-    """Tell the class of cause.
+def _sensor_sign(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[np.float64]) -> str | None:
+    """Return what the tag that deviates most does that no machine can: stand still, or go away and come back at once.
 
-    Data that were there and are missing now point to the communication. One tag points to its sensor, where the
-    others agree among themselves: leaving tag i out lowers a row's squared distance by exactly its squared residual.
+    That a tag deviates alone is no such sign. Most faults of a machine show in one tag long before they show in others,
+    and who is told to look at a sensor first looks late at the machine.
     """
+    tag = int(weight.argmax())
+    if assessment.frozen[row].max() >= 1.0 or assessment.frozen[row, tag] >= STILL_MIN:
+        return FROZEN
+    residual = np.abs(assessment.scores.residual[recent, tag][assessment.grid.good[recent, tag]])
+    away = residual > AWAY_SD
+    returns = int((away[:-1] & ~away[1:]).sum())
+    return COMES_AND_GOES if returns >= RETURNS_MIN and np.median(residual) < HOME_SD else None
+
+
+def _cause(assessment: Assessment, recent: slice, sign: str | None) -> Cause:
+    """Tell the class of cause; data that were there and are missing now point to the communication."""
     lost = assessment.scores.coverage.max() - assessment.scores.coverage[recent].mean()
     if lost > MISSING_MAX:
         return Cause.COMMUNICATION
-    if assessment.frozen[row].max() >= 1.0:
-        return Cause.SENSOR
-    residual = assessment.scores.residual[recent].astype(np.float64)
-    tags = (assessment.grid.good[recent] & ~np.isnan(residual)).sum(1)
-    distance = assessment.scores.score[recent] * tags
-    without = (distance - residual[:, int(weight.argmax())] ** 2) / np.maximum(tags - 1, 1)
-    return Cause.SENSOR if np.nanmean(without) < ordinary else Cause.MACHINE
+    return Cause.MACHINE if sign is None else Cause.SENSOR
 
 
 def _faults(
-    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], detector: Detector
+    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], sign: str | None, detector: Detector
 ) -> tuple[tuple[str, float], ...]:
-    """Return the fault types the head sees in the tag that deviates most, most probable first, "none" left out."""
-    if assessment.frozen[row].max() >= 1.0:
-        return ((FROZEN, 1.0),)
-    _, kinds = detector.judge(assessment.features[row : row + 1], assessment.whole[row : row + 1])
-    channel = int(weight[detector.statistics.scored].argmax())
-    logits = kinds[0, channel].astype(np.float64)
-    odds = np.exp(logits[1:] - logits[1:].max())
-    probability = odds / odds.sum()
+    """Return the fault types, most probable first: what is seen, or else what the head makes of the tags together.
+
+    Each tag speaks with its weight. What would have been seen is left out, and so is "none".
+    """
+    if sign is not None:
+        return ((sign, 1.0),)
+    _, logits = detector.judge(assessment.features[row : row + 1], assessment.whole[row : row + 1])
+    odds = np.exp(logits[0].astype(np.float64) - logits[0].max(1, keepdims=True))
+    share = weight[detector.statistics.scored]
+    share = share if share.sum() > 0 else np.ones(len(share))
+    together = share @ (odds / odds.sum(1, keepdims=True))
+    names = detector.manifest.faults
+    together[[name in ("none", FROZEN, COMES_AND_GOES) for name in names]] = 0.0
+    probability = together / together.sum()
     order = np.argsort(-probability, kind="stable")
-    return tuple(
-        (detector.manifest.faults[1 + int(i)], rounded(float(probability[i])))
-        for i in order
-        if probability[i] >= PROBABILITY_MIN
-    )
+    return tuple((names[int(i)], rounded(float(probability[i]))) for i in order if probability[i] >= PROBABILITY_MIN)

@@ -192,9 +192,7 @@ class Line:
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""
-        return self._outlook.complete(
-            diagnose(self.asset, assessment, row, self._detector, self._assessor.ordinary)
-        )
+        return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector))
 
     def _read(self, frame: Frame) -> None:
         """Remember the newest sample of each tag."""

@@ -53,9 +53,9 @@ def test_a_fault_becomes_one_alert_that_explains_itself(running: Detector) -> No
     assert returned.returned_time_ns is not None
     assert returned.returned_time_ns > START_NS + 600 * SECOND_NS
     first = raised.verdict.contributions[0]
-    assert (raised.verdict.cause, first.tag, raised.priority) == (Cause.SENSOR, "current", Priority.LOW)
+    assert (raised.verdict.cause, first.tag, raised.priority) == (Cause.MACHINE, "current", Priority.HIGH)
     assert raised.message == (
-        "pump: one tag disagrees with all others, its sensor or what it alone measures: "
+        "pump behaves unlike it ever did in regime R1: "
         f"current is {first.measured:.4g} A, expected {first.expected:.4g} A, looks like bias"
     )
     assert returned.peak_evidence > raised.peak_evidence

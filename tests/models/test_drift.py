@@ -14,7 +14,7 @@ HOUR_MS = 3_600_000
 
 def test_a_lasting_offset_is_a_drift_after_a_day_and_noise_is_none() -> None:
     rng = np.random.default_rng(1)
-    deviation = rng.standard_normal((4 * 24 * 60, 2)) + [2.0, 0.0]
+    deviation = rng.standard_normal((4 * 24 * 60, 2)) + np.array([2.0, 0.0])
     drift = DriftMonitor(2, 60_000).update(deviation)
     assert drift[0] == pytest.approx(2.0, abs=0.15)
     assert abs(drift[1]) < 0.15
