@@ -30,7 +30,7 @@ def newest_deviation(detector: Detector, values: Float32s) -> Verdict:
     assessor = Assessor(detector, WEEKLY.alerts_per_s)
     assessment = assessor.update(grid(values))
     row = int(np.flatnonzero(assessment.evidence >= 1.0)[-1])
-    return diagnose("pump", assessment, row, detector, assessor.ordinary)
+    return diagnose("pump", assessment, row, detector)
 
 
 def loose_contact(rows: int) -> Float32s:
