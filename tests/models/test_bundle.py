@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from models import bundle as bundles
-from models.bundle import CARD, GRAPH, MANIFEST, STATISTICS, Bundle, BundleError, load
+from models.bundle import CARD, FORMAT, GRAPH, MANIFEST, STATISTICS, Bundle, BundleError, load
 from models.runtime import Detector
 from tests.models.plants import TAGS, coupled, good, settling, taught
 
@@ -142,8 +142,10 @@ def test_a_manifest_that_is_no_manifest_is_refused(folder: Path, content: bytes)
 
 
 def test_another_format_is_refused(folder: Path) -> None:
-    rewrite(folder, lambda fields: fields.update(format=1))
-    with pytest.raises(BundleError, match=rf"{MANIFEST} has another format than 2: learn the bundle with this version"):
+    rewrite(folder, lambda fields: fields.update(format=FORMAT - 1))
+    with pytest.raises(
+        BundleError, match=rf"{MANIFEST} has another format than {FORMAT}: learn the bundle with this version"
+    ):
         load(folder)
 
 
