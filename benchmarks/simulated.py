@@ -95,7 +95,8 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 
 def measure(outcomes: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of one method over all machines, each machine and, of ours, each kind of degradation."""
-    figures = _measured(ALL, outcomes)
+    failures = sum(outcome.case.kind is not None for outcome in outcomes)
+    figures = [*_measured(ALL, outcomes), Figure(ALL, "failures played", failures, "")]
     for machine in EFFECTS:
         of_machine = [outcome for outcome in outcomes if outcome.case.machine == machine]
         if not of_machine:

@@ -76,6 +76,7 @@ def test_what_is_missed_has_no_lead_and_says_nothing() -> None:
     ]
     figures = {figure.key: figure.value for figure in simulated.measure(outcomes)}
     case = simulated.ALL
+    assert figures[case, "failures played"] == 4
     assert figures[case, simulated.FOUND] == 75
     assert figures[case, simulated.LEAD] == pytest.approx(100 * (0.7 + 0.2) / 2)
     assert figures[case, simulated.FALSE] == pytest.approx(3 / 2.5)
