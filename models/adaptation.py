@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 Float64s = npt.NDArray[np.float64]
 
-RATE = 0.01
-"""Forgetting rate per row: a memory of about 100 quiet rows. It and BOUND were chosen on simulated machines."""
-BOUND = 1.0
+RATE = 0.003
+"""Forgetting rate per row: slower than any memory of the score bank, which would else be blind to what it remembers."""
+BOUND = 0.5
 """The largest offset of a component of the white residual, in its standard deviations."""
 QUIET = 0.5
 """Rows with more evidence than this are not adapted to."""

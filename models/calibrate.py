@@ -22,6 +22,8 @@ BLOCKS_MIN = 4.0
 """A memory of which the history holds fewer independent blocks than this cannot be calibrated: it is not used."""
 
 
+RARE = 0.1
+"""What exceeds together is counted where the thresholds are at least so rare: common values say nothing of the tail."""
 EPISODE_ROWS = 30
 """Exceedances no further apart than this are one alarm."""
 
@@ -85,7 +87,7 @@ def calibrate(held_out: Sequence[Floats], rates: Sequence[float]) -> Calibration
     threshold, scale, chance, peaks = (np.array(column) for column in zip(*fits, strict=True))
     blocks = np.array([float(_block_rows(rate)) for rate in rates])
     used = peaks > 0
-    known = (chance[used] < CHANCE_MAX).all()  # else hardly a block is below its threshold
+    known = (chance[used] <= RARE).all()
     alone = _alone([s[:, used] for s in held_out], threshold[used], blocks[used]) if known else 1.0
     return Calibration(centre, threshold, scale, blocks, chance, peaks, np.array(alone))
 
