@@ -22,7 +22,7 @@ BLOCKS_MIN = 4.0
 """A memory of which the history holds fewer independent blocks than this cannot be calibrated: it is not used."""
 
 
-RARE = 0.1
+RARE = 0.3
 """What exceeds together is counted where the thresholds are at least so rare: common values say nothing of the tail."""
 EPISODE_ROWS = 30
 """Exceedances no further apart than this are one alarm."""

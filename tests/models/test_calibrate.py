@@ -110,7 +110,7 @@ def test_the_tail_is_heavier_where_fewer_peaks_tell_its_scale(white: Calibration
         few, some, usual, all_known = beyond[at]
         assert (few > some).all()
         assert (some > usual).all()
-        exponential = white.scale * np.log(white.chance / (budget * white.block_rows / len(RATES)))
+        exponential = white.scale * np.log(white.chance / (budget * white.block_rows / (len(RATES) * white.alone)))
         assert (usual > exponential).all()
         np.testing.assert_allclose(all_known, exponential, rtol=1e-6)
     ratio = [float((few / all_known).mean()) for few, _, _, all_known in beyond]
