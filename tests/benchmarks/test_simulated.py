@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from agent.line.verdict import Cause, Condition, Contribution, Verdict
+from agent.line.verdict import Cause, Contribution, Verdict
 from benchmarks import simulated
 from benchmarks.command import app
 from benchmarks.fault_names import SHAPES, cause_is_right, shape_is_right, tag_is_right, type_is_right
@@ -18,6 +19,7 @@ from benchmarks.result import BenchmarkError
 from benchmarks.simulated_case import ONSET_S, START_S, WEEK_S, Case, Outcome, play
 from models.degradations import FAULTS
 from simulators.faults import EFFECTS, degradation
+from tests.agent import samples
 
 DRIFT = degradation("pump", "sensor_drift", ONSET_S[0])
 FOULING = degradation("pump", "filter_fouling", ONSET_S[0])
@@ -25,9 +27,8 @@ FOULING = degradation("pump", "filter_fouling", ONSET_S[0])
 
 def verdict(cause: Cause, shape: str, *tags: str) -> Verdict:
     named = tuple(Contribution(tag, "bar", 0.2, 1.0, 2.0) for tag in tags)
-    return Verdict(
-        "pump", 0, Condition.DEVIATING, "R1", 1.5, named, cause, ((shape, 0.6), ("none", 0.4)), None, 1.0, "hash"
-    )
+    shapes = ((shape, 0.6), ("none", 0.4))
+    return replace(samples.verdict(), contributions=named, cause=cause, fault_probabilities=shapes)
 
 
 DRIFTS = verdict(Cause.SENSOR, "ramp", "discharge_pressure")
