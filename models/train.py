@@ -45,7 +45,7 @@ def train(
     epochs: int = EPOCHS,
     progress: Callable[[float], None] = lambda _share: None,
 ) -> FaultHead:
-    """Train a head by AdamW under the one-cycle rate (Smith, Topin 2019), with its experts rounded to 8 bits."""
+    """Train a head by AdamW under the one-cycle rate (Smith, Topin 2019), with its experts rounded to 4 bits."""
     weights = initial(shape, seed)
     matrices = [w for w in weights.values() if w.ndim > 1]
     optimiser = torch.optim.AdamW(

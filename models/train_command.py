@@ -70,7 +70,7 @@ def head(
         found = _train_all(learnt, held_out, seed, epochs, compare, step)
     priors = "; ".join(f"{share:.0%} {prior}" for share, prior in MIXTURE)
     origin = {"seed": str(seed), "commit": commit(), "plants": str(plants), "epochs": str(epochs), "priors": priors}
-    chosen, quality = found["sparse, 8 bits"]
+    chosen, quality = found["sparse, 4 bits"]
     figures = {name: f"{value:.4f}" for name, value in asdict(quality).items()}
     chosen.save(out, **origin, **figures)
     out.with_suffix(".md").write_text(card(origin, found, floor(held_out)), encoding="utf-8")
@@ -100,7 +100,7 @@ def _train_all(
     for name, shape in shapes.items():
         trained = train(learnt, shape, seed, epochs=epochs, progress=step(f"training: {name}"))
         if shape == sparse:
-            found[f"{name}, 8 bits"] = trained, measure(trained.rounded(), held_out)
+            found[f"{name}, 4 bits"] = trained, measure(trained.rounded(), held_out)
         found[f"{name}, float"] = trained, measure(trained, held_out)
     return found
 
@@ -143,14 +143,14 @@ def card(
 
 
 def compared(found: dict[str, tuple[FaultHead, Quality]]) -> str:
-    """Say in words whether the sparse network in 8 bits beats itself in float and the dense networks."""
-    sparse = found["sparse, 8 bits"][1].detection
+    """Say in words whether the sparse network in 4 bits beats itself in float and the dense networks."""
+    sparse = found["sparse, 4 bits"][1].detection
     sentences = []
     for name, (_, quality) in found.items():
-        if name != "sparse, 8 bits":
+        if name != "sparse, 4 bits":
             gain = 100.0 * (sparse - quality.detection)
             sentences.append(f"{'gains' if gain >= 0 else 'loses'} {abs(gain):.2f} points against {name}")
-    return f"Detection of the sparse head in 8 bits {'; '.join(sentences)}."
+    return f"Detection of the sparse head in 4 bits {'; '.join(sentences)}."
 
 
 def commit() -> str:
