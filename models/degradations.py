@@ -37,6 +37,11 @@ HORIZON_ROWS = 128
 """The head says whether the failure lies within so many rows."""
 VISIBLE_SD = 0.15
 """A growing degradation below this is neither a fault nor healthy: such rows teach nothing."""
+LARGEST_SD = 20.0
+"""A growing degradation grows no further."""
+LENGTH_ROWS_MIN = 50.0
+GAIN_MIN = 0.2
+"""With less a channel is as good as stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,9 @@ def draw(rows: int, loadings: Float64s, amplitudes: tuple[float, float], rng: np
     growing = name == "ramp" or (name in {"gain", "noise", "oscillation", "shift"} and rng.random() < 0.5)
     if not growing:
         return Degradation(kind, chosen, np.full(rows, size), np.inf)
-    power, length = rng.choice([1.0, 2.0]), rng.uniform(50.0, 400.0)
-    amplitude = np.minimum(2.0 * size * ((np.arange(rows) + 1.0) / length) ** power, 1.5 * FAILURE_SD)
+    power = rng.choice([1.0, 2.0])
+    length = np.exp(rng.uniform(np.log(LENGTH_ROWS_MIN), np.log(max(2.0 * rows, 2.0 * LENGTH_ROWS_MIN))))
+    amplitude = np.minimum(2.0 * size * ((np.arange(rows) + 1.0) / length) ** power, LARGEST_SD)
     return Degradation(kind, chosen, amplitude, length * (FAILURE_SD / (2.0 * size)) ** (1.0 / power))
 
 
@@ -112,7 +118,7 @@ def _stuck(x: Float64s, history: Float64s, _a: Float64s, _loadings: Float64s, _r
 
 def _gain(x: Float64s, history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator) -> Float64s:
     centre, way = history.mean(0), rng.choice([-0.5, 1.0])
-    return np.asarray(centre + (x - centre) * np.maximum(1.0 + way * a, 0.0))
+    return np.asarray(centre + (x - centre) * np.maximum(1.0 + way * a, GAIN_MIN))
 
 
 def _noise(x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator) -> Float64s:
@@ -135,7 +141,7 @@ def _decoupling(
 def _oscillation(
     x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator
 ) -> Float64s:
-    phase = 2 * np.pi * (np.arange(len(x)) / rng.uniform(4.0, 40.0) + rng.random())
+    phase = 2 * np.pi * (np.arange(len(x)) / np.exp(rng.uniform(np.log(3.0), np.log(60.0))) + rng.random())
     return np.asarray(x + a * np.sin(phase)[:, None])
 
 
@@ -146,12 +152,18 @@ def _shift(x: Float64s, _history: Float64s, a: Float64s, loadings: Float64s, rng
 
 
 def _intermittent(
-    x: Float64s, _history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator
+    x: Float64s, history: Float64s, a: Float64s, _loadings: Float64s, rng: np.random.Generator
 ) -> Float64s:
-    """Bursts of a few rows, as of a loose contact."""
-    struck = rng.random(len(x)) < rng.uniform(0.02, 0.15)
+    """Bursts of a few rows, as of a loose contact: the signal jumps, or drops to a level of its own."""
+    struck = rng.random(len(x)) < np.exp(rng.uniform(np.log(0.01), np.log(0.12)))
+    struck[0] = True
     lasting = np.convolve(struck, np.ones(int(rng.integers(1, 5))))[: len(x), None] > 0
-    return np.asarray(x + np.where(lasting, 2.0 * a * rng.choice([-1.0, 1.0], x.shape[1]), 0.0))
+    way = rng.choice([-1.0, 1.0], x.shape[1])
+    if rng.random() < 0.5:
+        return np.asarray(np.where(lasting, x + 2.0 * a * way, x))
+    centre = history.mean(0)
+    level = centre + a * way * np.exp(rng.uniform(np.log(2.0), np.log(20.0), x.shape[1]))
+    return np.asarray(np.where(lasting, level + 0.05 * (x - centre), x))
 
 
 _TRANSFORMS: dict[str, _Transform] = {

@@ -18,7 +18,13 @@ from models.synthetic import MIXTURE, Mixture, Plant, draw, pick
 Float64s = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 
-ROWS_PER_PLANT = 24
+ROWS_PER_PLANT = 16
+LAST_ROWS = 400
+"""They are drawn from so many last rows of the plant."""
+UNTOLD = -1
+"""The kind of a struck channel whose degradation is not visible yet."""
+YOUNG_ROWS, YOUNG_WEIGHT = 40, 5.0
+"""Rows so soon after the onset are drawn so many times as often: it is then that an alert needs a name."""
 CHANNELS_MAX = 64
 WARM_ROWS = 200
 """The averages have seen so many rows before the monitored part begins."""
@@ -50,18 +56,23 @@ class Floor:
 
     def observe(self, values: Float64s) -> Observed:
         """Return what the floor sees of a stretch of rows f64[T, S]."""
+        e, z, white, offset = self.explain(values)
+        unchanged = np.vstack([np.zeros((1, values.shape[1]), bool), values[1:] == values[:-1]])
+        return Observed(e, z, unchanged, Statistics(values.shape[1]).update(e, z, white), offset)
+
+    def explain(self, values: Float64s) -> tuple[Float64s, Float64s, Float64s, Float64s]:
+        """Return e, z, the white residual and the offset, each f64[T, S], of a stretch of rows f64[T, S]."""
         density, _ = self.experts.assess((values - self.centre) / self.scale)
         best = density.argmax(1)
         centred = (values - self.centre) / self.scale - self.experts.mean[best]
         deviation = np.sqrt(np.diagonal(self.experts.covariance, axis1=1, axis2=2))[best]
-        white, e = np.empty_like(centred), np.empty_like(centred)
+        white, e, offset = (np.empty_like(centred) for _ in range(3))
         for k, W in enumerate(self.experts.whiteners()):
             rows = best == k
             white[rows] = centred[rows] @ W
-            e[rows] = white[rows] @ W.T / np.sqrt((W**2).sum(1))
-        z = centred / deviation
-        unchanged = np.vstack([np.zeros((1, values.shape[1]), bool), values[1:] == values[:-1]])
-        return Observed(e, z, unchanged, Statistics(values.shape[1]).update(e, z, white))
+            pull, stiffness = white[rows] @ W.T, (W**2).sum(1)
+            e[rows], offset[rows] = pull / np.sqrt(stiffness), pull / stiffness
+        return e, centred / deviation, white, offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,8 @@ class Examples:
     """N rows of plants padded to CHANNELS_MAX channels: what the head sees, and the truth.
 
     `features` f16[N, CHANNELS_MAX, F], `whole` f32[N, M], `channels` i[N] how many are real; `fault`, `benign`,
-    `failing` f32[N] are 0 or 1, `certain` f32[N] is 0 where `fault` is a matter of taste; `kind` i[N, CHANNELS_MAX].
+    `failing` f32[N] are 0 or 1, `certain` f32[N] is 0 where `fault` is a matter of taste; `kind` i[N, CHANNELS_MAX] is
+    UNTOLD where nobody could tell yet; `amplitude` f32[N] is the degradation's in sd, `age` i[N] its rows so far.
     """
 
     features: npt.NDArray[np.float16]
@@ -80,22 +92,33 @@ class Examples:
     failing: Float32s
     certain: Float32s
     kind: npt.NDArray[np.int8]
+    amplitude: Float32s
+    age: npt.NDArray[np.int64]
 
 
-def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT) -> Examples:
-    """Return `rows` rows, drawn from the monitored part of the plant, as the head sees them."""
+def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT, *, judged: bool = True) -> Examples:
+    """Return `rows` rows, drawn from the last of the monitored part of the plant, as the head sees them."""
     fit_rows = int(plant.healthy_rows * FIT_SHARE)
     floor = Floor.fit([plant.values[:fit_rows]], plant.regimes)
     held_out = floor.observe(plant.values[fit_rows : plant.healthy_rows])
     features = Features(learn_reference([held_out]))
-    first = max(plant.healthy_rows - WARM_ROWS, fit_rows)
+    earliest = max(plant.healthy_rows + 10, len(plant.values) - LAST_ROWS)
+    begun = max(plant.healthy_rows - WARM_ROWS, fit_rows)
+    first = max(earliest - WARM_ROWS, begun)
+    if first > begun:
+        e, _, _, offset = floor.explain(plant.values[begun:first])
+        features.pass_over(e, offset)
     seen, whole = features.update(floor.observe(plant.values[first:]))
-    chosen = rng.choice(np.arange(plant.healthy_rows + 10, len(plant.values)), rows, replace=False)
+    candidates = np.arange(earliest, len(plant.values))
+    young = (candidates >= plant.onset) & (candidates < plant.onset + YOUNG_ROWS)
+    odds = np.where(young, YOUNG_WEIGHT, 1.0)
+    chosen = rng.choice(candidates, rows, replace=False, p=odds / odds.sum())
     at, count = chosen - first, seen.shape[1]
     padded = np.zeros((rows, CHANNELS_MAX, FEATURES), np.float16)
     padded[:, :count] = seen[at]
     kind = np.zeros((rows, CHANNELS_MAX), np.int8)
-    kind[:, :count] = np.where((plant.fault[chosen])[:, None], plant.kind, 0)
+    struck = plant.fault[chosen][:, None] & (plant.kind > 0)
+    kind[:, :count] = np.where(struck, np.where(plant.certain[chosen][:, None], plant.kind, UNTOLD), 0)
     return Examples(
         padded,
         whole[at],
@@ -103,15 +126,18 @@ def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT)
         plant.fault[chosen].astype(np.float32),
         plant.benign[chosen].astype(np.float32),
         plant.failing[chosen].astype(np.float32),
-        plant.certain[chosen].astype(np.float32),
+        (plant.certain[chosen] & judged).astype(np.float32),
         kind,
+        plant.amplitude[chosen].astype(np.float32),
+        np.maximum(chosen - plant.onset, 0),
     )
 
 
 def example(seed: int, number: int, mixture: Mixture) -> Examples:
     """Return the examples of plant `number` of the training set `seed`."""
     rng = np.random.default_rng([seed, number])
-    return examples(draw(pick(mixture, rng), rng), rng)
+    prior = pick(mixture, rng)
+    return examples(draw(prior, rng), rng, judged=prior.judged)
 
 
 def collect(

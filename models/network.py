@@ -92,6 +92,9 @@ def _pool(tokens: Tensor, real: Tensor) -> Tensor:
 def _experts(weights: Weights, tokens: Tensor, logits: Tensor, quantized: bool) -> tuple[Tensor, Tensor]:
     """Return tokens plus what each window's experts add, and how unevenly the experts are used."""
     count = logits.shape[1]
+    if count == 1:  # a dense network
+        inner = torch.relu(tokens @ weights["W1"][0].T + weights["b1"][0])
+        return tokens + inner @ weights["W2"][0].T + weights["b2"][0], torch.ones(()) + 0.0 * logits.sum()
     best, chosen = logits.topk(min(ACTIVE, count), 1)  # (N, k)
     W1, W2 = (rounded(weights[name]) if quantized else weights[name] for name in ("W1", "W2"))
     out = tokens

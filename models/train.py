@@ -21,7 +21,7 @@ RATE = 3e-3
 DECAY = 1e-3
 HELD_OUT = 0.1
 """Share of the plants that no network sees while it is trained: every choice is made on them."""
-KINDS_WEIGHT = 0.5
+KINDS_WEIGHT = 1.5
 ASIDE_WEIGHT = 0.3
 
 
@@ -102,11 +102,16 @@ def objective(logits: Logits, part: Examples) -> torch.Tensor:
     width = logits.kinds.shape[1]
     kind = torch.from_numpy(part.kind[:, :width].astype(np.int64))
     real = torch.from_numpy(np.arange(width)[None] < part.channels[:, None])
-    each = torch.nn.functional.cross_entropy(logits.kinds[real], kind[real], reduction="none")
-    struck = kind[real] > 0
-    # Healthy channels outnumber the struck ones by far: either group counts as much as the other.
-    kinds = each[struck].sum() / struck.sum().clamp_min(1) + each[~struck].sum() / (~struck).sum().clamp_min(1)
+    each = torch.nn.functional.cross_entropy(logits.kinds.transpose(1, 2), kind.clamp_min(0), reduction="none")
+    # Of a window the struck channels, few or many, count as much as the healthy ones.
+    kinds = sum((_mean(each, group & real) for group in (kind > 0, kind == 0)), torch.zeros(()))
     return 3.0 * judged + KINDS_WEIGHT * kinds + BALANCE * logits.balance
+
+
+def _mean(x: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the windows with chosen channels of the mean of x f32[N, S] over these."""
+    count = chosen.sum(1)
+    return ((x * chosen).sum(1) / count.clamp_min(1)).sum() / (count > 0).sum().clamp_min(1)
 
 
 def exported(weights: Weights) -> FaultHead:

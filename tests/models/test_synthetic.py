@@ -73,9 +73,9 @@ def test_autoregressive_series_have_unit_variance_and_their_memory() -> None:
     np.testing.assert_allclose((series[1:] * series[:-1]).mean(0), [0.0, 0.9], atol=0.1)
 
 
-def degraded(name: str, size: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def degraded(name: str, size: float = 2.0, seed: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return history, healthy and degraded rows of a plant of 6 channels of which the second is struck."""
-    rng = np.random.default_rng(5)
+    rng = np.random.default_rng(seed)
     values, loadings = rng.standard_normal((900, 6)), np.ones((1, 6))
     degradation = Degradation(FAULTS.index(name), np.array([1]), np.full(300, size), np.inf)
     return values[:600], values[600:], apply(values[600:], values[:600], degradation, loadings, rng)
@@ -107,11 +107,15 @@ def test_a_decoupled_channel_is_healthy_by_itself() -> None:
     assert abs(np.corrcoef(before[:, 1], after[:, 1])[0, 1]) < 0.3
 
 
-def test_an_intermittent_fault_comes_and_goes() -> None:
-    _, before, after = degraded("intermittent")
+@pytest.mark.parametrize("seed", range(8))
+def test_an_intermittent_fault_comes_and_goes(seed: int) -> None:
+    _, before, after = degraded("intermittent", seed=seed)
     struck = (before != after)[:, 1]
-    assert 0.01 < struck.mean() < 0.7
-    np.testing.assert_allclose(np.abs(after - before)[struck, 1], 4.0)
+    assert struck[0], "it begins with a burst"
+    assert 0.0 < struck.mean() < 0.7
+    jumps = (after - before)[struck, 1]
+    levels = after[struck, 1]
+    assert np.allclose(np.abs(jumps), 4.0) or (levels.std() < 0.1 and abs(levels.mean()) > 3.0)
 
 
 def test_a_ramp_fails_when_it_reaches_the_failure_level() -> None:
