@@ -40,6 +40,8 @@ VISIBLE_SD = 0.15
 LARGEST_SD = 20.0
 """A growing degradation grows no further."""
 LENGTH_ROWS_MIN = 50.0
+SHIFTED_MIN = 3
+"""A shift of fewer channels is no different from theirs."""
 GAIN_MIN = 0.2
 """With less a channel is as good as stuck."""
 
@@ -68,16 +70,19 @@ class Degradation:
 def draw(rows: int, loadings: Float64s, amplitudes: tuple[float, float], rng: np.random.Generator) -> Degradation:
     """Draw a degradation of L = `rows` rows on a plant with factor loadings f64[K, S].
 
-    The kind is uniform, the amplitude log-uniform in `amplitudes`; a ramp always grows and half of the others do where
-    a growing one makes sense.
+    The kind is uniform, but that a shift of too few channels is called a bias; the amplitude is log-uniform in
+    `amplitudes`; a ramp always grows and half of the others do where a growing one makes sense.
     """
     kind = int(rng.integers(1, len(FAULTS)))
+    moved = _moved(loadings, rng)
+    if FAULTS[kind] == "shift" and len(moved) < SHIFTED_MIN:
+        kind = FAULTS.index("bias")
     name, channels = FAULTS[kind], loadings.shape[1]
-    wide = name in {"bias", "ramp"} and rng.random() < 0.5
+    wide = name in {"bias", "ramp"} and rng.random() < 0.2
     count = int(rng.integers(1, max(2, channels // 3) if wide else 3))
     chosen = rng.choice(channels, min(count, channels), replace=False)
     if name == "shift":
-        chosen = _moved(loadings, rng)
+        chosen = moved
     size = float(np.exp(rng.uniform(*np.log(amplitudes))))
     growing = name == "ramp" or (name in {"gain", "noise", "oscillation", "shift"} and rng.random() < 0.5)
     if not growing:

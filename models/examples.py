@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from models import regimes
 from models.features import FEATURES, Features, Observed, Statistics, learn_reference
-from models.synthetic import MIXTURE, Mixture, Plant, draw, pick
+from models.synthetic import MIXTURE, Mixture, Plant, courses, pick
 
 Float64s = npt.NDArray[np.float64]
 Float32s = npt.NDArray[np.float32]
 
-ROWS_PER_PLANT = 16
+COURSES, ROWS_PER_COURSE = 3, 8
+ROWS_PER_PLANT = COURSES * ROWS_PER_COURSE
 LAST_ROWS = 400
 """They are drawn from so many last rows of the plant."""
 UNTOLD = -1
@@ -96,14 +97,22 @@ class Examples:
     age: npt.NDArray[np.int64]
 
 
-def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT, *, judged: bool = True) -> Examples:
-    """Return `rows` rows, drawn from the last of the monitored part of the plant, as the head sees them."""
+def examples(
+    plants: Sequence[Plant], rng: np.random.Generator, rows: int = ROWS_PER_COURSE, *, judged: bool = True
+) -> Examples:
+    """Return `rows` rows of each course of a plant, drawn from the last of what is monitored, as the head sees them."""
+    plant = plants[0]
     fit_rows = int(plant.healthy_rows * FIT_SHARE)
     floor = Floor.fit([plant.values[:fit_rows]], plant.regimes)
-    held_out = floor.observe(plant.values[fit_rows : plant.healthy_rows])
-    features = Features(learn_reference([held_out]))
+    reference = learn_reference([floor.observe(plant.values[fit_rows : plant.healthy_rows])])
+    return joined([_of_course(each, floor, Features(reference), rng, rows, judged) for each in plants])
+
+
+def _of_course(
+    plant: Plant, floor: Floor, features: Features, rng: np.random.Generator, rows: int, judged: bool
+) -> Examples:
     earliest = max(plant.healthy_rows + 10, len(plant.values) - LAST_ROWS)
-    begun = max(plant.healthy_rows - WARM_ROWS, fit_rows)
+    begun = plant.healthy_rows - min(WARM_ROWS, plant.healthy_rows - int(plant.healthy_rows * FIT_SHARE))
     first = max(earliest - WARM_ROWS, begun)
     if first > begun:
         e, _, _, offset = floor.explain(plant.values[begun:first])
@@ -133,11 +142,16 @@ def examples(plant: Plant, rng: np.random.Generator, rows: int = ROWS_PER_PLANT,
     )
 
 
+def joined(parts: Sequence[Examples]) -> Examples:
+    """Return all the rows of some examples."""
+    return Examples(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)})
+
+
 def example(seed: int, number: int, mixture: Mixture) -> Examples:
     """Return the examples of plant `number` of the training set `seed`."""
     rng = np.random.default_rng([seed, number])
     prior = pick(mixture, rng)
-    return examples(draw(prior, rng), rng, judged=prior.judged)
+    return examples(courses(prior, rng, COURSES), rng, judged=prior.judged)
 
 
 def collect(
@@ -153,4 +167,4 @@ def collect(
         for part in pool.map(partial(example, seed, mixture=mixture), range(plants), chunksize=16):
             parts.append(part)
             progress(len(parts) / plants)
-    return Examples(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Examples)})
+    return joined(parts)

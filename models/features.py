@@ -191,7 +191,7 @@ class _Profile:
         at = PROFILE_RATES.index(PRESENT_RATE)
         present = averages[at]
         shares = np.delete(averages, at, 0) * (np.sign(present) / (np.abs(present) + self._spread * unit + 1e-12))
-        return np.clip(shares, -PROFILE_CLIP, PROFILE_CLIP).transpose(1, 2, 0).astype(np.float32)
+        return np.asarray(np.clip(shares, -PROFILE_CLIP, PROFILE_CLIP).transpose(1, 2, 0), np.float32)
 
 
 class _Channels:
@@ -215,7 +215,9 @@ class _Channels:
             powers.reshape(len(POWER_RATES), length, -1, channels), _POWERS, 2
         )
         at = [RATES.index(rate) for rate in POWER_RATES]
-        spread = np.maximum(square - mean[at].reshape(square.shape) ** 2, 0.0)
+        level = mean[at].reshape(square.shape)
+        spread = np.maximum(square - level**2, 0.0)
+        product -= level[:, :, :1] * level[:, :, 1:]
         logs = np.log(np.concatenate([spread, change, fourth, square[:, :, :1]], 2) + _VARIANCE_MIN)
         logs[:, :, -2] -= 2.0 * logs[:, :, -1]  # the kurtosis
         parts = [np.nan_to_num(both)[None], mean]

@@ -60,7 +60,7 @@ VARIED = Prior(
     long=0.4, judged=False, noise_min=0.01, drift=0.3, wander=0.3, slow=0.5, curved=0.3, setpoints=0.3, regimes=0.4,
     offsets=0.2, lags=0.3, heavy_tails=0.2, quantised=0.6,
 )  # fmt: skip
-MIXTURE: Mixture = ((0.6, PLAIN), (0.4, VARIED))
+MIXTURE: Mixture = ((0.5, PLAIN), (0.5, VARIED))
 """What the shipped head is trained on. Judging varied plants made it timid on recordings of real ones."""
 
 
@@ -97,6 +97,11 @@ class Plant:
 
 def draw(prior: Prior, rng: np.random.Generator) -> Plant:
     """Draw a plant, its healthy history and a monitored part in which it may degrade."""
+    return courses(prior, rng, 1)[0]
+
+
+def courses(prior: Prior, rng: np.random.Generator, count: int) -> list[Plant]:
+    """Draw a plant `count` times over: the same rows, in which it may degrade in another way each time."""
     channels = int(rng.integers(prior.channels[0], prior.channels[1] + 1))
     healthy = int(rng.integers(*prior.healthy_rows))
     monitored = prior.monitored_rows
@@ -130,27 +135,35 @@ def draw(prior: Prior, rng: np.random.Generator) -> Plant:
     scale = values[:healthy].std(0) + 1e-9
     values, loadings = values / scale, loadings / scale
     step = _steps(channels, rng) if rng.random() < prior.quantised else np.zeros(channels)
-    plant = _degrade(values, loadings, benign, runs, regimes, healthy, prior, rng)
-    return replace(plant, values=_rounded(plant.values, step))
+    never = np.zeros(rows, bool)
+    well = Plant(
+        values, healthy, never, benign, never, ~never, np.zeros(rows), np.zeros(channels, np.intp), rows, runs, regimes
+    )
+    plants = [_degrade(well, loadings, prior, rng) for _ in range(count)]
+    return [replace(plant, values=_rounded(plant.values, step)) for plant in plants]
 
 
-def _degrade(
-    values: Float64s, loadings: Float64s, benign: Bools, runs: Ints, regimes: int, healthy: int, prior: Prior,
-    rng: np.random.Generator,
-) -> Plant:
-    rows, channels = values.shape
-    fault, failing, certain = np.zeros(rows, bool), np.zeros(rows, bool), np.ones(rows, bool)
-    amplitude, monitored = np.zeros(rows), rows - healthy
-    kind, onset = np.zeros(channels, np.intp), rows
-    if rng.random() < prior.faulty:
-        onset = healthy + int(rng.integers(min(40, monitored // 4), monitored * 5 // 8))
-        degradation = degradations.draw(rows - onset, loadings, prior.amplitudes, rng)
-        values = values.copy()
-        values[onset:] = degradations.apply(values[onset:], values[:onset], degradation, loadings, rng)
-        fault[onset:], failing[onset:] = True, degradation.failing()
-        certain[onset:], amplitude[onset:] = degradation.visible(), degradation.amplitude
-        kind[degradation.channels] = degradation.kind
-    return Plant(values, healthy, fault, benign, failing, certain, amplitude, kind, onset, runs, regimes)
+def _degrade(plant: Plant, loadings: Float64s, prior: Prior, rng: np.random.Generator) -> Plant:
+    if rng.random() >= prior.faulty:
+        return plant
+    rows, monitored = len(plant.values), len(plant.values) - plant.healthy_rows
+    onset = plant.healthy_rows + int(rng.integers(min(40, monitored // 4), monitored * 5 // 8))
+    degradation = degradations.draw(rows - onset, loadings, prior.amplitudes, rng)
+    values, kind = plant.values.copy(), plant.kind.copy()
+    values[onset:] = degradations.apply(values[onset:], values[:onset], degradation, loadings, rng)
+    kind[degradation.channels] = degradation.kind
+
+    before = np.zeros(onset, bool)
+    return replace(
+        plant,
+        values=values,
+        fault=np.concatenate([before, np.ones(rows - onset, bool)]),
+        failing=np.concatenate([before, degradation.failing()]),
+        certain=np.concatenate([~before, degradation.visible()]),
+        amplitude=np.concatenate([np.zeros(onset), degradation.amplitude]),
+        kind=kind,
+        onset=onset,
+    )
 
 
 def _loadings(channels: int, rng: np.random.Generator) -> Float64s:
@@ -265,7 +278,7 @@ def _steps(channels: int, rng: np.random.Generator) -> Float64s:
 
 
 def _rounded(values: Float64s, step: Float64s) -> Float64s:
-    """Round the columns of values f64[T, S] to multiples of step f64[S], those whose step is 0 not at all."""
-    coarse = step > 0
-    values[:, coarse] = np.round(values[:, coarse] / step[coarse]) * step[coarse]
-    return values
+    """Return values f64[T, S] in multiples of step f64[S]; the columns whose step is 0 stay as they are."""
+    rounded, coarse = values.copy(), step > 0
+    rounded[:, coarse] = np.round(values[:, coarse] / step[coarse]) * step[coarse]
+    return rounded
