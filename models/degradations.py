@@ -31,6 +31,8 @@ FAULTS = (
 )
 """The fault types of a channel that the head tells apart, in the order of its outputs; "shift" is the process's."""
 
+ODDS = {"ramp": 2.0, "gain": 0.7, "delay": 0.5, "decoupling": 0.5}
+"""How often fault types are drawn, 1 where nothing is said: what wears grows, and few signals are late."""
 FAILURE_SD = 5.0
 """A growing degradation has become a failure when it reaches this many healthy standard deviations."""
 HORIZON_ROWS = 128
@@ -70,10 +72,11 @@ class Degradation:
 def draw(rows: int, loadings: Float64s, amplitudes: tuple[float, float], rng: np.random.Generator) -> Degradation:
     """Draw a degradation of L = `rows` rows on a plant with factor loadings f64[K, S].
 
-    The kind is uniform, but that a shift of too few channels is called a bias; the amplitude is log-uniform in
+    The kinds have ODDS, but that a shift of too few channels is called a bias; the amplitude is log-uniform in
     `amplitudes`; a ramp always grows and half of the others do where a growing one makes sense.
     """
-    kind = int(rng.integers(1, len(FAULTS)))
+    odds = np.array([ODDS.get(fault, 1.0) for fault in FAULTS[1:]])
+    kind = 1 + int(rng.choice(len(odds), p=odds / odds.sum()))
     moved = _moved(loadings, rng)
     if FAULTS[kind] == "shift" and len(moved) < SHIFTED_MIN:
         kind = FAULTS.index("bias")

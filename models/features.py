@@ -21,10 +21,10 @@ Bools = npt.NDArray[np.bool_]
 
 RATES = (0.3, 0.1, 0.03, 0.01)
 """Forgetting rates per row of the averages of a channel's deviations; the newest row itself is a feature too."""
-PROFILE_RATES = (0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Those of the averages that tell a ramp of hours from a step: how much of a deviation is old."""
-PRESENT_RATE = 0.03
-"""The average with which the shorter and longer ones are compared."""
+AGE_RATES = (0.01, 0.003, 0.001, 0.0003)
+"""Those of the averages that tell a ramp of hours from a step: how old a deviation seems to each."""
+PRESENT_RATE, NEWER_RATE = 0.03, 0.1
+"""The averages with which these are compared, and one that says whether the deviation is still there."""
 POWER_RATES = (0.1, 0.01)
 """Forgetting rates of its powers: variance, squared differences, kurtosis, share of unchanged raw values."""
 LAGS = (1, 3, 8)
@@ -36,14 +36,18 @@ LOUDNESS = (_MEANS.start + 2 * RATES.index(PRESENT_RATE), _MEANS.stop)
 """The features that say how far a channel deviates: the present average of e, and the shorter variance of e."""
 MOVING = _MEANS.stop + (_LOGS + 2) * len(POWER_RATES) + 1
 """How many features of a channel are relative to their healthy level and spread."""
-PROFILE = len(PROFILE_RATES) - 1
-"""How many say what share of the present deviation an older or a newer average has."""
+PROFILE = 2 + len(AGE_RATES)
+"""How many say how old the present deviation is."""
 FEATURES = MOVING + PROFILE + 2 * len(RATES)
 GLOBALS_CLIP = (-5.0, 12.0)
 CHANNEL_CLIP = 100.0
 ROW_CLIP = 30.0
 """One row counts in the averages as so many standard deviations at most."""
-PROFILE_CLIP = 2.0
+SHARE_CLIP = 2.0
+SHARES = (0.02, 0.98)
+"""Nearer to 0 or 1 the share of an average says nothing more of an age."""
+LOG_AGE = 5.0
+"""Logarithms of ages in rows are relative to this."""
 STAY_ROWS_MAX = 10_000
 _BLOCK_ROWS = 64
 _VARIANCE_MIN = 1e-3
@@ -169,29 +173,34 @@ def squash(x: Float64s) -> Float32s:
 
 
 class _Profile:
-    """How old the present deviation of each channel is: averages of its offset as shares of the present one.
+    """How old the present deviation of each channel is, by averages of its offset with longer and longer memory.
 
-    A step is as large in all whose memory is shorter than its age, a ramp the smaller the longer they remember, and
-    where nothing deviates all are about 0.
+    The average at rate r of a step that is a rows old is the share 1 - exp(-r a) of it. So each share gives an age:
+    they are alike for a step, and the larger the longer the memory for a ramp.
     """
 
     def __init__(self, reference: Reference) -> None:
         present, oldest = (_MEANS.start + 2 * RATES.index(rate) for rate in (PRESENT_RATE, RATES[-1]))
         self._spread, self._level = reference.spread[:, present], reference.centre[:, oldest]
-        self._offsets = Averages(np.zeros(len(self._level)), PROFILE_RATES)
+        self._offsets = Averages(np.zeros(len(self._level)), (PRESENT_RATE, NEWER_RATE, *AGE_RATES))
         self._squares = Averages(np.zeros(2 * len(self._level)), (PRESENT_RATE,))
 
     def update(self, e: Float64s, offset: Float64s) -> Float32s:
-        """Take rows e and their offsets f64[T, S] in; return the shares f32[T, S, PROFILE]."""
+        """Take rows e and their offsets f64[T, S] in.
+
+        Return f32[T, S, PROFILE]: what share of the present average the newer and the first older one have, and the
+        logarithms of the ages; where nothing deviates the shares are small.
+        """
         bounded = offset * np.minimum(1.0, ROW_CLIP / np.maximum(np.abs(e), 1e-9))
         (squares,) = self._squares.update(np.hstack([bounded, np.clip(e, -ROW_CLIP, ROW_CLIP)]) ** 2)
         of_offset, of_e = np.split(squares, 2, 1)
         unit = np.sqrt(of_offset / (of_e + 1e-12))  # that of the offset, in standard deviations of e
-        averages = self._offsets.update(bounded) - self._level * unit
-        at = PROFILE_RATES.index(PRESENT_RATE)
-        present = averages[at]
-        shares = np.delete(averages, at, 0) * (np.sign(present) / (np.abs(present) + self._spread * unit + 1e-12))
-        return np.asarray(np.clip(shares, -PROFILE_CLIP, PROFILE_CLIP).transpose(1, 2, 0), np.float32)
+        present, *others = self._offsets.update(bounded) - self._level * unit
+        shares = np.stack(others) * (np.sign(present) / np.maximum(np.abs(present), self._spread * unit + 1e-12))
+        rates = np.array(AGE_RATES)[:, None, None]
+        ages = np.log(-np.log1p(-np.clip(shares[1:], *SHARES)) / rates) - LOG_AGE
+        both = np.concatenate([np.clip(shares[:2], -SHARE_CLIP, SHARE_CLIP), ages])
+        return np.asarray(both.transpose(1, 2, 0), np.float32)
 
 
 class _Channels:

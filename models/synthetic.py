@@ -55,9 +55,9 @@ class Prior:
 Mixture = tuple[tuple[float, Prior], ...]
 """Priors, and the share of plants drawn from each."""
 
-PLAIN = Prior(long=0.4, quantised=0.3)
+PLAIN = Prior(long=0.5, quantised=0.3)
 VARIED = Prior(
-    long=0.4, judged=False, noise_min=0.01, drift=0.3, wander=0.3, slow=0.5, curved=0.3, setpoints=0.3, regimes=0.4,
+    long=0.5, judged=False, noise_min=0.01, drift=0.3, wander=0.3, slow=0.5, curved=0.3, setpoints=0.3, regimes=0.4,
     offsets=0.2, lags=0.3, heavy_tails=0.2, quantised=0.6,
 )  # fmt: skip
 MIXTURE: Mixture = ((0.5, PLAIN), (0.5, VARIED))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from models.features import (
+    AGE_RATES,
     FEATURES,
     GLOBALS,
+    LOG_AGE,
     MOVING,
     POWER_RATES,
     PROFILE,
-    PROFILE_RATES,
     RATES,
     ROW_CLIP,
     STATISTICS,
@@ -121,26 +122,32 @@ def struck(e: Float64s, quiet_rows: int = 300) -> Float64s:
     return running.update(rows)[0][-1, 0].astype(np.float64)
 
 
-def test_the_profile_tells_a_ramp_from_a_step() -> None:
-    profile = slice(MOVING, MOVING + PROFILE)
-    step, ramp = struck(np.full(6000, 5.0))[profile], struck(np.linspace(0.0, 5.0, 6000))[profile]
-    oldest = PROFILE_RATES.index(0.0003) - 1
-    assert step[oldest] == pytest.approx(1.0 - 0.9997**6000, abs=0.1)
-    assert ramp[oldest] < 0.65
-    assert abs(ramp[0] - 1.0) < 0.3, "over ten rows it stands still"
-    assert np.abs(struck(np.zeros(6000))[profile][2:]).max() < 0.5
+AGES = slice(MOVING + PROFILE - len(AGE_RATES), MOVING + PROFILE)
 
 
-def test_the_profile_is_of_offsets_that_are_alike_in_all_regimes() -> None:
+def ages(features: Float64s) -> Float64s:
+    """Return how old the deviation of a channel seems to each memory, in rows."""
+    return np.asarray(np.exp(features[AGES] + LOG_AGE))
+
+
+def test_a_step_has_one_age_and_a_ramp_many() -> None:
+    step, ramp = ages(struck(np.full(1500, 5.0))), ages(struck(np.linspace(0.0, 8.0, 6000)))
+    np.testing.assert_allclose(step[2:], 1500, rtol=0.25)  # the shorter memories have forgotten that it began
+    assert (step[:2] > 300).all()
+    assert (np.diff(ramp) > 0).all()
+    assert ramp[-1] > 5 * ramp[0]
+
+
+def test_ages_are_of_offsets_that_are_alike_in_all_regimes() -> None:
     reference = learn_reference([observed(4000, 3)])
     offset = np.full((6000, 3), 5.0)
     sharp = np.where(np.arange(6000)[:, None] < 5000, 0.5, 3.0)  # the later regime takes the same offset for larger
     rows = observed(6000, 3, seed=16)
-    profiles = {}
+    oldest = {}
     for name, given in {"offset": offset, "none": None}.items():
         deviating = Observed(rows.e + offset * sharp, rows.z, rows.unchanged, rows.stats, given)
-        profiles[name] = Features(reference).update(deviating)[0][-1, 0, MOVING : MOVING + PROFILE]
-    assert profiles["offset"][-1] > profiles["none"][-1] + 0.2, "a step that the change of regime makes look new"
+        oldest[name] = ages(Features(reference).update(deviating)[0][-1, 0].astype(np.float64))[-1]
+    assert oldest["offset"] > 1.5 * oldest["none"], "a step that the change of regime makes look new"
 
 
 def test_rows_passed_over_are_in_the_long_memory_alone() -> None:
@@ -152,8 +159,7 @@ def test_rows_passed_over_are_in_the_long_memory_alone() -> None:
     passed.pass_over(rows.e[:400], rows.e[:400])
     later = passed.update(part(rows, 400, 500))[0][-1]
     np.testing.assert_allclose(later[:, 2:6], at_once[:, 2:6], atol=1e-3)
-    long = slice(MOVING + 2, MOVING + PROFILE)
-    np.testing.assert_allclose(later[0, long], at_once[0, long], rtol=0.6)
+    np.testing.assert_allclose(ages(later[0])[1:], ages(at_once[0])[1:], rtol=0.3)
 
 
 def test_bursts_noise_and_oscillations_look_different() -> None:
