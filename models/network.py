@@ -16,6 +16,8 @@ Weights = dict[str, Tensor]
 BALANCE = 0.01
 """Weight of the load-balancing term (Fedus, Zoph, Shazeer, JMLR 23, 2022, section 2.2)."""
 
+TOKENS_AT_ONCE = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -92,9 +94,8 @@ def _pool(tokens: Tensor, real: Tensor) -> Tensor:
 def _experts(weights: Weights, tokens: Tensor, logits: Tensor, quantized: bool) -> tuple[Tensor, Tensor]:
     """Return tokens plus what each window's experts add, and how unevenly the experts are used."""
     count = logits.shape[1]
-    if count == 1:  # a dense network
-        inner = torch.relu(tokens @ weights["W1"][0].T + weights["b1"][0])
-        return tokens + inner @ weights["W2"][0].T + weights["b2"][0], torch.ones(()) + 0.0 * logits.sum()
+    if count == 1:
+        return tokens + _dense(weights, tokens), torch.ones(()) + 0.0 * logits.sum()
     best, chosen = logits.topk(min(ACTIVE, count), 1)  # (N, k)
     W1, W2 = (rounded(weights[name]) if quantized else weights[name] for name in ("W1", "W2"))
     out = tokens
@@ -104,6 +105,13 @@ def _experts(weights: Weights, tokens: Tensor, logits: Tensor, quantized: bool) 
         out = out + gate[:, None, None] * added
     share = torch.bincount(chosen.flatten(), minlength=count) / chosen.numel()
     return out, count * (share * logits.softmax(1).mean(0)).sum()
+
+
+def _dense(weights: Weights, tokens: Tensor) -> Tensor:
+    """Return what the only expert, in float, adds to the tokens, some at a time: a wide one fills no cache."""
+    W1, b1, W2, b2 = (weights[name][0] for name in ("W1", "b1", "W2", "b2"))
+    parts = [torch.relu(torch.addmm(b1, part, W1.T)) @ W2.T for part in tokens.flatten(0, 1).split(TOKENS_AT_ONCE)]
+    return (torch.cat(parts) + b2).reshape(tokens.shape)
 
 
 def rounded(weight: Tensor) -> Tensor:
