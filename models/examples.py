@@ -24,8 +24,8 @@ LAST_ROWS = 400
 """They are drawn from so many last rows of the plant."""
 UNTOLD = -1
 """The kind of a struck channel whose degradation is not visible yet."""
-YOUNG_ROWS, YOUNG_WEIGHT = 40, 5.0
-"""Rows so soon after the onset are drawn so many times as often: it is then that an alert needs a name."""
+YOUNG_WEIGHT = 60.0
+"""The row of the onset is drawn so many times as often, later ones less: it is then that an alert needs a name."""
 CHANNELS_MAX = 64
 WARM_ROWS = 200
 """The averages have seen so many rows before the monitored part begins."""
@@ -119,8 +119,8 @@ def _of_course(
         features.pass_over(e, offset)
     seen, whole = features.update(floor.observe(plant.values[first:]))
     candidates = np.arange(earliest, len(plant.values))
-    young = (candidates >= plant.onset) & (candidates < plant.onset + YOUNG_ROWS)
-    odds = np.where(young, YOUNG_WEIGHT, 1.0)
+    age = candidates - plant.onset
+    odds = np.where(age >= 0, np.maximum(YOUNG_WEIGHT / (1.0 + np.abs(age)), 1.0), 1.0)
     chosen = rng.choice(candidates, rows, replace=False, p=odds / odds.sum())
     at, count = chosen - first, seen.shape[1]
     padded = np.zeros((rows, CHANNELS_MAX, FEATURES), np.float16)

@@ -36,7 +36,7 @@ LOUDNESS = (_MEANS.start + 2 * RATES.index(PRESENT_RATE), _MEANS.stop)
 """The features that say how far a channel deviates: the present average of e, and the shorter variance of e."""
 MOVING = _MEANS.stop + (_LOGS + 2) * len(POWER_RATES) + 1
 """How many features of a channel are relative to their healthy level and spread."""
-PROFILE = 2 + len(AGE_RATES)
+PROFILE = 2 + 2 * len(AGE_RATES)
 """How many say how old the present deviation is."""
 FEATURES = MOVING + PROFILE + 2 * len(RATES)
 GLOBALS_CLIP = (-5.0, 12.0)
@@ -65,14 +65,19 @@ class Averages:
         self._rates = np.asarray(rates)[:, None]
 
     def update(self, x: Float64s) -> Float64s:
-        """Take rows f64[T, Q] in; return the means f64[R, T, Q] after each row. A missing value (NaN) changes none."""
-        if len(x) == 1:  # as on a gateway, row after row
-            self._state = self._state + self._rates * (np.where(np.isnan(x), self._state, x) - self._state)
+        """Take rows f64[T, Q] in, or f64[R, T, Q] of each rate; return the means f64[R, T, Q] after each row.
+
+        A missing value (NaN) changes none.
+        """
+        if x.shape[-2] == 1:  # as on a gateway, row after row
+            row = x[..., 0, :]
+            self._state = self._state + self._rates * (np.where(np.isnan(row), self._state, row) - self._state)
             return self._state[:, None].copy()
-        out = np.empty((len(self._state), *x.shape))
-        for low, high in _blocks(np.asarray(~np.isnan(x).any(1))):
+        out = np.empty((len(self._state), *x.shape[-2:]))
+        missing = np.asarray(np.isnan(x).any(-1))
+        for low, high in _blocks(np.asarray(~(missing.any(0) if x.ndim == 3 else missing))):
             n = high - low
-            rows: Float64s = x[low:high]
+            rows: Float64s = x[..., low:high, :]
             if n == 1:
                 rows = np.where(np.isnan(rows), self._state[:, None], rows)  # (R, 1, Q)
             out[:, low:high] = self._kernel[:, :n, :n] @ rows + self._keep[:, 1 : n + 1, None] * self._state[:, None]
@@ -176,13 +181,15 @@ class _Profile:
     """How old the present deviation of each channel is, by averages of its offset with longer and longer memory.
 
     The average at rate r of a step that is a rows old is the share 1 - exp(-r a) of it. So each share gives an age:
-    they are alike for a step, and the larger the longer the memory for a ramp.
+    they are alike for a step, and the larger the longer the memory for a ramp. An average of the average tells them
+    apart more sharply: it does not know the newest rows.
     """
 
     def __init__(self, reference: Reference) -> None:
         present, oldest = (_MEANS.start + 2 * RATES.index(rate) for rate in (PRESENT_RATE, RATES[-1]))
         self._spread, self._level = reference.spread[:, present], reference.centre[:, oldest]
         self._offsets = Averages(np.zeros(len(self._level)), (PRESENT_RATE, NEWER_RATE, *AGE_RATES))
+        self._twice = Averages(np.zeros(len(self._level)), AGE_RATES)
         self._squares = Averages(np.zeros(2 * len(self._level)), (PRESENT_RATE,))
 
     def update(self, e: Float64s, offset: Float64s) -> Float32s:
@@ -195,9 +202,10 @@ class _Profile:
         (squares,) = self._squares.update(np.hstack([bounded, np.clip(e, -ROW_CLIP, ROW_CLIP)]) ** 2)
         of_offset, of_e = np.split(squares, 2, 1)
         unit = np.sqrt(of_offset / (of_e + 1e-12))  # that of the offset, in standard deviations of e
-        present, *others = self._offsets.update(bounded) - self._level * unit
+        averages = self._offsets.update(bounded)
+        present, *others = np.concatenate([averages, self._twice.update(averages[2:])]) - self._level * unit
         shares = np.stack(others) * (np.sign(present) / np.maximum(np.abs(present), self._spread * unit + 1e-12))
-        rates = np.array(AGE_RATES)[:, None, None]
+        rates = np.array(2 * AGE_RATES)[:, None, None]
         ages = np.log(-np.log1p(-np.clip(shares[1:], *SHARES)) / rates) - LOG_AGE
         both = np.concatenate([np.clip(shares[:2], -SHARE_CLIP, SHARE_CLIP), ages])
         return np.asarray(both.transpose(1, 2, 0), np.float32)

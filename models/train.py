@@ -16,12 +16,12 @@ from models.network import BALANCE, Batch, Logits, Shape, Weights, forward, init
 Ints = npt.NDArray[np.intp]
 
 BATCH = 256
-EPOCHS = 6
+EPOCHS = 10
 RATE = 3e-3
 DECAY = 1e-3
 HELD_OUT = 0.1
 """Share of the plants that no network sees while it is trained: every choice is made on them."""
-KINDS_WEIGHT = 1.5
+KINDS_WEIGHT = 4.0
 ASIDE_WEIGHT = 0.3
 
 

@@ -44,11 +44,11 @@ def _commands() -> None:
     """Keep `head` a command of its own."""
 
 
-@app.command(epilog="Example: forewarn-train head --seed 0 --plants 2400 --out fault_head.npz")
+@app.command(epilog="Example: forewarn-train head --seed 0 --plants 4000 --out fault_head.npz")
 def head(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same plants and the same head.")] = 0,
-    plants: Annotated[int, typer.Option(min=40, help="How many random plants to train on.")] = 2400,
-    epochs: Annotated[int, typer.Option(min=1, help="How often to go through them.")] = 6,
+    plants: Annotated[int, typer.Option(min=40, help="How many random plants to train on.")] = 4000,
+    epochs: Annotated[int, typer.Option(min=1, help="How often to go through them.")] = 10,
     processes: Annotated[int, typer.Option(min=1, help="How many processes draw the plants.")] = 2,
     compare: Annotated[bool, typer.Option(help="Train the two dense networks as well.")] = True,
     out: Annotated[Path, typer.Option(help="Where the weights go; the model card goes beside them.")] = SHIPPED,

@@ -12,7 +12,6 @@ from models.features import (
     LOG_AGE,
     MOVING,
     POWER_RATES,
-    PROFILE,
     RATES,
     ROW_CLIP,
     STATISTICS,
@@ -122,7 +121,7 @@ def struck(e: Float64s, quiet_rows: int = 300) -> Float64s:
     return running.update(rows)[0][-1, 0].astype(np.float64)
 
 
-AGES = slice(MOVING + PROFILE - len(AGE_RATES), MOVING + PROFILE)
+AGES = slice(MOVING + 2, MOVING + 2 + len(AGE_RATES))
 
 
 def ages(features: Float64s) -> Float64s:
