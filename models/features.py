@@ -49,6 +49,7 @@ SHARES = (0.02, 0.98)
 LOG_AGE = 5.0
 """Logarithms of ages in rows are relative to this."""
 STAY_ROWS_MAX = 10_000
+_RATES_TWICE = np.array(2 * AGE_RATES)[:, None, None]
 _BLOCK_ROWS = 64
 _VARIANCE_MIN = 1e-3
 
@@ -123,10 +124,6 @@ class Reference:
         return np.concatenate([self.global_centre, np.log(self.global_spread), [np.log(len(self.centre))]])
 
 
-def _repeated(constant: Float64s, moving: Float64s) -> Float32s:
-    return np.broadcast_to(constant, (len(moving), *constant.shape)).astype(np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class Observed:
     """A stretch of rows as the floor sees it: `e` and `z` f64[T, S], `unchanged` bool[T, S], `stats` f64[T, M].
@@ -148,8 +145,8 @@ class Features:
         self._reference = reference
         self._channels = _Channels(reference.power)
         self._profile = _Profile(reference)
-        self._settled = reference.unrest()
-        self._described = reference.description()
+        self._settled = reference.unrest().astype(np.float32)
+        self._described = reference.description().astype(np.float32)
 
     def pass_over(self, e: Float64s, offset: Float64s) -> None:
         """Take rows e and their offsets f64[T, S] into the long memory alone."""
@@ -166,9 +163,10 @@ class Features:
         channel = np.clip((self._channels.update(rows) - r.centre) / r.spread, -CHANNEL_CLIP, CHANNEL_CLIP)
         known = np.where(np.isnan(rows.stats), np.exp(r.global_centre), rows.stats)
         whole = np.clip((_log(known) - r.global_centre) / r.global_spread, *GLOBALS_CLIP)
+        settled, described = (np.broadcast_to(x, (len(whole), *x.shape)) for x in (self._settled, self._described))
         return (
-            np.concatenate([squash(channel), profile, _repeated(self._settled, channel)], 2),
-            np.concatenate([squash(whole), _repeated(self._described, whole)], 1),
+            np.concatenate([squash(channel), profile, settled], 2),
+            np.concatenate([squash(whole), described], 1),
         )
 
 
@@ -204,9 +202,8 @@ class _Profile:
         unit = np.sqrt(of_offset / (of_e + 1e-12))  # that of the offset, in standard deviations of e
         averages = self._offsets.update(bounded)
         present, *others = np.concatenate([averages, self._twice.update(averages[2:])]) - self._level * unit
-        shares = np.stack(others) * (np.sign(present) / np.maximum(np.abs(present), self._spread * unit + 1e-12))
-        rates = np.array(2 * AGE_RATES)[:, None, None]
-        ages = np.log(-np.log1p(-np.clip(shares[1:], *SHARES)) / rates) - LOG_AGE
+        shares = np.array(others) * (np.sign(present) / np.maximum(np.abs(present), self._spread * unit + 1e-12))
+        ages = np.log(-np.log1p(-np.clip(shares[1:], *SHARES)) / _RATES_TWICE) - LOG_AGE
         both = np.concatenate([np.clip(shares[:2], -SHARE_CLIP, SHARE_CLIP), ages])
         return np.asarray(both.transpose(1, 2, 0), np.float32)
 

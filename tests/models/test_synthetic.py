@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.degradations import FAILURE_SD, FAULTS, HORIZON_ROWS, Degradation, apply
+from models.degradations import FAILURE_SD, FAULTS, HORIZON_ROWS, SHIFTED_MIN, Degradation, apply
 from models.degradations import draw as draw_degradation
-from models.synthetic import Plant, Prior, autoregressive, draw, pick
+from models.synthetic import Plant, Prior, autoregressive, courses, draw, pick
 
 SMALL = Prior(channels=(4, 10), healthy_rows=(300, 500))
 
@@ -43,6 +43,29 @@ def test_every_fault_type_is_drawn() -> None:
     loadings = rng.standard_normal((3, 12))
     kinds = [draw_degradation(200, loadings, (0.3, 4.0), rng).kind for _ in range(300)]
     assert set(kinds) == set(range(1, len(FAULTS)))
+
+
+def test_the_courses_of_a_plant_share_its_history_and_degrade_each_in_its_own_way() -> None:
+    plants = courses(replace(SMALL, faulty=1.0), np.random.default_rng(7), 5)
+    first = plants[0].healthy_rows
+    assert all(np.array_equal(p.values[:first], plants[0].values[:first]) for p in plants)
+    assert len({(int(p.kind.max()), p.onset) for p in plants}) > 1
+
+
+def test_a_long_plant_is_monitored_for_longer() -> None:
+    prior = replace(SMALL, long=1.0, long_rows=3000)
+    monitored = [len(p.values) - p.healthy_rows for p in (plant(seed, prior) for seed in range(20))]
+    assert all(prior.monitored_rows <= rows <= prior.long_rows for rows in monitored)
+    assert max(monitored) > 2 * prior.monitored_rows
+
+
+def test_a_shift_moves_several_channels() -> None:
+    rng = np.random.default_rng(3)
+    loadings = np.eye(6)[:2] + np.array([[0.0] * 6, [0.0, 0.5, 0.9, 0.9, 0.0, 0.0]])
+    drawn = [draw_degradation(200, loadings, (0.3, 4.0), rng) for _ in range(400)]
+    shifts = [d for d in drawn if FAULTS[d.kind] == "shift"]
+    assert shifts
+    assert all(len(d.channels) >= SHIFTED_MIN for d in shifts)
 
 
 @pytest.mark.parametrize("name", [
