@@ -33,6 +33,12 @@ FAULTS = (
 
 ODDS = {"ramp": 3.0, "bias": 0.7, "gain": 0.7, "delay": 0.5, "decoupling": 0.5}
 """How often fault types are drawn, 1 where nothing is said: what wears grows, and few signals are late."""
+PREVALENCE = {"bias": 0.3, "ramp": 1.5, "intermittent": 1.5}
+"""How often they occur, relative to how often they are drawn, 1 where nothing is said.
+
+At its first row a jump may be a contact that opens or a sensor that is off for good, and for a while a ramp may be a
+step: then the head is to say what is more usual. Chosen on five seeds of the simulated machines.
+"""
 FAILURE_SD = 5.0
 """A growing degradation has become a failure when it reaches this many healthy standard deviations."""
 HORIZON_ROWS = 128

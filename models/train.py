@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.degradations import FAULTS, PREVALENCE
 from models.examples import Examples
 from models.fault_head import FaultHead
 from models.network import BALANCE, Batch, Logits, Shape, Weights, forward, initial
@@ -70,7 +71,13 @@ def train(
             schedule.step()
             done += 1
             progress(done / steps)
-    return exported(weights)
+    return prevalent(exported(weights))
+
+
+def prevalent(head: FaultHead) -> FaultHead:
+    """Return the head with the logits of its fault types raised by the logarithms of their PREVALENCE."""
+    raised = np.log([PREVALENCE.get(fault, 1.0) for fault in FAULTS]).astype(np.float32)
+    return replace(head, kinds_bias=head.kinds_bias + raised)
 
 
 def batches(examples: Examples, rng: np.random.Generator) -> Iterator[Ints]:

@@ -73,9 +73,10 @@ def head(
             task = bar.add_task(description, total=1.0)
             return lambda share: bar.update(task, completed=share)
 
+        source = commit()
         learnt, held_out = split(collect(plants, seed, MIXTURE, processes, step("drawing plants")), ROWS_PER_PLANT)
         priors = "; ".join(f"{share:.0%} {prior}" for share, prior in MIXTURE)
-        origin = {"seed": str(seed), "commit": commit(), "plants": str(plants), "epochs": str(epochs), "priors": priors}
+        origin = {"seed": str(seed), "commit": source, "plants": str(plants), "epochs": str(epochs), "priors": priors}
         found: dict[str, tuple[FaultHead, Quality]] = {}
         for name, (shape, times) in _shapes(epochs, compare).items():
             trained = train(learnt, shape, seed, epochs=times, progress=step(f"training: {name}"))
