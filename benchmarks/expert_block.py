@@ -73,7 +73,7 @@ def dense(hidden: int, inner: int) -> bytes:
 def quantization_gap(head: FaultHead, channels: int) -> float:
     """Return by how much, at most, a judgement's probability of the graph differs from that of `head` in numpy, 0..1.
 
-    A head from the disk is in 8 bits already: then this is the arithmetic alone. What 8 bits cost the weights that were
+    A head from the disk is in 4 bits already: then this is the arithmetic alone. What 4 bits cost the weights that were
     trained is measured where these are known, in training.
     """
     rng = np.random.default_rng(SEED)

@@ -27,7 +27,11 @@ ACTIVE = 2
 FLOOR_WEIGHT = 4.0
 """Chosen among 1, 2 and 4 on one half of the Tennessee Eastman faults and Cranfield runs, confirmed on the other."""
 EXPERT_MATRICES = ("W1", "W2")
-"""These are kept in 8 bits, on the disk and in the graph."""
+"""These are kept in 4 bits, on the disk and in the graph."""
+BITS = 4
+BLOCK = 32
+"""So many weights of an output row share one scale."""
+LARGEST, _ZERO = 7, 8
 
 
 class HeadError(ValueError):
@@ -39,7 +43,8 @@ class FaultHead:
     """Weights. F features, G global values, H hidden units a token, C of the context, E experts of I inner units.
 
     `embed` f32[F, H]; `context` f32[3 H + G, C]; `router` f32[C, E]; `lift` f32[C, H] tells the tokens the context;
-    expert e is W2 relu(W1 x + b1) + b2 with `W1` f32[E, I, H], `b1` f32[E, I], `W2` f32[E, H, I], `b2` f32[E, H];
+    expert e is W2 relu(W1 x + b1) + b2 with `W1` f32[E, I, H], `b1` f32[E, I], `W2` f32[E, H, I], `b2` f32[E, H], of
+    which H and I are multiples of BLOCK;
     `judge` f32[3 H + C, J] and `verdict` f32[J, 3] judge the whole, `kinds` f32[H, K] each channel. Each matrix has a
     bias named after it.
     """
@@ -80,7 +85,7 @@ class FaultHead:
         return head
 
     def save(self, path: Path, **record: str) -> None:
-        """Write the weights as a compressed archive, the experts in 8 bits, and beside them how they came about."""
+        """Write the weights as a compressed archive, the experts in 4 bits, and beside them how they came about."""
         arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in EXPERT_MATRICES:
             arrays[name], arrays[f"{name}_scale"] = quantize(arrays[name])
@@ -103,7 +108,7 @@ class FaultHead:
         return total, total - experts + experts * self.active // self.experts
 
     def rounded(self) -> Self:
-        """Return the head with its experts as their 8 bits in the graph hold them."""
+        """Return the head with its experts as their 4 bits in the graph hold them."""
         return replace(self, **{name: dequantize(*quantize(getattr(self, name))) for name in EXPERT_MATRICES})
 
     def forward(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
@@ -136,14 +141,20 @@ def evidence(judged: Float32s, whole: Float32s) -> Float32s:
 
 
 def quantize(weight: Float32s) -> tuple[npt.NDArray[np.uint8], Float32s]:
-    """Return weights f32[E, N, K] as symmetric 8-bit integers around 128 with one scale per output row f32[E, N]."""
-    scale = np.maximum(np.abs(weight).max(2), 1e-12) / 127.0
-    return (np.round(weight / scale[:, :, None]) + 128).astype(np.uint8), scale.astype(np.float32)
+    """Return weights f32[E, N, K] as symmetric 4-bit integers around 8 and their scales f32[E, N, K / BLOCK].
+
+    Two integers share a byte of u8[E, N, K / 2], the earlier one in its lower half.
+    """
+    blocks = weight.reshape(*weight.shape[:2], -1, BLOCK)
+    scale = (np.maximum(np.abs(blocks).max(3), 1e-12) / LARGEST).astype(np.float32)
+    whole = (np.round(blocks / scale[..., None]) + _ZERO).astype(np.uint8).reshape(weight.shape)
+    return whole[..., 0::2] | whole[..., 1::2] << 4, scale
 
 
-def dequantize(whole: npt.NDArray[np.uint8], scale: Float32s) -> Float32s:
+def dequantize(packed: npt.NDArray[np.uint8], scale: Float32s) -> Float32s:
     """Return the weights f32[E, N, K] that `quantize` made integers of."""
-    return (whole.astype(np.float32) - np.float32(128)) * scale[:, :, None]
+    whole = np.stack([packed & 15, packed >> 4], 3).reshape(*scale.shape, BLOCK)
+    return ((whole.astype(np.float32) - np.float32(_ZERO)) * scale[..., None]).reshape(*packed.shape[:2], -1)
 
 
 def pool(tokens: Float32s) -> Float32s:

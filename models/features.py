@@ -21,13 +21,35 @@ Bools = npt.NDArray[np.bool_]
 
 RATES = (0.3, 0.1, 0.03, 0.01)
 """Forgetting rates per row of the averages of a channel's deviations; the newest row itself is a feature too."""
-POWER_RATES = (0.1, 0.03)
-"""Forgetting rates of its powers: variance, squared difference, share of unchanged raw values."""
-MOVING = 2 * (1 + len(RATES)) + 5 * len(POWER_RATES)
-"""How many features of a channel change from row to row."""
-FEATURES = MOVING + 2 * len(RATES)
+AGE_RATES = (0.01, 0.003, 0.001, 0.0003)
+"""Those of the averages that tell a ramp of hours from a step: how old a deviation seems to each."""
+PRESENT_RATE, NEWER_RATE = 0.03, 0.1
+"""The averages with which these are compared, and one that says whether the deviation is still there."""
+POWER_RATES = (0.1, 0.01)
+"""Forgetting rates of its powers: variance, squared differences, kurtosis, share of unchanged raw values."""
+LAGS = (1, 3, 8)
+"""The squared differences of `e` over so many rows say where in the spectrum it moves."""
+_MEANS = slice(2, 2 + 2 * len(RATES))
+_LOGS = 4 + len(LAGS)
+"""Logarithms of powers at each rate: variances of e and z, squared differences of z and e, kurtosis of e."""
+LOUDNESS = (_MEANS.start + 2 * RATES.index(PRESENT_RATE), _MEANS.stop)
+"""The features that say how far a channel deviates: the present average of e, and the shorter variance of e."""
+MOVING = _MEANS.stop + (_LOGS + 2) * len(POWER_RATES) + 1
+"""How many features of a channel are relative to their healthy level and spread."""
+PROFILE = 2 + 2 * len(AGE_RATES)
+"""How many say how old the present deviation is."""
+FEATURES = MOVING + PROFILE + 2 * len(RATES)
 GLOBALS_CLIP = (-5.0, 12.0)
-CHANNEL_CLIP = 20.0
+CHANNEL_CLIP = 100.0
+ROW_CLIP = 30.0
+"""One row counts in the averages as so many standard deviations at most."""
+SHARE_CLIP = 2.0
+SHARES = (0.02, 0.98)
+"""Nearer to 0 or 1 the share of an average says nothing more of an age."""
+LOG_AGE = 5.0
+"""Logarithms of ages in rows are relative to this."""
+STAY_ROWS_MAX = 10_000
+_RATES_TWICE = np.array(2 * AGE_RATES)[:, None, None]
 _BLOCK_ROWS = 64
 _VARIANCE_MIN = 1e-3
 
@@ -41,13 +63,22 @@ class Averages:
         share = np.asarray(rates)[:, None, None] * self._keep[:, np.maximum(lag, 0)]
         self._kernel = np.where(lag >= 0, share, 0.0)  # (R, B, B)
         self._state = np.repeat(start[None], len(rates), 0)  # (R, Q)
+        self._rates = np.asarray(rates)[:, None]
 
     def update(self, x: Float64s) -> Float64s:
-        """Take rows f64[T, Q] in; return the means f64[R, T, Q] after each row. A missing value (NaN) changes none."""
-        out = np.empty((len(self._state), *x.shape))
-        for low, high in _blocks(np.asarray(~np.isnan(x).any(1))):
+        """Take rows f64[T, Q] in, or f64[R, T, Q] of each rate; return the means f64[R, T, Q] after each row.
+
+        A missing value (NaN) changes none.
+        """
+        if x.shape[-2] == 1:  # as on a gateway, row after row
+            row = x[..., 0, :]
+            self._state = self._state + self._rates * (np.where(np.isnan(row), self._state, row) - self._state)
+            return self._state[:, None].copy()
+        out = np.empty((len(self._state), *x.shape[-2:]))
+        missing = np.asarray(np.isnan(x).any(-1))
+        for low, high in _blocks(np.asarray(~(missing.any(0) if x.ndim == 3 else missing))):
             n = high - low
-            rows: Float64s = x[low:high]
+            rows: Float64s = x[..., low:high, :]
             if n == 1:
                 rows = np.where(np.isnan(rows), self._state[:, None], rows)  # (R, 1, Q)
             out[:, low:high] = self._kernel[:, :n, :n] @ rows + self._keep[:, 1 : n + 1, None] * self._state[:, None]
@@ -69,10 +100,10 @@ def _blocks(complete: Bools) -> list[tuple[int, int]]:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What is healthy: `power` f64[5, S] the mean powers the averages start from; level and spread of the features.
+    """What is healthy: `power` f64[P, S] the mean powers the averages start from; level and spread of the features.
 
-    `centre` and `spread` f64[S, F] are of the channels' features, `global_centre` and `global_spread` f64[M] of the
-    logarithms of the statistics: their median, and how far above it their 99 % quantile lies.
+    `centre` and `spread` f64[S, MOVING] are of the channels' features, `global_centre` and `global_spread` f64[M] of
+    the logarithms of the statistics: their median, and how far above it their 99 % quantile lies.
     """
 
     power: Float64s
@@ -86,26 +117,25 @@ class Reference:
 
         It tells the head how far this channel drifts when nothing is wrong.
         """
-        means = slice(2, 2 + 2 * len(RATES))
-        return np.asarray(np.log(self.spread[:, means] / _spread_min(self.power)[:, means]))
+        return np.asarray(np.log(self.spread[:, _MEANS] / _spread_min(self.power)[:, _MEANS]))
 
     def description(self) -> Float64s:
         """Return f64[2 M + 1]: level and spread of the healthy statistics, and the logarithm of how many channels."""
         return np.concatenate([self.global_centre, np.log(self.global_spread), [np.log(len(self.centre))]])
 
 
-def _repeated(constant: Float64s, moving: Float64s) -> Float32s:
-    return np.broadcast_to(constant, (len(moving), *constant.shape)).astype(np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A stretch of rows as the floor sees it: `e` and `z` f64[T, S], `unchanged` bool[T, S], `stats` f64[T, M]."""
+    """A stretch of rows as the floor sees it: `e` and `z` f64[T, S], `unchanged` bool[T, S], `stats` f64[T, M].
+
+    `offset` f64[T, S] is e in a unit that is the same in all regimes; without it e itself is taken for that.
+    """
 
     e: Float64s
     z: Float64s
     unchanged: Bools
     stats: Float64s
+    offset: Float64s | None = None
 
 
 class Features:
@@ -114,8 +144,13 @@ class Features:
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self._channels = _Channels(reference.power)
-        self._settled = reference.unrest()
-        self._described = reference.description()
+        self._profile = _Profile(reference)
+        self._settled = reference.unrest().astype(np.float32)
+        self._described = reference.description().astype(np.float32)
+
+    def pass_over(self, e: Float64s, offset: Float64s) -> None:
+        """Take rows e and their offsets f64[T, S] into the long memory alone."""
+        self._profile.update(e, offset)
 
     def update(self, rows: Observed) -> tuple[Float32s, Float32s]:
         """Take T rows in; return the channels' features f32[T, S, F] and the globals f32[T, G], squashed to a few
@@ -124,12 +159,14 @@ class Features:
         A channel without a value (NaN) keeps its averages, a statistic without one is at its healthy level.
         """
         r = self._reference
+        profile = self._profile.update(rows.e, rows.e if rows.offset is None else rows.offset)
         channel = np.clip((self._channels.update(rows) - r.centre) / r.spread, -CHANNEL_CLIP, CHANNEL_CLIP)
         known = np.where(np.isnan(rows.stats), np.exp(r.global_centre), rows.stats)
         whole = np.clip((_log(known) - r.global_centre) / r.global_spread, *GLOBALS_CLIP)
+        settled, described = (np.broadcast_to(x, (len(whole), *x.shape)) for x in (self._settled, self._described))
         return (
-            np.concatenate([squash(channel), _repeated(self._settled, channel)], 2),
-            np.concatenate([squash(whole), _repeated(self._described, whole)], 1),
+            np.concatenate([squash(channel), profile, settled], 2),
+            np.concatenate([squash(whole), described], 1),
         )
 
 
@@ -138,48 +175,104 @@ def squash(x: Float64s) -> Float32s:
     return np.asarray(np.sign(x) * np.log1p(np.abs(x)), np.float32)
 
 
+class _Profile:
+    """How old the present deviation of each channel is, by averages of its offset with longer and longer memory.
+
+    The average at rate r of a step that is a rows old is the share 1 - exp(-r a) of it. So each share gives an age:
+    they are alike for a step, and the larger the longer the memory for a ramp. An average of the average tells them
+    apart more sharply: it does not know the newest rows.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        present, oldest = (_MEANS.start + 2 * RATES.index(rate) for rate in (PRESENT_RATE, RATES[-1]))
+        self._spread, self._level = reference.spread[:, present], reference.centre[:, oldest]
+        self._offsets = Averages(np.zeros(len(self._level)), (PRESENT_RATE, NEWER_RATE, *AGE_RATES))
+        self._twice = Averages(np.zeros(len(self._level)), AGE_RATES)
+        self._squares = Averages(np.zeros(2 * len(self._level)), (PRESENT_RATE,))
+
+    def update(self, e: Float64s, offset: Float64s) -> Float32s:
+        """Take rows e and their offsets f64[T, S] in.
+
+        Return f32[T, S, PROFILE]: what share of the present average the newer and the first older one have, and the
+        logarithms of the ages; where nothing deviates the shares are small.
+        """
+        bounded = offset * np.minimum(1.0, ROW_CLIP / np.maximum(np.abs(e), 1e-9))
+        (squares,) = self._squares.update(np.hstack([bounded, np.clip(e, -ROW_CLIP, ROW_CLIP)]) ** 2)
+        of_offset, of_e = np.split(squares, 2, 1)
+        unit = np.sqrt(of_offset / (of_e + 1e-12))  # that of the offset, in standard deviations of e
+        averages = self._offsets.update(bounded)
+        present, *others = np.concatenate([averages, self._twice.update(averages[2:])]) - self._level * unit
+        shares = np.array(others) * (np.sign(present) / np.maximum(np.abs(present), self._spread * unit + 1e-12))
+        ages = np.log(-np.log1p(-np.clip(shares[1:], *SHARES)) / _RATES_TWICE) - LOG_AGE
+        both = np.concatenate([np.clip(shares[:2], -SHARE_CLIP, SHARE_CLIP), ages])
+        return np.asarray(both.transpose(1, 2, 0), np.float32)
+
+
 class _Channels:
-    """The raw features f64[T, S, F] of each channel."""
+    """The raw features f64[T, S, MOVING] of each channel."""
 
     def __init__(self, power: Float64s) -> None:
         channels = power.shape[1]
-        self._power = power
         self._means = Averages(np.zeros(2 * channels), RATES)
         self._powers = Averages(power.ravel(), POWER_RATES)
-        self._last: Float64s | None = None
+        self._past = np.full((max(LAGS), 2 * channels), np.nan)
+        self._stay = np.zeros(channels)
 
     def update(self, rows: Observed) -> Float64s:
-        both = np.hstack([rows.e, rows.z])  # (T, 2 S)
-        mean = self._means.update(both)
+        both = np.clip(np.hstack([rows.e, rows.z]), -ROW_CLIP, ROW_CLIP)  # (T, 2 S)
         unchanged = np.where(np.isnan(rows.e), np.nan, rows.unchanged)
-        squares = self._powers.update(np.hstack([self._squares(both), unchanged]))
         length, channels = rows.e.shape
-        square, change, still = np.split(squares, [2 * channels, 4 * channels], axis=2)
+        mean = self._means.update(both)
+        known = np.vstack([self._past, both])
+        self._past = known[-max(LAGS) :]
+        powers = self._powers.update(_powers(known, unchanged).reshape(length, -1))
+        square, change, fourth, product, still = np.split(
+            powers.reshape(len(POWER_RATES), length, -1, channels), _POWERS, 2
+        )
         at = [RATES.index(rate) for rate in POWER_RATES]
-        variance = np.log(np.maximum(square - mean[at] ** 2, 0.0) + _VARIANCE_MIN)
-        parts = [np.nan_to_num(both)[None], mean, variance, np.log(change + _VARIANCE_MIN)]
+        level = mean[at].reshape(square.shape)
+        spread = np.maximum(square - level**2, 0.0)
+        product -= level[:, :, :1] * level[:, :, 1:]
+        logs = np.log(np.concatenate([spread, change, fourth, square[:, :, :1]], 2) + _VARIANCE_MIN)
+        logs[:, :, -2] -= 2.0 * logs[:, :, -1]  # the kurtosis
+        parts = [np.nan_to_num(both)[None], mean]
         parts = [part.reshape(-1, length, 2, channels).swapaxes(1, 2).reshape(-1, length, channels) for part in parts]
-        return np.asarray(np.concatenate([*parts, still]).transpose(1, 2, 0))
+        parts += [part.swapaxes(1, 2).reshape(-1, length, channels) for part in (logs[:, :, :-1], product, still)]
+        return np.concatenate([*parts, self._stays(rows.unchanged)[None]]).transpose(1, 2, 0)
 
-    def _squares(self, both: Float64s) -> Float64s:
-        """Squares and squared differences f64[T, 4 S]; the first difference is the healthy one."""
-        before = np.vstack([both[:1] if self._last is None else self._last, both[:-1]])
-        change = (both - before) ** 2
-        if self._last is None:
-            change[0] = self._power[2:4].ravel()
-        self._last = both[-1:]
-        return np.hstack([both**2, change])
+    def _stays(self, unchanged: Bools) -> Float64s:
+        """Return log(1 + how many rows each value has stood still), f64[T, S]."""
+        row = np.arange(len(unchanged))[:, None]
+        begun = np.maximum.accumulate(np.where(unchanged, -1, row), 0)
+        stay = np.minimum(np.where(begun >= 0, row - begun, row + 1 + self._stay), STAY_ROWS_MAX)
+        self._stay = stay[-1]
+        return np.log1p(stay)
+
+
+_POWERS = list(np.cumsum([2, 1 + len(LAGS), 1, 1]))
+"""Where the squares of e and z, the squared differences of z and e, e^4, e z and the unchanged values end."""
+
+
+def _powers(known: Float64s, unchanged: Float64s) -> Float64s:
+    """Return the powers f64[T, P, S] of the last T rows of e and z side by side, f64[max(LAGS) + T, 2 S]."""
+    first, channels = max(LAGS), unchanged.shape[1]
+    e, z = known[:, :channels], known[:, channels:]
+    now = e[first:]
+    changes = [(z[first:] - z[first - 1 : -1]) ** 2, *((now - e[first - lag : -lag]) ** 2 for lag in LAGS)]
+    square = now**2
+    return np.stack([square, z[first:] ** 2, *changes, square**2, now * z[first:], unchanged], 1)
 
 
 def powers(stretches: Sequence[Observed]) -> Float64s:
-    """Return the healthy means f64[5, S]: squares of e and z, squared differences of e and z, unchanged values."""
-    means = []
-    for name in ("e", "z"):
-        values = [getattr(s, name) for s in stretches]
-        change = np.vstack([np.diff(v, axis=0) ** 2 for v in values])
-        means.append((np.nanmean(np.vstack(values) ** 2, 0), np.nanmean(change, 0)))
-    still = np.vstack([s.unchanged for s in stretches]).mean(0)
-    return np.stack([means[0][0], means[1][0], means[0][1], means[1][1], still])
+    """Return the healthy means f64[P, S] of the powers."""
+    found = []
+    for rows in stretches:
+        both = np.clip(np.hstack([rows.e, rows.z]), -ROW_CLIP, ROW_CLIP)
+        before = np.full((max(LAGS), both.shape[1]), np.nan)
+        found.append(_powers(np.vstack([before, both]), rows.unchanged))
+    every = np.concatenate(found)
+    known = np.maximum((~np.isnan(every)).sum(0), 1)
+    return np.asarray(np.nansum(every, 0) / known)
 
 
 def learn_reference(stretches: Sequence[Observed]) -> Reference:
@@ -198,12 +291,14 @@ def learn_reference(stretches: Sequence[Observed]) -> Reference:
 
 
 def _spread_min(power: Float64s) -> Float64s:
-    """Return the least spread f64[S, F] to believe: that of averages of independent rows; 0.05 for the others."""
-    share = np.array([1.0, *(np.sqrt(rate / (2.0 - rate)) for rate in RATES)])
-    e, z = np.sqrt(power[0]), np.sqrt(power[1])
+    """Return the least spread f64[S, MOVING] to believe: that of independent rows."""
+    share = np.sqrt([1.0, *(rate / (2.0 - rate) for rate in RATES)])
+    of_powers = np.sqrt([rate / (2.0 - rate) for rate in POWER_RATES])
+    e, z, still = np.sqrt(power[0]), np.sqrt(power[1]), np.sqrt(power[-1] * (1.0 - power[-1]))
     means = np.stack([share[:, None] * e, share[:, None] * z], 1).reshape(-1, len(e))
-    rest = np.full((MOVING - len(means), len(e)), 0.05)
-    return np.vstack([means, rest]).T + 1e-3
+    logs = np.repeat(np.sqrt(2.0) * of_powers, _LOGS)[:, None] * np.ones(len(e))
+    shares = [of_powers[:, None] * e * z, of_powers[:, None] * still + 0.02, np.full((1, len(e)), 0.3)]
+    return np.vstack([means, logs, *shares]).T + 1e-3
 
 
 def _log(stats: Float64s) -> Float64s:
@@ -268,6 +363,10 @@ class Rows(Protocol):
         """f32[T, S]."""
 
     @property
+    def expected(self) -> Float32s:
+        """f32[T, C] in raw units, NaN for tags that are not scored."""
+
+    @property
     def white(self) -> Float32s:
         """f32[T, S]."""
 
@@ -293,4 +392,5 @@ class FeatureTracker:
         e = np.where(present, scores.residual[:, self._scored].astype(np.float64), np.nan)
         z = np.where(present, scores.deviation.astype(np.float64), np.nan)
         white = np.where(np.isnan(scores.score)[:, None], np.nan, scores.white.astype(np.float64))
-        return self._features.update(Observed(e, z, unchanged, self._statistics.update(e, z, white)))
+        offset = own.astype(np.float64) - scores.expected[:, self._scored]
+        return self._features.update(Observed(e, z, unchanged, self._statistics.update(e, z, white), offset))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from models.degradations import FAULTS
-from models.fault_head import TOP, FaultHead, quantize
+from models.fault_head import BITS, BLOCK, TOP, FaultHead, quantize
 from models.features import FEATURES, GLOBALS
 from models.nodes import FLOAT, MICROSOFT, Nodes
 
@@ -67,7 +67,8 @@ def _experts(g: Nodes, tokens: str, context: str, head: FaultHead, channels: int
         domain=MICROSOFT,
         k=head.active,
         activation_type="relu",
-        expert_weight_bits=8,
+        expert_weight_bits=BITS,
+        block_size=BLOCK,
         normalize_routing_weights=1,
     )
     return g.op("Reshape", out, g.op("Shape", tokens))

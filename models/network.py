@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.degradations import FAULTS
-from models.fault_head import ACTIVE, OUTPUTS, TOP
+from models.fault_head import ACTIVE, BLOCK, LARGEST, OUTPUTS, TOP
 from models.features import FEATURES, GLOBALS
 
 Weights = dict[str, Tensor]
@@ -16,13 +16,15 @@ Weights = dict[str, Tensor]
 BALANCE = 0.01
 """Weight of the load-balancing term (Fedus, Zoph, Shazeer, JMLR 23, 2022, section 2.2)."""
 
+TOKENS_AT_ONCE = 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The sizes of a network; one expert makes it dense."""
 
-    experts: int = 32
-    inner: int = 64
+    experts: int = 64
+    inner: int = 96
     hidden: int = 32
     context: int = 32
     judge: int = 64
@@ -68,7 +70,7 @@ def initial(shape: Shape, seed: int) -> Weights:
 
 
 def forward(weights: Weights, batch: Batch, *, quantized: bool) -> Logits:
-    """Return the logits; with `quantized`, as the graph's 8-bit experts would compute them."""
+    """Return the logits; with `quantized`, as the graph's 4-bit experts would compute them."""
     real = batch.real[:, :, None]  # (N, S, 1)
     tokens = torch.relu(batch.features @ weights["embed"] + weights["embed_bias"]) * real  # (N, S, H)
     pooled = torch.cat([_pool(tokens, real), batch.whole], 1)
@@ -92,21 +94,28 @@ def _pool(tokens: Tensor, real: Tensor) -> Tensor:
 def _experts(weights: Weights, tokens: Tensor, logits: Tensor, quantized: bool) -> tuple[Tensor, Tensor]:
     """Return tokens plus what each window's experts add, and how unevenly the experts are used."""
     count = logits.shape[1]
+    if count == 1:
+        return tokens + _dense(weights, tokens), torch.ones(()) + 0.0 * logits.sum()
     best, chosen = logits.topk(min(ACTIVE, count), 1)  # (N, k)
-    gate = best.softmax(1)
     W1, W2 = (rounded(weights[name]) if quantized else weights[name] for name in ("W1", "W2"))
-    seen, added = [], []
-    for expert in range(count):
-        windows, slot = (chosen == expert).nonzero(as_tuple=True)
-        inner = torch.relu(tokens[windows] @ W1[expert].T + weights["b1"][expert])
-        added.append(gate[windows, slot][:, None, None] * (inner @ W2[expert].T + weights["b2"][expert]))
-        seen.append(windows)
-    out = tokens.index_add(0, torch.cat(seen), torch.cat(added))
+    out = tokens
+    for gate, expert in zip(best.softmax(1).T, chosen.T, strict=True):  # (N)
+        inner = torch.relu(torch.baddbmm(weights["b1"][expert][:, None], tokens, W1[expert].transpose(1, 2)))
+        added = torch.baddbmm(weights["b2"][expert][:, None], inner, W2[expert].transpose(1, 2))
+        out = out + gate[:, None, None] * added
     share = torch.bincount(chosen.flatten(), minlength=count) / chosen.numel()
     return out, count * (share * logits.softmax(1).mean(0)).sum()
 
 
+def _dense(weights: Weights, tokens: Tensor) -> Tensor:
+    """Return what the only expert, in float, adds to the tokens, some at a time: a wide one fills no cache."""
+    W1, b1, W2, b2 = (weights[name][0] for name in ("W1", "b1", "W2", "b2"))
+    parts = [torch.relu(torch.addmm(b1, part, W1.T)) @ W2.T for part in tokens.flatten(0, 1).split(TOKENS_AT_ONCE)]
+    return (torch.cat(parts) + b2).reshape(tokens.shape)
+
+
 def rounded(weight: Tensor) -> Tensor:
-    """Return weight f32[E, N, K] as 8 bits a row would hold it; the gradient passes straight through."""
-    scale = weight.abs().amax(2, keepdim=True).clamp_min(1e-12) / 127.0
-    return weight + ((weight / scale).round() * scale - weight).detach()
+    """Return weight f32[E, N, K] as its 4 bits would hold it; the gradient passes straight through."""
+    blocks = weight.reshape(*weight.shape[:2], -1, BLOCK)
+    scale = blocks.abs().amax(3, keepdim=True).clamp_min(1e-12) / LARGEST
+    return weight + (((blocks / scale).round() * scale).reshape(weight.shape) - weight).detach()

@@ -6,7 +6,7 @@ its own. Whatever a healthy plant may do besides is one field of `Prior`: the sh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -25,15 +25,20 @@ BENIGN_ROWS = 64
 class Prior:
     """What plants are drawn from. Shares are of plants, 0..1; `noise_min` is of a channel's own noise.
 
-    `channels` and `healthy_rows` are drawn uniformly, `amplitudes` log-uniformly. `drift` is small and common to the
-    channels, `wander` may be large and is each channel's own.
+    `channels` and `healthy_rows` are drawn uniformly, `amplitudes` log-uniformly. A plant is monitored for
+    `monitored_rows`, a `long` one for up to `long_rows`, log-uniformly. `drift` is small and common to the channels,
+    `wander` may be large and is each channel's own. Plants that are not `judged` teach what a fault looks like and what
+    a benign change is, but not how much evidence a fault needs.
     """
 
     channels: tuple[int, int] = (4, 64)
     healthy_rows: tuple[int, int] = (300, 3000)
     monitored_rows: int = 400
+    long_rows: int = 8000
+    long: float = 0.0
     faulty: float = 0.75
-    amplitudes: tuple[float, float] = (0.3, 4.0)
+    amplitudes: tuple[float, float] = (0.3, 6.0)
+    judged: bool = True
     noise_min: float = 0.05
     drift: float = 1.0
     wander: float = 0.0
@@ -50,10 +55,13 @@ class Prior:
 Mixture = tuple[tuple[float, Prior], ...]
 """Priors, and the share of plants drawn from each."""
 
-PLAIN = Prior()
-VARIED = Prior(noise_min=0.01, drift=0.0, wander=0.6, slow=0.5, curved=0.5, setpoints=0.3, offsets=0.3)
-MIXTURE: Mixture = ((1.0, PLAIN),)
-"""What the shipped head is trained on. Even a few varied plants have made it timid on recordings of real ones."""
+PLAIN = Prior(long=0.5, quantised=0.3)
+VARIED = Prior(
+    long=0.5, judged=False, noise_min=0.01, drift=0.3, wander=0.3, slow=0.5, curved=0.3, setpoints=0.3, regimes=0.4,
+    offsets=0.2, lags=0.3, heavy_tails=0.2, quantised=0.6,
+)  # fmt: skip
+MIXTURE: Mixture = ((0.5, PLAIN), (0.5, VARIED))
+"""What the shipped head is trained on. Judging varied plants made it timid on recordings of real ones."""
 
 
 def pick(mixture: Mixture, rng: np.random.Generator) -> Prior:
@@ -68,8 +76,9 @@ def pick(mixture: Mixture, rng: np.random.Generator) -> Prior:
 class Plant:
     """A plant's record: `values` f64[T, S], of which the first `healthy_rows` are healthy history.
 
-    Truth per row: `fault`, `benign` and `failing` bool[T]; `certain` bool[T] is False where the truth about `fault` is
-    a matter of taste. Truth per channel: `kind` i[S], an index of `degradations.FAULTS`, from row `onset` on.
+    Truth per row: `fault`, `benign` and `failing` bool[T], `amplitude` f64[T] of the degradation in sd; `certain`
+    bool[T] is False where the degradation is too small to be called one. Truth per channel: `kind` i[S], an index of
+    `degradations.FAULTS`, from row `onset` on.
     `runs` i[T] numbers the separate recordings, `regimes` is how many operating regimes there are.
     """
 
@@ -79,6 +88,7 @@ class Plant:
     benign: Bools
     failing: Bools
     certain: Bools
+    amplitude: Float64s
     kind: Ints
     onset: int
     runs: Ints
@@ -87,9 +97,17 @@ class Plant:
 
 def draw(prior: Prior, rng: np.random.Generator) -> Plant:
     """Draw a plant, its healthy history and a monitored part in which it may degrade."""
+    return courses(prior, rng, 1)[0]
+
+
+def courses(prior: Prior, rng: np.random.Generator, count: int) -> list[Plant]:
+    """Draw a plant `count` times over: the same rows, in which it may degrade in another way each time."""
     channels = int(rng.integers(prior.channels[0], prior.channels[1] + 1))
     healthy = int(rng.integers(*prior.healthy_rows))
-    rows = healthy + prior.monitored_rows
+    monitored = prior.monitored_rows
+    if rng.random() < prior.long:
+        monitored = int(np.exp(rng.uniform(np.log(monitored), np.log(prior.long_rows))))
+    rows = healthy + monitored
     loadings = _loadings(channels, rng)
     factors = autoregressive(rng.standard_normal((rows, len(loadings))), _memory(len(loadings), prior, rng))
     benign, runs = np.zeros(rows, bool), np.zeros(rows, np.intp)
@@ -116,27 +134,36 @@ def draw(prior: Prior, rng: np.random.Generator) -> Plant:
         benign |= (np.abs(moved - moved[:healthy].mean(0)) > size).any(1)
     scale = values[:healthy].std(0) + 1e-9
     values, loadings = values / scale, loadings / scale
-    if rng.random() < prior.quantised:
-        values = _quantise(values, rng)
-    return _degrade(values, loadings, benign, runs, regimes, healthy, prior, rng)
+    step = _steps(channels, rng) if rng.random() < prior.quantised else np.zeros(channels)
+    never = np.zeros(rows, bool)
+    well = Plant(
+        values, healthy, never, benign, never, ~never, np.zeros(rows), np.zeros(channels, np.intp), rows, runs, regimes
+    )
+    plants = [_degrade(well, loadings, prior, rng) for _ in range(count)]
+    return [replace(plant, values=_rounded(plant.values, step)) for plant in plants]
 
 
-def _degrade(
-    values: Float64s, loadings: Float64s, benign: Bools, runs: Ints, regimes: int, healthy: int, prior: Prior,
-    rng: np.random.Generator,
-) -> Plant:
-    rows, channels = values.shape
-    fault, failing, certain = np.zeros(rows, bool), np.zeros(rows, bool), np.ones(rows, bool)
-    kind, onset = np.zeros(channels, np.intp), rows
-    if rng.random() < prior.faulty:
-        onset = healthy + int(rng.integers(min(40, prior.monitored_rows // 4), prior.monitored_rows * 5 // 8))
-        degradation = degradations.draw(rows - onset, loadings, prior.amplitudes, rng)
-        values = values.copy()
-        values[onset:] = degradations.apply(values[onset:], values[:onset], degradation, loadings, rng)
-        fault[onset:], failing[onset:] = True, degradation.failing()
-        certain[onset:] = degradation.visible()
-        kind[degradation.channels] = degradation.kind
-    return Plant(values, healthy, fault, benign, failing, certain, kind, onset, runs, regimes)
+def _degrade(plant: Plant, loadings: Float64s, prior: Prior, rng: np.random.Generator) -> Plant:
+    if rng.random() >= prior.faulty:
+        return plant
+    rows, monitored = len(plant.values), len(plant.values) - plant.healthy_rows
+    onset = plant.healthy_rows + int(rng.integers(min(40, monitored // 4), monitored * 5 // 8))
+    degradation = degradations.draw(rows - onset, loadings, prior.amplitudes, rng)
+    values, kind = plant.values.copy(), plant.kind.copy()
+    values[onset:] = degradations.apply(values[onset:], values[:onset], degradation, loadings, rng)
+    kind[degradation.channels] = degradation.kind
+
+    before = np.zeros(onset, bool)
+    return replace(
+        plant,
+        values=values,
+        fault=np.concatenate([before, np.ones(rows - onset, bool)]),
+        failing=np.concatenate([before, degradation.failing()]),
+        certain=np.concatenate([~before, degradation.visible()]),
+        amplitude=np.concatenate([np.zeros(onset), degradation.amplitude]),
+        kind=kind,
+        onset=onset,
+    )
 
 
 def _loadings(channels: int, rng: np.random.Generator) -> Float64s:
@@ -196,10 +223,10 @@ def _through_regimes(values: Float64s, rng: np.random.Generator) -> tuple[Float6
     """Let the plant change between regimes of different means and spreads; return it, the changes and how many."""
     rows, channels = values.shape
     count = int(rng.integers(2, 5))
-    changes: Bools = np.asarray(rng.random(rows) < 1.0 / rng.uniform(40.0, 250.0))
+    changes: Bools = np.asarray(rng.random(rows) < 1.0 / np.exp(rng.uniform(np.log(40.0), np.log(400.0))))
     regime = rng.integers(0, count, int(changes.sum()) + 1)[np.cumsum(changes)]
     means = rng.standard_normal((count, channels)) * rng.uniform(0.5, 3.0) * values.std(0)
-    spreads = np.exp(rng.normal(0.0, 0.3, (count, channels)))
+    spreads = np.exp(rng.normal(0.0, rng.uniform(0.1, 0.8), (count, channels)))
     return values * spreads[regime] + means[regime], np.convolve(changes, np.ones(BENIGN_ROWS))[:rows] > 0, count
 
 
@@ -244,7 +271,14 @@ def _wander(rows: int, noise: Float64s, rng: np.random.Generator) -> Float64s:
     return np.asarray(course * size * (rng.random(channels) < rng.uniform(0.0, 0.6)))
 
 
-def _quantise(values: Float64s, rng: np.random.Generator) -> Float64s:
-    """Round some channels to steps of up to half a standard deviation."""
-    step = np.exp(rng.uniform(np.log(1e-3), np.log(0.5), values.shape[1]))
-    return np.asarray(np.where(rng.random(values.shape[1]) < 0.5, np.round(values / step) * step, values))
+def _steps(channels: int, rng: np.random.Generator) -> Float64s:
+    """Return the resolution f64[S] of the channels' converters: up to half a standard deviation, 0 for very fine."""
+    step = np.exp(rng.uniform(np.log(1e-3), np.log(0.5), channels))
+    return np.where(rng.random(channels) < 0.5, step, 0.0)
+
+
+def _rounded(values: Float64s, step: Float64s) -> Float64s:
+    """Return values f64[T, S] in multiples of step f64[S]; the columns whose step is 0 stay as they are."""
+    rounded, coarse = values.copy(), step > 0
+    rounded[:, coarse] = np.round(values[:, coarse] / step[coarse]) * step[coarse]
+    return rounded

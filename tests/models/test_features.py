@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from models.features import (
+    AGE_RATES,
     FEATURES,
     GLOBALS,
+    LOG_AGE,
     MOVING,
+    POWER_RATES,
     RATES,
+    ROW_CLIP,
     STATISTICS,
     Averages,
     Features,
@@ -87,7 +91,7 @@ def test_the_averages_start_from_the_healthy_reference_whatever_the_first_row_is
     first.e[:] = first.z[:] = 50.0
     channel, _ = Features(reference).update(first)
     slowest = 1 + RATES.index(0.01)
-    assert channel[0, 0, 0] == pytest.approx(np.log1p(20.0), abs=1e-3), "the row itself is clipped"
+    assert channel[0, 0, 0] == pytest.approx(np.log1p(ROW_CLIP), abs=0.05), "the row itself is clipped"
     assert 0.0 < channel[0, 0, 2 * slowest] < channel[0, 0, 0]
     quiet = observed(1, 3, seed=6)
     quiet.e[:] = quiet.z[:] = 0.0
@@ -105,6 +109,82 @@ def test_a_bias_raises_the_averages_and_noise_the_variance_of_its_own_channel_on
     assert abs(after[3, mean]) < 1.5
     assert after[2, variance] > before[2, variance] + 1.0
     assert after[3, variance] < 1.5
+
+
+def struck(e: Float64s, quiet_rows: int = 300) -> Float64s:
+    """Return the last features f32[F] of the first of 3 channels that deviates by e f64[T] after a quiet time."""
+    running = Features(learn_reference([observed(4000, 3)]))
+    running.update(observed(quiet_rows, 3, seed=11))
+    rows = observed(len(e), 3, seed=12)
+    rows.e[:, 0] += e
+    rows.z[:, 0] += e
+    return running.update(rows)[0][-1, 0].astype(np.float64)
+
+
+AGES = slice(MOVING + 2, MOVING + 2 + len(AGE_RATES))
+
+
+def ages(features: Float64s) -> Float64s:
+    """Return how old the deviation of a channel seems to each memory, in rows."""
+    return np.asarray(np.exp(features[AGES] + LOG_AGE))
+
+
+def test_a_step_has_one_age_and_a_ramp_many() -> None:
+    step, ramp = ages(struck(np.full(1500, 5.0))), ages(struck(np.linspace(0.0, 8.0, 6000)))
+    np.testing.assert_allclose(step[2:], 1500, rtol=0.25)  # the shorter memories have forgotten that it began
+    assert (step[:2] > 300).all()
+    assert (np.diff(ramp) > 0).all()
+    assert ramp[-1] > 5 * ramp[0]
+
+
+def test_ages_are_of_offsets_that_are_alike_in_all_regimes() -> None:
+    reference = learn_reference([observed(4000, 3)])
+    offset = np.full((6000, 3), 5.0)
+    sharp = np.where(np.arange(6000)[:, None] < 5000, 0.5, 3.0)  # the later regime takes the same offset for larger
+    rows = observed(6000, 3, seed=16)
+    oldest = {}
+    for name, given in {"offset": offset, "none": None}.items():
+        deviating = Observed(rows.e + offset * sharp, rows.z, rows.unchanged, rows.stats, given)
+        oldest[name] = ages(Features(reference).update(deviating)[0][-1, 0].astype(np.float64))[-1]
+    assert oldest["offset"] > 1.5 * oldest["none"], "a step that the change of regime makes look new"
+
+
+def test_rows_passed_over_are_in_the_long_memory_alone() -> None:
+    reference = learn_reference([observed(2000, 3)])
+    rows = observed(500, 3, seed=13)
+    rows.e[:, 0] += 4.0
+    whole, passed = Features(reference), Features(reference)
+    at_once = whole.update(rows)[0][-1]
+    passed.pass_over(rows.e[:400], rows.e[:400])
+    later = passed.update(part(rows, 400, 500))[0][-1]
+    np.testing.assert_allclose(later[:, 2:6], at_once[:, 2:6], atol=1e-3)
+    np.testing.assert_allclose(ages(later[0])[1:], ages(at_once[0])[1:], rtol=0.3)
+
+
+def test_bursts_noise_and_oscillations_look_different() -> None:
+    rng, count = np.random.default_rng(14), 400
+    kinds = {
+        "noise": 3.0 * rng.standard_normal(count),
+        "bursts": np.where(rng.random(count) < 0.05, 12.0, 0.0),
+        "wave": 4.0 * np.sin(2 * np.pi * np.arange(count) / 6.0),
+    }
+    logs = slice(MOVING - 12, MOVING - 5)  # at the slower rate
+    assert POWER_RATES[-1] == 0.01
+    found = {name: struck(e)[logs] for name, e in kinds.items()}
+    kurtosis = {name: logs[-1] for name, logs in found.items()}
+    assert kurtosis["bursts"] > kurtosis["noise"] + 1.0 > kurtosis["wave"] + 1.0
+    third = {name: logs[4] - logs[3] for name, logs in found.items()}  # differences over 3 rows and over 1
+    assert third["wave"] > third["noise"] + 0.3, "half a wave apart"
+
+
+def test_a_value_that_stands_still_is_counted_across_portions() -> None:
+    running = Features(learn_reference([observed(2000, 3)]))
+    rows = observed(80, 3, seed=15)
+    rows.unchanged[20:, 1] = True
+    pieces = [running.update(part(rows, low, low + 10))[0] for low in range(0, 80, 10)]
+    stay = np.concatenate(pieces)[:, :, MOVING - 1]
+    assert (np.diff(stay[20:, 1]) > 0).all()
+    assert stay[-1, 1] > stay[20:, [0, 2]].max()
 
 
 def test_a_missing_value_keeps_the_averages_and_is_no_evidence() -> None:

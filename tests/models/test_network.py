@@ -9,15 +9,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'forewarn[train]'")
 
+from models.degradations import FAULTS, PREVALENCE  # noqa: E402
 from models.examples import Examples, collect, example  # noqa: E402  after the check that torch is there
-from models.fault_head import FaultHead  # noqa: E402
+from models.fault_head import FaultHead, dequantize, quantize  # noqa: E402
 from models.network import Batch, Shape, forward, initial, rounded  # noqa: E402
 from models.quality import logits, measure  # noqa: E402
 from models.synthetic import Prior  # noqa: E402
-from models.train import batch, batches, exported, split, take, train  # noqa: E402
+from models.train import batch, batches, exported, prevalent, split, take, train  # noqa: E402
 
 PRIOR = Prior(channels=(4, 9), healthy_rows=(300, 400), drift=0.0, amplitudes=(2.0, 6.0))
-SHAPE = Shape(experts=4, inner=16, hidden=16, context=16, judge=16)
+SHAPE = Shape(experts=4, inner=32, hidden=32, context=16, judge=16)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +54,15 @@ def test_every_weight_learns(drawn: Examples) -> None:
 
 
 def test_rounding_lets_the_gradient_through() -> None:
-    weight = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    weight = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     rounded(weight).sum().backward()
     assert weight.grad is not None
-    np.testing.assert_array_equal(weight.grad.numpy(), np.ones((2, 3, 5)))
+    np.testing.assert_array_equal(weight.grad.numpy(), np.ones((2, 3, 64)))
+
+
+def test_torch_rounds_as_the_disk_does() -> None:
+    weight = torch.randn(2, 3, 64, generator=torch.Generator().manual_seed(1))
+    np.testing.assert_allclose(rounded(weight).numpy(), dequantize(*quantize(weight.numpy())), atol=1e-6)
 
 
 def test_batches_hold_every_row_once_and_plants_of_a_size(drawn: Examples) -> None:
@@ -84,6 +90,14 @@ def test_training_is_reproducible_and_beats_the_floor(drawn: Examples) -> None:
     assert found.kind > 2 / 11
     assert found.quiet > 0.6
     assert np.isnan(found.benign), "these plants know no benign change"
+
+
+def test_types_that_occur_more_often_are_named_more_often() -> None:
+    head = exported(initial(SHAPE, 6))
+    raised = prevalent(head).kinds_bias - head.kinds_bias
+    expected = [np.log(PREVALENCE.get(fault, 1.0)) for fault in FAULTS]
+    np.testing.assert_allclose(raised, expected, atol=1e-6)
+    assert raised[0] == 0.0
 
 
 def test_drawing_in_processes_gives_the_same_plants(drawn: Examples) -> None:

@@ -33,7 +33,7 @@ def test_it_trains_and_writes_weights_and_card(tmp_path: Path) -> None:
         assert "Prior(" in str(stored["priors"])
         assert 0.0 <= float(str(stored["precision"])) <= 1.0
     card = (tmp_path / "head.md").read_text(encoding="utf-8")
-    for line in ("| sparse, 8 bits |", "| sparse, float |", "| D2 |", "- seed: 7", "Detection of the sparse head"):
+    for line in ("| sparse, 4 bits |", "| sparse, float |", "| D2 |", "- seed: 7", "Rounded to 4 bits it has"):
         assert line in card
 
 
