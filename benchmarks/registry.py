@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from benchmarks import cmapss, cranfield, footprint, inference, skab, tep, threew
+from benchmarks import cmapss, cranfield, footprint, inference, refinement, skab, tep, threew
 from benchmarks.options import Options
 from benchmarks.result import Result
 
@@ -15,6 +15,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "cranfield": cranfield.run,
     "cmapss": cmapss.run,
     "threew": threew.run,
+    "refinement": refinement.run,
     "inference": inference.run,
     "footprint": footprint.run,
 }
