@@ -35,6 +35,8 @@ PUMP_ROWS: Final = 2 * 86_400 // PUMP_PERIOD_S
 CURVED_ROWS: Final = 6000
 MEMORY: Final = 0.95
 WIDTH_STEPS: Final = 8
+STRETCH_MIN: Final = 0.05
+"""Residuals are not believed to vary less than by this share: a set-point that stands still has no density to gain."""
 
 Stretches = Sequence[Float32s]
 
@@ -102,7 +104,7 @@ def surprise(parts: Sequence[Seen], corrections: Sequence[Float64s]) -> Float64s
         for part, each in zip(parts, left, strict=True):
             joint = part.others + log_normal(each, part.width, stretch)
             squares += (np.exp(joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)) * each**2).sum((0, 1))
-        stretch = squares / rows
+        stretch = np.maximum(squares / rows, STRETCH_MIN)
     total = np.zeros(len(stretch))
     for part, each in zip(parts, left, strict=True):
         total -= np.logaddexp.reduce(part.others + log_normal(each, part.width, stretch), axis=1).sum(0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.refinement import METHODS, Floor, Plain, curved, surprise
+from benchmarks.refinement import METHODS, Floor, Plain, Seen, curved, surprise
 from benchmarks.virtual_sensors import Learn, Rows
 
 ROWS = 1500
@@ -64,3 +64,13 @@ def test_the_surprise_of_a_gaussian_machine_is_what_the_formula_says() -> None:
     seen = floor.see(x)
     expected = 0.5 * np.log(2 * np.pi * np.e * 0.36)
     np.testing.assert_allclose(surprise([seen], [np.zeros((len(x), 2))]), expected, atol=0.02)
+
+
+def test_a_set_point_that_stands_still_has_nothing_to_gain() -> None:
+    """Its residual is rounding, and to halve that is no better knowledge."""
+    rng = np.random.default_rng(1)
+    rounding = 1e-9 * rng.standard_normal((100, 1))
+    rows = Rows(rounding, rounding, rounding)
+    seen = Seen(np.zeros((100, 1, 1)), rounding[:, None], np.ones((1, 1)), rows)
+    halved, whole = surprise([seen], [0.5 * rounding]), surprise([seen], [np.zeros((100, 1))])
+    np.testing.assert_allclose(halved, whole, atol=1e-9)
