@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.backtest.metrics import JudgedRun, events_in
 from agent.backtest.ranking import average_precision
-from agent.backtest.recording import Layout
+from agent.backtest.recording import Layout, Recording
 from agent.backtest.split import Split
 from benchmarks.options import Options
 from benchmarks.result import Figure, Result, Target
@@ -27,10 +27,14 @@ TARGETS: Final = {("all sets", PRECISION): Target(0.965), ("all sets", DETECTION
 
 def run(options: Options) -> Iterator[Result]:
     """Learn one model from the first 70 % of the healthy rows before the first fault of each set; try the rest."""
+    yield from compare("cranfield", trials(options), measure, TARGETS, options, delays=True)
+
+
+def trials(options: Options) -> Recording:
+    """Return what each model learns from and what it is tried on."""
     layout = Layout(time="sample_s", run=("set",), label="label", tags=("v*",))
     split = Split(learn_until_label=True, learn_share=LEARN_SHARE)
-    trials = recording(options.file(FILE, ORIGIN), layout, split, options.limit)
-    yield from compare("cranfield", trials, measure, TARGETS, options, delays=True)
+    return recording(options.file(FILE, ORIGIN), layout, split, options.limit)
 
 
 def measure(runs: Sequence[JudgedRun]) -> list[Figure]:

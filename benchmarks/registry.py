@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from benchmarks import ablations, cmapss, cranfield, footprint, inference, simulated, skab, tep, threew
+from benchmarks import (
+    ablations,
+    cmapss,
+    cranfield,
+    footprint,
+    inference,
+    refinement,
+    simulated,
+    skab,
+    tep,
+    threew,
+)
 from benchmarks.options import Options
 from benchmarks.result import Result
 
@@ -17,6 +28,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "threew": threew.run,
     "simulated": simulated.run,
     "ablations": ablations.run,
+    "refinement": refinement.run,
     "inference": inference.run,
     "footprint": footprint.run,
 }

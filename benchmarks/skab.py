@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.backtest.metrics import JudgedRun, events_in
 from agent.backtest.ranking import average_precision
-from agent.backtest.recording import Layout
+from agent.backtest.recording import Layout, Recording
 from agent.backtest.split import Split
 from benchmarks.options import Options
 from benchmarks.result import Figure, Result, Target
@@ -33,11 +33,15 @@ TARGETS: Final = {
 
 def run(options: Options) -> Iterator[Result]:
     """Learn one model for each experiment from its first 400 rows, as is customary, and try the rest."""
+    yield from compare("skab", trials(options), measure, TARGETS, options)
+
+
+def trials(options: Options) -> Recording:
+    """Return what each model learns from and what it is tried on."""
     # By row and not by time stamp: that is how the published figures count.
     layout = Layout(run=("experiment",), label="anomaly", tags=TAGS, period_s=1)
     split = Split(learn_rows=LEARN_ROWS, test="experiment not like 'anomaly-free%'", per_run=True)
-    trials = recording(options.file(FILE, ORIGIN), layout, split, options.limit)
-    yield from compare("skab", trials, measure, TARGETS, options)
+    return recording(options.file(FILE, ORIGIN), layout, split, options.limit)
 
 
 def measure(runs: Sequence[JudgedRun]) -> list[Figure]:

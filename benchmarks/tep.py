@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from agent.backtest.metrics import JudgedRun
-from agent.backtest.recording import Layout
+from agent.backtest.recording import Layout, Recording
 from agent.backtest.split import Split
 from benchmarks.options import Options
 from benchmarks.result import Figure, Result, Target
@@ -38,10 +38,14 @@ TARGETS: Final = {
 
 def run(options: Options) -> Iterator[Result]:
     """Learn from the healthy training run and try every method on the 22 test runs."""
+    yield from compare("tep", trials(options), measure, TARGETS, options)
+
+
+def trials(options: Options) -> Recording:
+    """Return what each model learns from and what it is tried on."""
     layout = Layout(run=("fault_run",), label="fault_label", tags=("xmeas_*", "xmv_*"), period_s=60 * PERIOD_MIN)
     split = Split(learn="split = 'train' and fault_run = 0", test="split = 'test'")
-    trials = recording(options.file(FILE, ORIGIN), layout, split, options.limit)
-    yield from compare("tep", trials, measure, TARGETS, options)
+    return recording(options.file(FILE, ORIGIN), layout, split, options.limit)
 
 
 def measure(runs: Sequence[JudgedRun]) -> list[Figure]:
