@@ -253,7 +253,7 @@ _POWERS = list(np.cumsum([2, 1 + len(LAGS), 1, 1]))
 """Where the squares of e and z, the squared differences of z and e, e^4, e z and the unchanged values end."""
 
 
-def _powers(known: Float64s, unchanged: Float64s) -> Float64s:
+def _powers(known: Float64s, unchanged: Float64s | Bools) -> Float64s:
     """Return the powers f64[T, P, S] of the last T rows of e and z side by side, f64[max(LAGS) + T, 2 S]."""
     first, channels = max(LAGS), unchanged.shape[1]
     e, z = known[:, :channels], known[:, channels:]
