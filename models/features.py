@@ -29,6 +29,7 @@ POWER_RATES = (0.1, 0.01)
 """Forgetting rates of its powers: variance, squared differences, kurtosis, share of unchanged raw values."""
 LAGS = (1, 3, 8)
 """The squared differences of `e` over so many rows say where in the spectrum it moves."""
+_OF_POWERS = [RATES.index(rate) for rate in POWER_RATES]
 _MEANS = slice(2, 2 + 2 * len(RATES))
 _LOGS = 4 + len(LAGS)
 """Logarithms of powers at each rate: variances of e and z, squared differences of z and e, kurtosis of e."""
@@ -71,9 +72,10 @@ class Averages:
         A missing value (NaN) changes none.
         """
         if x.shape[-2] == 1:  # as on a gateway, row after row
-            row = x[..., 0, :]
-            self._state = self._state + self._rates * (np.where(np.isnan(row), self._state, row) - self._state)
-            return self._state[:, None].copy()
+            step = self._rates * (x[..., 0, :] - self._state)
+            step[np.isnan(step)] = 0.0
+            self._state = self._state + step
+            return self._state[:, None]
         out = np.empty((len(self._state), *x.shape[-2:]))
         missing = np.asarray(np.isnan(x).any(-1))
         for low, high in _blocks(np.asarray(~(missing.any(0) if x.ndim == 3 else missing))):
@@ -147,6 +149,7 @@ class Features:
         self._profile = _Profile(reference)
         self._settled = reference.unrest().astype(np.float32)
         self._described = reference.description().astype(np.float32)
+        self._usual = np.exp(reference.global_centre)
 
     def pass_over(self, e: Float64s, offset: Float64s) -> None:
         """Take rows e and their offsets f64[T, S] into the long memory alone."""
@@ -160,9 +163,9 @@ class Features:
         """
         r = self._reference
         profile = self._profile.update(rows.e, rows.e if rows.offset is None else rows.offset)
-        channel = np.clip((self._channels.update(rows) - r.centre) / r.spread, -CHANNEL_CLIP, CHANNEL_CLIP)
-        known = np.where(np.isnan(rows.stats), np.exp(r.global_centre), rows.stats)
-        whole = np.clip((_log(known) - r.global_centre) / r.global_spread, *GLOBALS_CLIP)
+        channel = _bounded((self._channels.update(rows) - r.centre) / r.spread, -CHANNEL_CLIP, CHANNEL_CLIP)
+        known = np.where(np.isnan(rows.stats), self._usual, rows.stats)
+        whole = _bounded((_log(known) - r.global_centre) / r.global_spread, *GLOBALS_CLIP)
         settled, described = (np.broadcast_to(x, (len(whole), *x.shape)) for x in (self._settled, self._described))
         return (
             np.concatenate([squash(channel), profile, settled], 2),
@@ -172,7 +175,12 @@ class Features:
 
 def squash(x: Float64s) -> Float32s:
     """Return sign(x) log(1 + |x|): linear near 0, and a hundred standard deviations are not a hundred times ten."""
-    return np.asarray(np.sign(x) * np.log1p(np.abs(x)), np.float32)
+    return np.copysign(np.log1p(np.abs(x)), x, dtype=np.float32, casting="same_kind")
+
+
+def _bounded(x: Float64s, low: float, high: float) -> Float64s:
+    """Return x within bounds, NaN as it is; for one row numpy's own `clip` takes longer than its work."""
+    return np.minimum(np.maximum(x, low), high)
 
 
 class _Profile:
@@ -197,14 +205,18 @@ class _Profile:
         logarithms of the ages; where nothing deviates the shares are small.
         """
         bounded = offset * np.minimum(1.0, ROW_CLIP / np.maximum(np.abs(e), 1e-9))
-        (squares,) = self._squares.update(np.hstack([bounded, np.clip(e, -ROW_CLIP, ROW_CLIP)]) ** 2)
-        of_offset, of_e = np.split(squares, 2, 1)
-        unit = np.sqrt(of_offset / (of_e + 1e-12))  # that of the offset, in standard deviations of e
+        (squares,) = self._squares.update(np.concatenate([bounded, _bounded(e, -ROW_CLIP, ROW_CLIP)], 1) ** 2)
+        channels = e.shape[1]
+        # The unit of the offset, in standard deviations of e.
+        unit = np.sqrt(squares[:, :channels] / (squares[:, channels:] + 1e-12))
         averages = self._offsets.update(bounded)
-        present, *others = np.concatenate([averages, self._twice.update(averages[2:])]) - self._level * unit
-        shares = np.array(others) * (np.sign(present) / np.maximum(np.abs(present), self._spread * unit + 1e-12))
-        ages = np.log(-np.log1p(-np.clip(shares[1:], *SHARES)) / _RATES_TWICE) - LOG_AGE
-        both = np.concatenate([np.clip(shares[:2], -SHARE_CLIP, SHARE_CLIP), ages])
+        every = np.concatenate([averages, self._twice.update(averages[2:])]) - self._level * unit
+        present = every[0]
+        shares = every[1:] * np.copysign(1.0 / np.maximum(np.abs(present), self._spread * unit + 1e-12), present)
+        shares[:2] = _bounded(shares[:2], -SHARE_CLIP, SHARE_CLIP)
+        first = shares[1].copy()
+        shares[1:] = np.log(np.log1p(-_bounded(shares[1:], *SHARES)) / -_RATES_TWICE) - LOG_AGE
+        both = np.concatenate([shares[:1], first[None], shares[1:]])
         return np.asarray(both.transpose(1, 2, 0), np.float32)
 
 
@@ -219,26 +231,32 @@ class _Channels:
         self._stay = np.zeros(channels)
 
     def update(self, rows: Observed) -> Float64s:
-        both = np.clip(np.hstack([rows.e, rows.z]), -ROW_CLIP, ROW_CLIP)  # (T, 2 S)
+        both = _bounded(np.concatenate([rows.e, rows.z], 1), -ROW_CLIP, ROW_CLIP)  # (T, 2 S)
         unchanged = np.where(np.isnan(rows.e), np.nan, rows.unchanged)
         length, channels = rows.e.shape
         mean = self._means.update(both)
-        known = np.vstack([self._past, both])
+        known = np.concatenate([self._past, both])
         self._past = known[-max(LAGS) :]
         powers = self._powers.update(_powers(known, unchanged).reshape(length, -1))
-        square, change, fourth, product, still = np.split(
-            powers.reshape(len(POWER_RATES), length, -1, channels), _POWERS, 2
-        )
-        at = [RATES.index(rate) for rate in POWER_RATES]
-        level = mean[at].reshape(square.shape)
-        spread = np.maximum(square - level**2, 0.0)
-        product -= level[:, :, :1] * level[:, :, 1:]
-        logs = np.log(np.concatenate([spread, change, fourth, square[:, :, :1]], 2) + _VARIANCE_MIN)
+        powers = powers.reshape(len(POWER_RATES), length, -1, channels)
+        level = mean[_OF_POWERS].reshape(len(POWER_RATES), length, 2, channels)
+        logs = np.empty((len(POWER_RATES), length, _LOGS + 1, channels))
+        logs[:, :, :2] = np.maximum(powers[:, :, :2] - level**2, 0.0)
+        logs[:, :, 2:-1] = powers[:, :, 2:-2]
+        logs[:, :, -1] = powers[:, :, 0]
+        logs = np.log(logs + _VARIANCE_MIN)
         logs[:, :, -2] -= 2.0 * logs[:, :, -1]  # the kurtosis
-        parts = [np.nan_to_num(both)[None], mean]
-        parts = [part.reshape(-1, length, 2, channels).swapaxes(1, 2).reshape(-1, length, channels) for part in parts]
-        parts += [part.swapaxes(1, 2).reshape(-1, length, channels) for part in (logs[:, :, :-1], product, still)]
-        return np.concatenate([*parts, self._stays(rows.unchanged)[None]]).transpose(1, 2, 0)
+        out = np.empty((length, channels, MOVING))
+        for at, average in zip(range(0, _MEANS.stop, 2), (np.where(np.isnan(both), 0.0, both), *mean), strict=True):
+            out[:, :, at : at + 2] = average.reshape(length, 2, channels).transpose(0, 2, 1)
+        shared = out[:, :, _MEANS.stop : -1]
+        for at, of_rate in enumerate(logs):
+            shared[:, :, at * _LOGS : (at + 1) * _LOGS] = of_rate[:, :-1].transpose(0, 2, 1)
+        product = powers[:, :, -2] - level[:, :, 0] * level[:, :, 1]
+        shared[:, :, -2 * len(POWER_RATES) : -len(POWER_RATES)] = product.transpose(1, 2, 0)
+        shared[:, :, -len(POWER_RATES) :] = powers[:, :, -1].transpose(1, 2, 0)
+        out[:, :, -1] = self._stays(rows.unchanged)
+        return out
 
     def _stays(self, unchanged: Bools) -> Float64s:
         """Return log(1 + how many rows each value has stood still), f64[T, S]."""
@@ -249,18 +267,22 @@ class _Channels:
         return np.log1p(stay)
 
 
-_POWERS = list(np.cumsum([2, 1 + len(LAGS), 1, 1]))
-"""Where the squares of e and z, the squared differences of z and e, e^4, e z and the unchanged values end."""
-
-
 def _powers(known: Float64s, unchanged: Float64s | Bools) -> Float64s:
-    """Return the powers f64[T, P, S] of the last T rows of e and z side by side, f64[max(LAGS) + T, 2 S]."""
-    first, channels = max(LAGS), unchanged.shape[1]
+    """Return the powers f64[T, P, S] of the last T rows of e and z side by side, f64[max(LAGS) + T, 2 S].
+
+    They are the squares of e and z, the squared differences of z and of e, e^4, e z and the unchanged values.
+    """
+    first, (length, channels) = max(LAGS), unchanged.shape
     e, z = known[:, :channels], known[:, channels:]
-    now = e[first:]
-    changes = [(z[first:] - z[first - 1 : -1]) ** 2, *((now - e[first - lag : -lag]) ** 2 for lag in LAGS)]
-    square = now**2
-    return np.stack([square, z[first:] ** 2, *changes, square**2, now * z[first:], unchanged], 1)
+    out = np.empty((length, len(LAGS) + 6, channels))
+    out[:, 0], out[:, 1], out[:, 2] = e[first:], z[first:], z[first:] - z[first - 1 : -1]
+    for at, lag in enumerate(LAGS, 3):
+        out[:, at] = e[first:] - e[first - lag : -lag]
+    out[:, -2] = out[:, 0] * out[:, 1]
+    out[:, :-3] *= out[:, :-3]
+    out[:, -3] = out[:, 0] * out[:, 0]
+    out[:, -1] = unchanged
+    return out
 
 
 def powers(stretches: Sequence[Observed]) -> Float64s:
