@@ -158,11 +158,11 @@ def constant(fleet: Fleet, _seed: int) -> Said:
 
 def _lesson(fleet: Fleet) -> tuple[Float32s, Float64s, Float32s]:
     """Return features and capped life of all training rows, and the features of the tried engines' last rows."""
-    healthy = np.concatenate([run.remaining_rows >= CAP for run in fleet.learnt])
-    norm = normaliser(np.concatenate([run.values for run in fleet.learnt]), healthy)
+    life = np.concatenate([run.remaining_rows for run in fleet.learnt])
+    norm = normaliser(np.concatenate([run.values for run in fleet.learnt]), life, CAP)
     assert norm is not None
     x = np.concatenate(features_of([run.values for run in fleet.learnt], norm, CAP))
-    y = np.concatenate([np.minimum(run.remaining_rows, CAP) for run in fleet.learnt])
+    y = np.minimum(life, CAP)
     return x, y, np.stack([f[-1] for f in features_of(fleet.tried, norm, CAP)])
 
 

@@ -17,12 +17,14 @@ import numpy.typing as npt
 
 from models import packing
 from models.remaining_features import Features, Normaliser, features_of, normaliser
-from models.remaining_trees import Boosting, Trees, fit
+from models.remaining_trees import Boosting, Trees, fit, mean
 
 Float32s = npt.NDArray[np.float32]
 Float64s = npt.NDArray[np.float64]
 
 FOLDS = 4
+BAG = 3
+"""The model is the mean of so many, whose rows and features are drawn anew."""
 RUNS_MIN = 5
 QUANTILES = (0.05, 0.5, 0.95)
 HORIZON_SHARE = 0.6
@@ -63,7 +65,8 @@ class RemainingModel:
     @property
     def parameters(self) -> int:
         """How many learnt numbers the model is made of."""
-        norm = sum(part.size for part in (self.norm.centre, self.norm.scale, self.norm.regime, self.norm.spread))
+        parts = (self.norm.centre, self.norm.scale, self.norm.regime, self.norm.spread, self.norm.wear)
+        norm = sum(part.size for part in parts)
         return self.trees.parameters + norm + self.level.size + self.life.size
 
     def estimate(self, features: Float32s) -> Float64s:
@@ -95,7 +98,7 @@ class RemainingTracker:
     def __init__(self, model: RemainingModel, period_s: float) -> None:
         self._model = model
         self._period_s = period_s
-        self._features = Features(len(model.norm.tags), model.horizon_rows)
+        self._features = Features(model.norm.width, model.horizon_rows)
 
     @property
     def state(self) -> Float64s:
@@ -139,8 +142,8 @@ def learn(
     _check(runs)
     horizon = horizon_rows or horizon_of(runs)
     assert horizon is not None, "checked above"
-    healthy = [~(run.remaining_rows < horizon) for run in runs]
-    norm = normaliser(np.concatenate([run.values for run in runs]), np.concatenate(healthy))
+    life = np.concatenate([run.remaining_rows for run in runs])
+    norm = normaliser(np.concatenate([run.values for run in runs]), life, horizon)
     if norm is None or not len(norm.tags):
         raise RemainingError(
             "no tag moves in these runs, or no row has all of them: name the tags that show wear with --tags"
@@ -155,18 +158,18 @@ def learn(
     )
     rng = np.random.default_rng(seed)
     fold = rng.permutation(len(runs)) % FOLDS
+    fits = FOLDS + BAG
 
-    def trees(taught: npt.NDArray[np.bool_], fits: int) -> Trees:
-        return fit(
-            *lesson.rows(taught), boosting, rng, lambda share: progress("learning", (fits + share) / (FOLDS + 1))
-        )
+    def trees(taught: npt.NDArray[np.bool_], done: int) -> Trees:
+        return fit(*lesson.rows(taught), boosting, rng, lambda share: progress("learning", (done + share) / fits))
 
     held_out = [np.empty(0)] * len(runs)
     for k in range(FOLDS):
         model = trees(fold != k, k)
         for run in np.flatnonzero(fold == k):
             held_out[run] = np.clip(model.predict(lesson.features[run]), 0.0, horizon)
-    return RemainingModel(horizon, norm, trees(fold >= 0, FOLDS), *_interval(held_out, lesson.life))
+    bag = mean([trees(fold >= 0, FOLDS + k) for k in range(BAG)])
+    return RemainingModel(horizon, norm, bag, *_interval(held_out, lesson.life))
 
 
 @dataclass(frozen=True, slots=True)

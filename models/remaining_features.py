@@ -1,13 +1,14 @@
 """What a remaining-life model sees of an asset: its tags relative to their regime, their means, trends and change.
 
-Everything is streaming with O(tags) memory. That the change since the asset's own first rows and its age tell more
-than any window does is the finding of an ablation on turbofan engines (docs/prognosis.md).
+Everything is streaming with O(tags) memory. That the change since the asset's own first rows, its rate and the age tell
+more than any window does, and the sum of all tags by how each goes with life more than the tags apart, are the findings
+of an ablation on turbofan engines (docs/prognosis.md).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,9 @@ Float32s = npt.NDArray[np.float32]
 Int64s = npt.NDArray[np.int64]
 
 MEMORIES = (0.04, 0.11, 0.32)
-"""Memories of the exponentially weighted means, and lengths of the asset's own reference, in shares of the horizon."""
-REFERENCES = (0.08, 0.24)
+"""Memories of the exponentially weighted means, in shares of the horizon."""
+REFERENCE = 0.24
+"""How much of its first rows is the asset's own reference, in shares of the horizon."""
 REGIMES_MAX = 12
 UNEXPLAINED_MAX = 0.01
 """Regimes count where they leave at most this share of the variance; a continuum of states is one regime."""
@@ -34,7 +36,8 @@ _FITTED_ROWS_MAX = 20_000
 @dataclass(frozen=True, slots=True)
 class Normaliser:
     """C tags relative to their regime: `tags` i64[S] are used, `centre`, `scale` f64[S] standardise them,
-    `regime` f64[K, S] are the regimes' centres then, `spread` f64[K, S] the deviations within them.
+    `regime` f64[K, S] are the regimes' centres then, `spread` f64[K, S] the deviations within them; `wear` f64[S] are
+    the tags' weights in the sum that goes with life, absolutely 1 together.
     """
 
     tags: Int64s
@@ -42,19 +45,55 @@ class Normaliser:
     scale: Float64s
     regime: Float64s
     spread: Float64s
+    wear: Float64s
+
+    @property
+    def width(self) -> int:
+        """How many columns `apply` gives."""
+        return len(self.tags) + 1
 
     def apply(self, values: Float32s) -> Float64s:
-        """Return values f32[N, C] in deviations from their nearest regime's centre f64[N, S], NaN where missing."""
+        """Return values f32[N, C] in deviations from their nearest regime's centre, then their sum, as f64[N, S + 1].
+
+        NaN where missing; the sum is weighted by wear, of the tags that are there.
+        """
+        z = self._relative(values)
+        good = ~np.isnan(z)
+        weight = (good * np.abs(self.wear)).sum(1)
+        total = np.where(weight > 0, (np.where(good, z, 0.0) * self.wear).sum(1) / np.maximum(weight, 1e-12), np.nan)
+        return np.concatenate([z, total[:, None]], 1)
+
+    def taught(self, values: Float32s, life: Float64s) -> Normaliser:
+        """Return it with the weights of wear learnt from rows f32[N, C] with their life f64[N], NaN where not known.
+
+        A weight is the squared correlation with life, one tag at a time: weights that are fitted together learn the
+        machines by heart, of which there are never many.
+        """
+        known = np.flatnonzero(~np.isnan(life))
+        known = known[:: max(-(-len(known) // _FITTED_ROWS_MAX), 1)]
+        z = self._relative(values[known])
+        good = ~np.isnan(z)
+        rows = np.maximum(good.sum(0), 1)
+        y = np.where(good, life[known][:, None], 0.0)
+        z = np.where(good, z - np.where(good, z, 0.0).sum(0) / rows, 0.0)
+        y = np.where(good, y - y.sum(0) / rows, 0.0)
+        correlation = (z * y).sum(0) / np.sqrt(np.maximum((z**2).sum(0) * (y**2).sum(0), 1e-12))
+        weight = np.sign(correlation) * correlation**2
+        return replace(self, wear=weight / max(np.abs(weight).sum(), 1e-12))
+
+    def _relative(self, values: Float32s) -> Float64s:
         z = (values[:, self.tags] - self.centre) / self.scale
         nearest = _nearest(np.nan_to_num(z), ~np.isnan(z), self.regime)
         return np.asarray((z - self.regime[nearest]) / self.spread[nearest])
 
 
-def normaliser(values: Float32s, healthy: npt.NDArray[np.bool_]) -> Normaliser | None:
-    """Learn from rows f32[N, C] which regimes there are and how each tag spreads in them; None where nothing moves.
+def normaliser(values: Float32s, remaining_rows: Float64s, horizon_rows: float) -> Normaliser | None:
+    """Learn from rows f32[N, C] which regimes there are, how each tag spreads in them, and how it goes with life.
 
-    Regimes are looked for in the `healthy` rows bool[N], where there are any: stages of wear are not to be found.
+    `remaining_rows` f64[N] is that life, NaN where not known. Regimes are looked for in rows with more of it than the
+    horizon, where there are any: stages of wear are not to be found. None where nothing moves.
     """
+    healthy = ~(remaining_rows < horizon_rows)
     present = np.maximum((~np.isnan(values)).sum(0), 1)
     centre = np.nansum(values, 0, dtype=np.float64) / present
     scale = np.sqrt(np.nansum((values - centre) ** 2, 0) / present)
@@ -75,7 +114,9 @@ def normaliser(values: Float32s, healthy: npt.NDArray[np.bool_]) -> Normaliser |
     shares = np.array([len(rows) for rows in members]) / len(complete)
     telling = np.sqrt(shares @ spread**2) > STILL
     kept = moving[telling]
-    return Normaliser(kept, centre[telling], scale[telling], regime[:, telling], np.maximum(spread, 1e-3)[:, telling])
+    spread = np.maximum(spread, 1e-3)[:, telling]
+    untaught = Normaliser(kept, centre[telling], scale[telling], regime[:, telling], spread, np.zeros(len(kept)))
+    return untaught.taught(values, np.minimum(remaining_rows, horizon_rows))
 
 
 def _nearest(z: Float64s, good: npt.NDArray[np.bool_], regime: Float64s) -> npt.NDArray[np.intp]:
@@ -120,22 +161,22 @@ class Features:
     """Follows one asset from its first row; `age_rows` counts all rows, missing ones as well."""
 
     def __init__(self, tags: int, horizon_rows: float) -> None:
-        """Begin with an asset of S used tags; `horizon_rows` sets all scales."""
+        """Begin with an asset of S columns; `horizon_rows` sets all scales."""
         self.age_rows = 0
         self._horizon_rows = horizon_rows
         self._keep = 1.0 - 1.0 / np.maximum(1.0, np.array(MEMORIES) * horizon_rows)[:, None]
-        self._lengths = np.maximum(1.0, np.round(np.array(REFERENCES) * horizon_rows))[:, None]
+        self._length = max(1.0, round(REFERENCE * horizon_rows))
         self._sum, self._weight = np.zeros((2, len(MEMORIES), tags))
-        self._first, self._seen = np.zeros((2, len(REFERENCES), tags))
+        self._first, self._seen = np.zeros((2, tags))
 
     @property
     def state(self) -> Float64s:
-        """Return all that is remembered, f64[1 + 10 S], to go on with after a restart."""
+        """Return all that is remembered, f64[1 + 8 S], to go on with after a restart."""
         parts = (self._sum, self._weight, self._first, self._seen)
         return np.concatenate([[float(self.age_rows)], *(part.ravel() for part in parts)])
 
     def restore(self, state: Float64s) -> None:
-        """Go on from a state of the same number of tags."""
+        """Go on from a state of the same number of columns."""
         self.age_rows = int(state[0])
         parts = (self._sum, self._weight, self._first, self._seen)
         for part, content in zip(parts, np.split(state[1:], np.cumsum([p.size for p in parts])[:-1]), strict=True):
@@ -161,15 +202,17 @@ class Features:
         self._weight *= self._keep
         self._sum += (1.0 - self._keep) * z
         self._weight += (1.0 - self._keep) * good
-        early = good & (self._seen < self._lengths)
+        early = good & (self._seen < self._length)
         self._first += np.where(early, z, 0.0)
         self._seen += early
         self.age_rows += 1
         fast, middle, slow = self._sum / np.maximum(self._weight, 1e-12)
         first = self._first / np.maximum(self._seen, 1.0)
-        return np.concatenate([fast, middle, middle - slow, *(middle - first), [self.age_rows / self._horizon_rows]])
+        change = middle - first
+        age = self.age_rows / self._horizon_rows
+        return np.concatenate([fast, middle, middle - slow, change, change / max(age, REFERENCE), [age]])
 
 
 def features_of(runs: Sequence[Float32s], norm: Normaliser, horizon_rows: float) -> list[Float32s]:
     """Return the features of whole runs of values f32[T, C]."""
-    return [Features(len(norm.tags), horizon_rows).update(norm.apply(values)) for values in runs]
+    return [Features(norm.width, horizon_rows).update(norm.apply(values)) for values in runs]

@@ -8,7 +8,7 @@ tree (Friedman, "Stochastic gradient boosting", 2002).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,19 +31,19 @@ class Boosting:
     trees: int = 600
     depth: int = 5
     rate: float = 0.05
-    row_share: float = 0.5
-    feature_share: float = 0.4
+    row_share: float = 0.25
+    feature_share: float = 0.7
     leaf_rows: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trees:
-    """T symmetric trees of depth D: `base`, `feature` u16[T, D], `threshold` f32[T, D], `leaf` f32[T, 2^D]."""
+    """T symmetric trees of depth D: `base`, `feature` u16[T, D], `threshold` f32[T, D], `leaf` f16[T, 2^D]."""
 
     base: float
     feature: npt.NDArray[np.uint16]
     threshold: Float32s
-    leaf: Float32s
+    leaf: npt.NDArray[np.float16]
 
     @property
     def parameters(self) -> int:
@@ -60,6 +60,16 @@ class Trees:
             index = (part[:, self.feature] > self.threshold) @ powers
             out[start : start + len(part)] = self.leaf[np.arange(count), index].sum(1, dtype=np.float64)
         return out + self.base
+
+
+def mean(ensembles: Sequence[Trees]) -> Trees:
+    """Return the trees that predict the mean of what ensembles of the same depth predict."""
+    return Trees(
+        float(np.mean([trees.base for trees in ensembles])),
+        np.concatenate([trees.feature for trees in ensembles]),
+        np.concatenate([trees.threshold for trees in ensembles]),
+        np.concatenate([trees.leaf / np.float16(len(ensembles)) for trees in ensembles]),
+    )
 
 
 def fit(
@@ -90,7 +100,7 @@ def fit(
         thresholds.append([edges[feature][bin_] for feature, bin_ in splits])
         leaves.append(leaf)
         progress((tree + 1) / boosting.trees)
-    return Trees(base, np.array(features, np.uint16), np.array(thresholds, np.float32), np.array(leaves, np.float32))
+    return Trees(base, np.array(features, np.uint16), np.array(thresholds, np.float32), np.array(leaves, np.float16))
 
 
 def _edges(column: Float32s) -> Float32s:

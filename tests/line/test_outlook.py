@@ -11,6 +11,7 @@ from agent.line.alert import Alert
 from agent.line.line import Line
 from agent.line.memory import Memory
 from agent.line.verdict import Condition, LifeEnd, Verdict
+from agent.line.wording import remaining_life
 from models import remaining
 from models.remaining import RemainingModel, Run
 from models.remaining_trees import Boosting
@@ -61,7 +62,8 @@ def test_a_learnt_model_speaks_of_a_healthy_machine_and_counts_down(model: Remai
         low, _, high = verdicts[second].remaining_life_s or (NAN, NAN, NAN)
         assert low <= LIFE_S - 1 - second <= high
     assert alert.verdict.remaining_life_until is LifeEnd.FAILURE
-    assert alert.message.endswith("left, most likely 1"), alert.message
+    assert alert.message.endswith(f"; {remaining_life(alert.verdict)}")
+    assert "left" in alert.message
 
 
 @pytest.mark.parametrize("chunk_rows", [3, 50, 1000])

@@ -66,7 +66,7 @@ def test_regimes_are_found_and_do_not_hide_the_wear() -> None:
 
 def test_a_continuum_of_states_is_one_regime() -> None:
     values = np.random.default_rng(0).uniform(0, 10, (2000, 3)).astype(np.float32)
-    norm = remaining_features.normaliser(values, np.ones(len(values), np.bool_))
+    norm = remaining_features.normaliser(values, np.full(len(values), np.nan), HORIZON)
     assert norm is not None
     assert len(norm.regime) == 1
 
@@ -76,7 +76,7 @@ def test_regimes_are_told_apart_where_some_are_near_each_other_and_outliers_are_
     levels = np.array([[0, 0, 0], [100, 0, 0], [0, 100, 0], [0, 0, 100], [100, 100, 9], [100, 100, 0]], np.float64)
     values = levels[rng.integers(0, 6, 4000)] + 0.1 * rng.standard_normal((4000, 3))
     values[:10, 2] += 20.0
-    norm = remaining_features.normaliser(values.astype(np.float32), np.ones(4000, np.bool_))
+    norm = remaining_features.normaliser(values.astype(np.float32), np.full(4000, np.nan), HORIZON)
     assert norm is not None
     found = norm.regime * norm.scale + norm.centre
     assert [round(float(np.abs(found - level).max(1).min())) for level in levels[4:]] == [0, 0]
@@ -91,6 +91,20 @@ def test_stages_of_wear_are_not_taken_for_regimes() -> None:
     assert error < 0.6 * constant
 
 
+def test_the_sum_of_the_tags_follows_wear_and_bears_missing_ones(model: RemainingModel) -> None:
+    assert np.abs(model.norm.wear).sum() == pytest.approx(1.0)
+    assert model.norm.wear[0] < -0.2 < 0.2 < model.norm.wear[1], "tag 0 rises with wear, life falls"
+    assert np.abs(model.norm.wear[2:]).max() < 0.02
+    worn, lost = a_fleet(12, 1)[0].values[-5:], a_fleet(12, 1)[0].values[-5:].copy()
+    lost[:, 0] = np.nan
+    (whole, partly), width = (model.norm.apply(rows)[:, -1] for rows in (worn, lost)), model.norm.width
+    assert width == 5
+    assert (whole < -2).all()
+    assert (partly < -2).all()
+    lost[:] = np.nan
+    assert np.isnan(model.norm.apply(lost)).all()
+
+
 def test_the_same_runs_and_seed_give_the_same_bytes_and_another_seed_other_trees() -> None:
     fleet, few = a_fleet(4, 8), Boosting(trees=10)
     first, second, other = (remaining.learn(fleet, boosting=few, seed=seed).pack() for seed in (0, 0, 1))
@@ -99,10 +113,10 @@ def test_the_same_runs_and_seed_give_the_same_bytes_and_another_seed_other_trees
 
 def test_a_packed_model_says_the_same(model: RemainingModel) -> None:
     again = remaining.unpack(model.pack())
-    features = np.random.default_rng(0).standard_normal((50, 5 * 4 + 1)).astype(np.float32)
+    features = np.random.default_rng(0).standard_normal((50, 5 * model.norm.width + 1)).astype(np.float32)
     assert np.array_equal(again.estimate(features), model.estimate(features))
     assert np.array_equal(again.quantiles(np.arange(100.0)), model.quantiles(np.arange(100.0)))
-    assert again.parameters == model.parameters == len(again.level) * 4 + again.trees.parameters + 4 * 4
+    assert again.parameters == model.parameters == len(again.level) * 4 + again.trees.parameters + 5 * 4
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", remaining_trees.__name__.encode() * 100])
