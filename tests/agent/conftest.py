@@ -3,9 +3,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from models.bundle import Bundle
+from models.learn import learn
 from tests.agent.plant import Plant
+from tests.agent.samples import CONFIG, quiet_rows
 
 
 @pytest.fixture
@@ -13,3 +17,22 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
     plant = Plant(tmp_path / "state")
     yield plant
     plant.close()
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    values = quiet_rows(800)
+    tags = [("pressure", "bar"), ("temperature", "degC")]
+    return learn([(values, np.ones_like(values, np.bool_))], tags, 1000, name="pump")
+
+
+@pytest.fixture
+def file(tmp_path: Path, bundle: Bundle) -> Path:
+    """A configuration with its bundle, for PLCs that are not there."""
+    bundle.save(tmp_path / "bundles" / "pump")
+    file = tmp_path / "agent.toml"
+    nowhere = CONFIG.replace("192.0.2.10", "127.0.0.1").replace(
+        'host = "127.0.0.1"\n', 'host = "127.0.0.1"\nport = 1\n'
+    )
+    file.write_text(nowhere.replace("192.0.2.11:4840", "127.0.0.1:1") + "\n[api]\nport = 0\n")
+    return file

@@ -110,3 +110,11 @@ def frame(time_ns: int, *values: float) -> Frame:
     """One row; NaN is a time-out."""
     row = np.array(values, np.float32)
     return Frame.of(time_ns, row, np.where(np.isnan(row), BAD_TIMEOUT, GOOD).astype(np.uint32))
+
+
+def quiet_rows(rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """A plant of two tags that go together."""
+    random = np.random.default_rng(5)
+    swing = 10 + np.sin(np.arange(rows) / 20)
+    noise = random.normal(0, (0.05, 0.2), (rows, 2))
+    return (np.stack([swing, 4 * swing], 1) + noise).astype(np.float32)

@@ -14,50 +14,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from agent.build import JOURNAL, layout_of, load_detectors, make_line, origins, sole_owner
+from agent.build import JOURNAL, load_detectors, origins, sole_owner
 from agent.config import Config, ConfigError, load
-from agent.line.alert import Acknowledge
-from agent.store import codec, export
-from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal
-from agent.store.telemetry import TelemetryLog
-from connectors.frame import Frame
 from models.bundle import Bundle
 from models.learn import learn
-from models.runtime import Detector
 from simulators.config import toml
 from simulators.plant import Plant
 from tests.agent.commands import command, forewarn
-from tests.agent.samples import CONFIG, SECOND_NS, START_NS, alert
+from tests.agent.samples import CONFIG, START_NS, alert, quiet_rows
 
 COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn")
-
-
-def quiet_rows(rows: int) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """A plant of two tags that go together."""
-    random = np.random.default_rng(5)
-    swing = 10 + np.sin(np.arange(rows) / 20)
-    noise = random.normal(0, (0.05, 0.2), (rows, 2))
-    return (np.stack([swing, 4 * swing], 1) + noise).astype(np.float32)
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    values = quiet_rows(800)
-    tags = [("pressure", "bar"), ("temperature", "degC")]
-    return learn([(values, np.ones_like(values, np.bool_))], tags, 1000, name="pump")
-
-
-@pytest.fixture
-def file(tmp_path: Path, bundle: Bundle) -> Path:
-    """A configuration with its bundle, for PLCs that are not there."""
-    bundle.save(tmp_path / "bundles" / "pump")
-    file = tmp_path / "agent.toml"
-    nowhere = CONFIG.replace("192.0.2.10", "127.0.0.1").replace(
-        'host = "127.0.0.1"\n', 'host = "127.0.0.1"\nport = 1\n'
-    )
-    file.write_text(nowhere.replace("192.0.2.11:4840", "127.0.0.1:1") + "\n[api]\nport = 0\n")
-    return file
 
 
 def test_version_and_help() -> None:
@@ -292,74 +259,6 @@ def test_run_survives_kill_9(simulation: Simulation, tmp_path: Path) -> None:
             started(child)
             child.kill()
     assert forewarn("alerts", "--state-dir", tmp_path / "state").exit_code == 0
-
-
-def faulty_frames() -> list[Frame]:
-    """Faults on either side of the restarts at 500 and 1000."""
-    values = quiet_rows(1200)
-    for begin, end in ((480, 510), (800, 830), (990, 1010)):
-        values[begin:end, 1] += 6.0
-    return [Frame.of(START_NS + i * SECOND_NS, row, np.zeros(2)) for i, row in enumerate(values)]
-
-
-def live_run(
-    config: Config, detectors: dict[str, Detector], frames: list[Frame]
-) -> tuple[TelemetryLog, bytes]:
-    """Do what the daemon does, restarts included: one every 500 frames."""
-    journal = Journal(config.agent.state_dir / JOURNAL, START_NS)
-    live = b""
-    commands: tuple[Acknowledge, ...] = ()
-    for number, frame in enumerate(frames):
-        if number % 500 == 0:
-            start = Start(journal.next_number("pump"), journal.open_alert("pump"))
-            line = make_line(config, "pump", detectors["pump"], start)
-            log = TelemetryLog(
-                config.agent.state_dir / "telemetry",
-                layout_of(detectors),
-                segment_bytes=20_000,
-                started=Started({"pump": start}),
-            )
-        now_ns = START_NS + number * SECOND_NS + 12_345
-        log.append(Step("pump", now_ns, frame, commands), number * SECOND_NS)
-        for said in commands:
-            line.submit(said)
-        alerts = line.step(frame, now_ns)
-        for raised in alerts:
-            journal.record(raised)
-            live += codec.encode(raised) + b"\n"
-        commands = tuple(Acknowledge(raised.id, "Ana", now_ns) for raised in alerts if raised.revision == 1)
-        if number % 500 == 499 or number == len(frames) - 1:
-            log.close()
-    journal.close()
-    return log, live
-
-
-def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(file: Path) -> None:
-    config = Config.parse(file.read_text(), file)
-    detectors = load_detectors(config)
-    log, live = live_run(config, detectors, faulty_frames())
-    assert live.count(b'"id":"pump-2"') >= 2
-    assert b'"by":"Ana"' in live
-    result = forewarn("replay", config.agent.state_dir, file)
-    assert result.exit_code == 0
-    assert result.stdout_bytes == live
-    assert forewarn("replay", config.agent.state_dir / "telemetry", file).stdout_bytes == live
-    recording = file.parent / "pump.parquet"
-    export.write_parquet(log.scan("pump"), ["pressure", "temperature"], recording)
-    first = live.splitlines(keepends=True)[0]  # a table holds no commands
-    assert forewarn("replay", recording, file).stdout_bytes.startswith(first)
-
-
-def test_replay_of_what_does_not_fit_says_what_is_there(file: Path, tmp_path: Path) -> None:
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    result = forewarn("replay", empty, file)
-    assert (result.exit_code, "holds no telemetry" in result.output) == (2, True)
-    recording = tmp_path / "x.parquet"
-    pl.DataFrame({"time": [0], "pressure": [1.0]}).write_parquet(recording)
-    result = forewarn("replay", recording, file)
-    assert result.exit_code == 2
-    assert f"{recording}: no column temperature for asset pump; it has: pressure, time" in result.output
 
 
 def test_units_in_brackets_are_no_markup(file: Path, tmp_path: Path) -> None:
