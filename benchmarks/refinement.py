@@ -123,11 +123,20 @@ class Plain:
     ridge: float
 
     @classmethod
-    def of(cls, stretches: Stretches) -> Plain:
-        """Type the channels and choose the number of regimes as `forewarn learn` does."""
+    def of(cls, stretches: Stretches, *, whole: bool = False) -> Plain:
+        """Type the channels, choose the number of regimes and cut the folds as `forewarn learn` does.
+
+        With `whole` a stretch is in one fold: what is held out may be at an operating point that no other row is at.
+        """
         roles = channels.roles(stretches)
         used = [at for role in (channels.SCORED, channels.DRIFTING) for at, has in enumerate(roles) if has == role]
-        x, fold = History.of(stretches, np.array(used, np.int64)).rows()
+        history = History.of(stretches, np.array(used, np.int64))
+        x, fold = history.rows()
+        if whole:
+            pairs = zip(history.stretches, history.skipped, strict=True)
+            parts = [replace(history, stretches=(each,), skipped=(skipped,)).rows()[0] for each, skipped in pairs]
+            x = np.concatenate(parts)
+            fold = np.repeat(np.arange(len(parts)) % FOLDS, [len(part) for part in parts])
         half = np.arange(len(x)) * 2 * FOLDS // len(x) % 2 == 0
         *_, (count, ridge, _) = choose(x[half], x[~half])
         return cls(x, fold, roles.count(channels.SCORED), count, ridge)
@@ -170,6 +179,9 @@ def run(options: Options) -> Iterator[Result]:
         models = [Plain.of(each) for each in stretches[: options.limit]]
         found = [model.count for model in models]
         cases = [(name, models, TWICE, [2 * count for count in found])]
+        if name == "cranfield":
+            apart = [Plain.of(each, whole=True) for each in stretches]
+            cases.append((f"{name}, whole sets held out", apart, TWICE, [2 * model.count for model in apart]))
         if len(models) == 1 and found[0] > 1:
             cases.append((f"{name}, one regime", [replace(model, count=1) for model in models], FOUND, found))
         for case, tried, method, counts in cases:

