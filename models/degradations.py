@@ -31,7 +31,7 @@ FAULTS = (
 )
 """The fault types of a channel that the head tells apart, in the order of its outputs; "shift" is the process's."""
 
-ODDS = {"ramp": 3.0, "bias": 0.7, "gain": 0.7, "delay": 0.5, "decoupling": 0.5}
+ODDS = {"ramp": 3.0, "gain": 0.7, "delay": 0.5, "decoupling": 0.5}
 """How often fault types are drawn, 1 where nothing is said: what wears grows, and few signals are late."""
 PREVALENCE = {"bias": 0.3, "ramp": 1.5, "intermittent": 1.5}
 """How often they occur, relative to how often they are drawn, 1 where nothing is said.

@@ -21,10 +21,12 @@ Bools = npt.NDArray[np.bool_]
 
 RATES = (0.3, 0.1, 0.03, 0.01)
 """Forgetting rates per row of the averages of a channel's deviations; the newest row itself is a feature too."""
-AGE_RATES = (0.01, 0.003, 0.001, 0.0003)
+AGE_RATES = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Those of the averages that tell a ramp of hours from a step: how old a deviation seems to each."""
-PRESENT_RATE, NEWER_RATE = 0.03, 0.1
-"""The averages with which these are compared, and one that says whether the deviation is still there."""
+YOUNG, PRESENT = 0, 2
+"""The positions of the averages that others are compared with, where a deviation is new and where it is not."""
+_PAIRS = ((YOUNG, 1, 2), (YOUNG, 2, 3), (PRESENT, 3, 4), (PRESENT, 4, 5), (PRESENT, 5, 6))
+"""Level, faster and slower average: the age that the slower one tells says how large the faster one is of a step."""
 POWER_RATES = (0.1, 0.01)
 """Forgetting rates of its powers: variance, squared differences, kurtosis, share of unchanged raw values."""
 LAGS = (1, 3, 8)
@@ -33,12 +35,15 @@ _OF_POWERS = [RATES.index(rate) for rate in POWER_RATES]
 _MEANS = slice(2, 2 + 2 * len(RATES))
 _LOGS = 4 + len(LAGS)
 """Logarithms of powers at each rate: variances of e and z, squared differences of z and e, kurtosis of e."""
-LOUDNESS = (_MEANS.start + 2 * RATES.index(PRESENT_RATE), _MEANS.stop)
+LOUDNESS = (_MEANS.start + 2 * RATES.index(AGE_RATES[PRESENT]), _MEANS.stop)
 """The features that say how far a channel deviates: the present average of e, and the shorter variance of e."""
+POWERS = len(LAGS) + 6
+"""How many powers of a channel are averaged."""
 MOVING = _MEANS.stop + (_LOGS + 2) * len(POWER_RATES) + 1
 """How many features of a channel are relative to their healthy level and spread."""
-PROFILE = 2 + 2 * len(AGE_RATES)
-"""How many say how old the present deviation is."""
+_OLD = len(AGE_RATES) - PRESENT - 1
+PROFILE = 2 + _OLD + 2 * (len(_PAIRS) + _OLD)
+"""How many say how old the present deviation is: two shares, ages, and by how much these contradict a step."""
 FEATURES = MOVING + PROFILE + 2 * len(RATES)
 GLOBALS_CLIP = (-5.0, 12.0)
 CHANNEL_CLIP = 100.0
@@ -49,8 +54,13 @@ SHARES = (0.02, 0.98)
 """Nearer to 0 or 1 the share of an average says nothing more of an age."""
 LOG_AGE = 5.0
 """Logarithms of ages in rows are relative to this."""
+STRIKING = 8.0
+"""A contradiction is this many times as large a feature, and its significance at most SIGNIFICANCE_MAX times."""
+SIGNIFICANCE_MAX = 100.0
 STAY_ROWS_MAX = 10_000
-_RATES_TWICE = np.array(2 * AGE_RATES)[:, None, None]
+_OLD_RATES = np.array(AGE_RATES[PRESENT + 1 :])[:, None, None]
+_RATIOS = np.array([AGE_RATES[fast] / AGE_RATES[slow] for _, fast, slow in _PAIRS])[:, None, None]
+_LEVELS, _FASTER, _SLOWER = (list(column) for column in zip(*_PAIRS, strict=True))
 _BLOCK_ROWS = 64
 _VARIANCE_MIN = 1e-3
 
@@ -186,38 +196,56 @@ def _bounded(x: Float64s, low: float, high: float) -> Float64s:
 class _Profile:
     """How old the present deviation of each channel is, by averages of its offset with longer and longer memory.
 
-    The average at rate r of a step that is a rows old is the share 1 - exp(-r a) of it. So each share gives an age:
-    they are alike for a step, and the larger the longer the memory for a ramp. An average of the average tells them
-    apart more sharply: it does not know the newest rows.
+    The average at rate r of a step that is a rows old is the share 1 - exp(-r a) of it. So each share gives an age, and
+    an age says what the shares at other rates are, and that of the average's own average, 1 - exp(-r a) (1 + r a). What
+    they are not, contradicts a step: of a ramp the faster averages are smaller, the averages' averages larger.
     """
 
     def __init__(self, reference: Reference) -> None:
-        present, oldest = (_MEANS.start + 2 * RATES.index(rate) for rate in (PRESENT_RATE, RATES[-1]))
-        self._spread, self._level = reference.spread[:, present], reference.centre[:, oldest]
-        self._offsets = Averages(np.zeros(len(self._level)), (PRESENT_RATE, NEWER_RATE, *AGE_RATES))
-        self._twice = Averages(np.zeros(len(self._level)), AGE_RATES)
-        self._squares = Averages(np.zeros(2 * len(self._level)), (PRESENT_RATE,))
+        columns = [_MEANS.start + 2 * RATES.index(AGE_RATES[at]) for at in (YOUNG, PRESENT)]
+        self._spread = reference.spread[:, columns].T  # (2, S)
+        self._level = reference.centre[:, _MEANS.stop - 2]
+        self._offsets = Averages(np.zeros(len(self._level)), AGE_RATES)
+        self._twice = Averages(np.zeros(len(self._level)), AGE_RATES[PRESENT + 1 :])
+        self._squares = Averages(np.zeros(2 * len(self._level)), AGE_RATES[PRESENT : PRESENT + 1])
 
     def update(self, e: Float64s, offset: Float64s) -> Float32s:
         """Take rows e and their offsets f64[T, S] in.
 
-        Return f32[T, S, PROFILE]: what share of the present average the newer and the first older one have, and the
-        logarithms of the ages; where nothing deviates the shares are small.
+        Return f32[T, S, PROFILE]: what share of the present average a newer and an older one have, the logarithms of
+        the ages, by how much these contradict a step and how significant that is. Where nothing deviates, all but the
+        ages are about 0.
         """
+        channels = e.shape[1]
         bounded = offset * np.minimum(1.0, ROW_CLIP / np.maximum(np.abs(e), 1e-9))
         (squares,) = self._squares.update(np.concatenate([bounded, _bounded(e, -ROW_CLIP, ROW_CLIP)], 1) ** 2)
-        channels = e.shape[1]
         # The unit of the offset, in standard deviations of e.
         unit = np.sqrt(squares[:, :channels] / (squares[:, channels:] + 1e-12))
         averages = self._offsets.update(bounded)
-        every = np.concatenate([averages, self._twice.update(averages[2:])]) - self._level * unit
-        present = every[0]
-        shares = every[1:] * np.copysign(1.0 / np.maximum(np.abs(present), self._spread * unit + 1e-12), present)
-        shares[:2] = _bounded(shares[:2], -SHARE_CLIP, SHARE_CLIP)
-        first = shares[1].copy()
-        shares[1:] = np.log(np.log1p(-_bounded(shares[1:], *SHARES)) / -_RATES_TWICE) - LOG_AGE
-        both = np.concatenate([shares[:1], first[None], shares[1:]])
-        return np.asarray(both.transpose(1, 2, 0), np.float32)
+        twice = self._twice.update(averages[PRESENT + 1 :]) - self._level * unit
+        averages = averages - self._level * unit
+        noise = self._spread[:, None] * unit + 1e-12  # (2, T, S)
+        levels = averages[[YOUNG, PRESENT]]
+        size = np.maximum(np.abs(levels), noise)
+        young, present = np.copysign(1.0 / size, levels)
+        old = averages[PRESENT + 1 :] * present
+        left = 1.0 - _bounded(old, *SHARES)
+        ages = -np.log(left)  # times their rates
+        faster, slower = averages[_FASTER], averages[_SLOWER]
+        faster[:2], slower[:2] = faster[:2] * young, slower[:2] * young
+        faster[2:], slower[2:] = faster[2:] * present, slower[2:] * present
+        of_step = 1.0 - (1.0 - _bounded(slower, *SHARES)) ** _RATIOS
+        against = np.concatenate([of_step - faster, twice * present - (1.0 - left * (1.0 + ages))])
+        weight = np.minimum(size / noise, SIGNIFICANCE_MAX)
+        significance = against * weight[[0, 0] + [1] * (len(against) - 2)]
+        shares = np.stack([averages[PRESENT - 1] * present, old[0]])
+        every = [
+            _bounded(shares, -SHARE_CLIP, SHARE_CLIP),
+            np.log(ages / _OLD_RATES) - LOG_AGE,
+            _bounded(STRIKING * against, -SHARE_CLIP, SHARE_CLIP),
+            squash(significance),
+        ]
+        return np.concatenate(every, dtype=np.float32, casting="same_kind").transpose(1, 2, 0)
 
 
 class _Channels:
@@ -274,7 +302,7 @@ def _powers(known: Float64s, unchanged: Float64s | Bools) -> Float64s:
     """
     first, (length, channels) = max(LAGS), unchanged.shape
     e, z = known[:, :channels], known[:, channels:]
-    out = np.empty((length, len(LAGS) + 6, channels))
+    out = np.empty((length, POWERS, channels))
     out[:, 0], out[:, 1], out[:, 2] = e[first:], z[first:], z[first:] - z[first - 1 : -1]
     for at, lag in enumerate(LAGS, 3):
         out[:, at] = e[first:] - e[first - lag : -lag]

@@ -20,7 +20,7 @@ from models.bundle import Manifest, RegimeCard, Statistics, TagSchema
 from models.calibrate import Calibration
 from models.degradations import FAULTS
 from models.experts import Experts
-from models.features import GLOBALS, MOVING, STATISTICS
+from models.features import GLOBALS, MOVING, POWERS, STATISTICS
 from models.features import Reference as HeadReference
 from models.frozen import NEVER
 from models.modes import Modes
@@ -61,7 +61,11 @@ class ScriptedDetector:
             Experts(Regimes(0 * one, 0 * one[None], one[None, None]), np.empty(0), np.empty(0)),
             Reference(np.ones((len(MEMORIES), 1, 1)), 0 * one),
             HeadReference(
-                np.ones((5, 1)), np.zeros((1, MOVING)), np.ones((1, MOVING)), np.zeros(STATISTICS), np.ones(STATISTICS)
+                np.ones((POWERS, 1)),
+                np.zeros((1, MOVING)),
+                np.ones((1, MOVING)),
+                np.zeros(STATISTICS),
+                np.ones(STATISTICS),
             ),
             calibration,
             Modes((), (), 0),

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from models.features import (
-    AGE_RATES,
     FEATURES,
     GLOBALS,
     LOG_AGE,
@@ -121,7 +120,8 @@ def struck(e: Float64s, quiet_rows: int = 300) -> Float64s:
     return running.update(rows)[0][-1, 0].astype(np.float64)
 
 
-AGES = slice(MOVING + 2, MOVING + 2 + len(AGE_RATES))
+AGES = slice(MOVING + 2, MOVING + 6)
+AGAINST_STEP = slice(MOVING + 6, MOVING + 11)
 
 
 def ages(features: Float64s) -> Float64s:
@@ -135,6 +135,13 @@ def test_a_step_has_one_age_and_a_ramp_many() -> None:
     assert (step[:2] > 300).all()
     assert (np.diff(ramp) > 0).all()
     assert ramp[-1] > 5 * ramp[0]
+
+
+@pytest.mark.parametrize("age", [60, 300, 1500, 6000])
+def test_a_ramp_contradicts_a_step_of_any_age(age: int) -> None:
+    step, ramp = struck(np.full(age, 12.0))[AGAINST_STEP], struck(np.linspace(0.0, 24.0, age))[AGAINST_STEP]
+    assert np.abs(step).max() < 0.5
+    assert ramp.max() > step.max() + 0.3
 
 
 def test_ages_are_of_offsets_that_are_alike_in_all_regimes() -> None:
