@@ -47,6 +47,7 @@ def train(
     progress: Callable[[float], None] = lambda _share: None,
 ) -> FaultHead:
     """Train a head by AdamW under the one-cycle rate (Smith, Topin 2019), with its experts rounded to 4 bits."""
+    torch.set_num_threads(1)  # more of them add in another order, and the head would depend on the machine
     weights = initial(shape, seed)
     matrices = [w for w in weights.values() if w.ndim > 1]
     optimiser = torch.optim.AdamW(

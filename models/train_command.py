@@ -58,14 +58,11 @@ def head(
         raise SystemExit(_refuse(NO_TORCH))
     if not out.absolute().parent.is_dir():
         raise SystemExit(_refuse(f"{out}: there is no folder {out.absolute().parent}; make it first"))
-    import torch
-
     from models.examples import ROWS_PER_PLANT, collect
     from models.quality import measure
     from models.synthetic import MIXTURE
     from models.train import split, train
 
-    torch.set_num_threads(1)  # more of them add in another order, and the head would depend on the machine
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as bar:
 
