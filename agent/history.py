@@ -73,10 +73,11 @@ def read_history(path: Path, reading: Reading) -> History:
     values = table.values(tags, option)
     lives = [] if reading.rul is None else _lives(runs, times_ns, values, _life_s(table, reading.rul), period_ms)
     label = _worn_out(label, runs, times_ns, lives, notes)
+    del table  # it is as large as what is learnt from
     found: list[Segment] = []
     for name, rows in runs:
         healthy = rows[(label[rows] != FAULTY) & (times_ns[rows] != NO_TIME)]
-        part = Rows(name, times_ns[healthy], values[healthy], label[healthy])
+        part = Rows(name, times_ns[healthy], _rows_of(values, healthy), label[healthy])
         found += segments_of(part, period_ms * NS_PER_MS)
     if not found:
         raise BacktestError(f"{path} has no row to learn from")
@@ -89,6 +90,13 @@ def read_history(path: Path, reading: Reading) -> History:
         tuple(notes),
         tuple(lives),
     )
+
+
+def _rows_of(values: Float32s, rows: Ints) -> Float32s:
+    """Return some rows of f32[N, C]; where they follow each other without a copy, for a history may be long."""
+    if len(rows) and (np.diff(rows) == 1).all():
+        return values[rows[0] : rows[-1] + 1]
+    return values[rows]
 
 
 def _life_s(table: Table, name: str) -> Float64s:

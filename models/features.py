@@ -328,16 +328,26 @@ def powers(stretches: Sequence[Observed]) -> Float64s:
 def learn_reference(stretches: Sequence[Observed]) -> Reference:
     """Learn what is healthy from stretches of healthy rows that the floor was not fitted to, the longer the better."""
     power = powers(stretches)
-    features = np.concatenate([_Channels(power).update(s) for s in stretches])
+    mean, deviation = _moments(stretches, power)
     stats = _log(np.vstack([s.stats for s in stretches]))
     centre = np.nanmedian(stats, 0)
     return Reference(
         power=power,
-        centre=features.mean(0),
-        spread=np.maximum(features.std(0), _spread_min(power)),
+        centre=mean,
+        spread=np.maximum(deviation, _spread_min(power)),
         global_centre=centre,
         global_spread=np.nanquantile(stats, 0.99, 0) - centre + 0.05,
     )
+
+
+def _moments(stretches: Sequence[Observed], power: Float64s) -> tuple[Float64s, Float64s]:
+    """Return mean and deviation f64[S, MOVING] of the features; those of all rows at once would be large."""
+    rows, total, squares = 0, np.zeros(1), np.zeros(1)
+    for stretch in stretches:
+        features = _Channels(power).update(stretch)
+        rows, total, squares = rows + len(features), total + features.sum(0), squares + (features**2).sum(0)
+    mean = total / rows
+    return mean, np.sqrt(np.maximum(squares / rows - mean**2, 0.0))
 
 
 def _spread_min(power: Float64s) -> Float64s:

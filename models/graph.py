@@ -64,7 +64,9 @@ def _experts(g: Nodes, statistics: Statistics) -> None:
     z = g.op("Min", g.op("Max", z, g.constant("lowest", low)), g.constant("highest", high))  # (N, U)
     means = g.constant("mean", experts.regimes.mean[:, None, :])
     centred = g.op("Sub", g.op("Unsqueeze", z, g.ints(0)), means)  # (K, N, U)
-    white = g.op("MatMul", centred, g.constant("onto", w.onto))  # (K, N, S)
+    onto = g.constant("onto", w.onto)
+    root = g.op("Slice", onto, g.ints(0), g.ints(S), g.ints(1))  # its first rows
+    white = g.op("MatMul", centred, onto)  # (K, N, S)
     distance = g.op("ReduceSumSquare", white, g.ints(2), keepdims=0)  # (K, N)
     g.op("Transpose", distance, perm=[1, 0], name="distances")
     prior = g.constant("prior", (experts.regimes.log_weight + w.log_det)[:, None])
@@ -83,7 +85,7 @@ def _experts(g: Nodes, statistics: Statistics) -> None:
         return g.op("MatMul", g.op("Transpose", chosen, perm=[1, 0]), g.constant(name, values))
 
     pick(white, "white")
-    pull = pick(g.op("MatMul", white, g.constant("root", w.root)))  # (N, S): P (x - mean), given the conditions
+    pull = pick(g.op("MatMul", white, root))  # (N, S): P (x - mean), given the conditions
     g.op("Div", pull, of_regime("root_stiffness", np.sqrt(w.stiffness)), name="residual")
     spread = np.sqrt(np.diagonal(experts.regimes.covariance, axis1=1, axis2=2))[:, :S]
     own = g.op("Slice", z, g.ints(0), g.ints(S), g.ints(1))

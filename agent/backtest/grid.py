@@ -50,15 +50,20 @@ def points(times_ns: Int64s, period_ns: int) -> npt.NDArray[np.intp]:
 
 
 def _laid(rows: Rows, piece: npt.NDArray[np.intp], period_ns: int) -> Segment:
-    times_ns = rows.times_ns[piece]
+    whole = slice(int(piece[0]), int(piece[-1]) + 1)
+    times_ns = rows.times_ns[whole]
     point = points(times_ns, period_ns)
     length = int(point[-1]) + 1
-    values = np.full((length, rows.values.shape[1]), np.nan, np.float32)
-    values[point] = rows.values[piece]  # of equal points numpy keeps the last
+    if length == len(point) and (np.diff(point) == 1).all():
+        values = rows.values[whole]  # on the grid already; a long history is not copied
+    else:
+        values = np.full((length, rows.values.shape[1]), np.nan, np.float32)
+        values[point] = rows.values[whole]  # of equal points numpy keeps the last
     mask = np.isfinite(values)
-    values[~mask] = np.nan
+    if np.isinf(values).any():
+        values = np.where(mask, values, np.float32(np.nan))
     label = np.full(length, UNLABELLED, np.int8)
-    np.maximum.at(label, point, rows.label[piece])
+    np.maximum.at(label, point, rows.label[whole])
     return Segment(rows.run, times_ns[0] + np.arange(length, dtype=np.int64) * period_ns, values, mask, label)
 
 

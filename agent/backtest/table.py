@@ -176,8 +176,10 @@ class Table:
                 f"{option}: {', '.join(f'{tag} is {schema[tag]}' for tag in texts)} in {self.path}; "
                 "a tag must be a number or true and false"
             )
-        columns = [self.frame.get_column(tag).cast(pl.Float32).to_numpy() for tag in tags]
-        return np.column_stack(columns)
+        values = np.empty((self.rows, len(tags)), np.float32)
+        for column, tag in enumerate(tags):  # one after another: a long history fits once, not twice
+            values[:, column] = self.frame.get_column(tag).cast(pl.Float32).to_numpy()
+        return values
 
 
 def _range(column: pl.Series) -> str:

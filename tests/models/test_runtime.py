@@ -223,8 +223,9 @@ def test_the_quantized_head_says_what_the_float_head_says(three: Bundle, detecto
 def test_the_head_knows_a_faulty_row_from_a_healthy_one(three: Bundle, detector: Detector) -> None:
     x = deviating(seed=8)
     fault = detector.judge(*features_of(three, detector, x, good(x)))[0][:, OUTPUTS.index("fault")]
-    assert (fault[100:300] < 0).mean() > 0.9
-    assert (fault[340:] > 0).mean() > 0.9
+    # Where its zero lies differs from plant to plant; that faulty rows stand above healthy ones does not.
+    assert np.quantile(fault[340:], 0.1) > np.quantile(fault[100:300], 0.9)
+    assert np.median(fault[100:300]) < 0 < np.median(fault[340:])
 
 
 def test_what_fills_a_gap_leaves_no_trace_in_what_the_head_sees(three: Bundle, detector: Detector) -> None:
