@@ -54,9 +54,11 @@ def test_a_fault_becomes_one_alert_that_explains_itself(running: Detector) -> No
     assert returned.returned_time_ns > START_NS + 600 * SECOND_NS
     first = raised.verdict.contributions[0]
     assert (raised.verdict.cause, first.tag, raised.priority) == (Cause.MACHINE, "current", Priority.HIGH)
+    looks, _ = raised.verdict.fault_probabilities[0]
+    assert looks in {"bias", "ramp"}, "30 rows after the step it may still be the top of a ramp"
     assert raised.message == (
         "pump behaves unlike it ever did in regime R1: "
-        f"current is {first.measured:.4g} A, expected {first.expected:.4g} A, looks like bias"
+        f"current is {first.measured:.4g} A, expected {first.expected:.4g} A, looks like {looks}"
     )
     assert returned.peak_evidence > raised.peak_evidence
 
