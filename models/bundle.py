@@ -45,7 +45,10 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class TagSchema:
-    """A tag the model was learnt on; `role` is "scored", "constant" (never moved) or "drifting" (without a level)."""
+    """A tag the model was learnt on.
+
+    `role` is "scored", "constant" (never moved), "drifting" (without a level) or "setpoint" (commanded).
+    """
 
     name: str
     unit: str

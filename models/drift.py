@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.features import Averages
+
 Float64s = npt.NDArray[np.float64]
 
 MEMORY_DAYS = 1.0
@@ -23,21 +25,13 @@ class DriftMonitor:
     """Long averages of the deviations of one asset's S channels; O(S) memory, starting from healthy."""
 
     def __init__(self, channels: int, period_ms: int) -> None:
-        self._keep = 1.0 - min(period_ms / (MEMORY_DAYS * 86_400_000.0), 1.0)
-        self._mean = np.zeros(channels)
+        rate = min(period_ms / (MEMORY_DAYS * 86_400_000.0), 1.0)
+        self._mean = Averages(np.zeros(channels), (rate,))
 
     def update(self, deviation: Float64s) -> Float64s:
-        """Take rows f64[T, S] in, standard deviations from the regime's mean; return the drift f64[S] after the last.
+        """Take rows f64[T, S] in, standard deviations from the regime's mean; return the drift f64[T, S] after each.
 
         A value that is missing (NaN) changes nothing. A long memory that has seen little stays near 0: no drift is
         claimed that has not lasted.
         """
-        if len(deviation):
-            seen = ~np.isnan(deviation)
-            # Each value is forgotten by those of its channel that came after it.
-            later = seen.sum(0) - np.cumsum(seen, 0)
-            weight = np.where(seen, (1.0 - self._keep) * self._keep**later, 0.0)
-            self._mean = self._keep ** seen.sum(0) * self._mean + (
-                weight * np.clip(np.nan_to_num(deviation), -CLIP, CLIP)
-            ).sum(0)
-        return self._mean.copy()
+        return np.asarray(self._mean.update(np.clip(deviation, -CLIP, CLIP))[0])

@@ -24,8 +24,6 @@ OUTPUTS = ("fault", "benign", "failing")
 TOP = 3
 """A pool takes the mean, the largest and the mean of the TOP largest of the channels."""
 ACTIVE = 2
-FLOOR_WEIGHT = 4.0
-"""Chosen among 1, 2 and 4 on one half of the Tennessee Eastman faults and Cranfield runs, confirmed on the other."""
 EXPERT_MATRICES = ("W1", "W2")
 """These are kept in 4 bits, on the disk and in the graph."""
 BITS = 4
@@ -128,16 +126,6 @@ class FaultHead:
         refined = _relu(refined)
         judged = _relu(np.hstack([pool(refined), context]) @ self.judge + self.judge_bias)
         return judged @ self.verdict + self.verdict_bias, refined @ self.kinds + self.kinds_bias
-
-
-def evidence(judged: Float32s, whole: Float32s) -> Float32s:
-    """Return the evidence f32[N] of a fault: the head's logit and FLOOR_WEIGHT times the floor's log ratio of D2.
-
-    Where the floor is sure, as on a plant unlike any the head was trained on, the head cannot talk it down.
-    `judged` f32[N, 3] as `forward` returns it, `whole` f32[N, G] as the features give it, D2 first.
-    """
-    floor = np.sign(whole[:, 0]) * np.expm1(np.abs(whole[:, 0]))
-    return np.asarray(judged[:, OUTPUTS.index("fault")] + FLOOR_WEIGHT * floor, np.float32)
 
 
 def quantize(weight: Float32s) -> tuple[npt.NDArray[np.uint8], Float32s]:

@@ -55,8 +55,8 @@ class Assessment:
     `grid`, `scores` and `coverage` f64[M], the share of good values in the window up to a row, have all rows; the new
     ones have `evidence` f64[N] (NaN where the row could not be judged), `frozen` f64[N, C], the part of it that a tag
     has by standing still, `condition` i8[N], indices into CONDITIONS, and what the fault head sees of the scored
-    channels and of the whole, `features` f32[N, S, F] and `whole` f32[N, G]. `drift` f64[U] is that of the channels the
-    model looks at, after the last row.
+    channels and of the whole, `features` f32[N, S, F] and `whole` f32[N, G]. `drift` f64[N, U] is that of the channels
+    the model looks at.
     """
 
     grid: Grid
@@ -135,6 +135,7 @@ class Assessor:
         scored = len(learnt.scored)
         values = (grid.values[:, learnt.used] - learnt.centre) / learnt.scale
         values[:, :scored] = scores.deviation
+        values[:, np.isin(learnt.used, learnt.modes.setpoints)] = np.nan  # that people move them is no drift
         return np.where(grid.good[:, learnt.used] & judged[:, None], values, np.nan)
 
     def _recovering(self, lost: Bools) -> Bools:

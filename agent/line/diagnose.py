@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.line.assess import CONDITIONS, DEVIATING, Assessment, Detector
+from agent.line.assess import LOOK_BACK_ROWS as WINDOW_ROWS
 from agent.line.verdict import Cause, Contribution, Drift, Verdict
 from models.bundle import Manifest
 from models.frozen import FACTOR
@@ -49,9 +50,9 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
         regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
         contributions=_contributions(assessment, recent, weight, manifest) if known else (),
-        cause=_cause(assessment, recent, sign) if deviating else None,
+        cause=_cause(assessment, at, recent, sign) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, sign, detector) if deviating else (),
-        drift=_drift(assessment.drift, detector),
+        drift=_drift(assessment.drift[row], detector),
         health=nan,
         remaining_life_s=None,
         remaining_life_until=None,
@@ -129,9 +130,10 @@ def _sensor_sign(assessment: Assessment, row: int, recent: slice, weight: npt.ND
     return COMES_AND_GOES if returns >= RETURNS_MIN and np.median(residual) < HOME_SD else None
 
 
-def _cause(assessment: Assessment, recent: slice, sign: str | None) -> Cause:
+def _cause(assessment: Assessment, at: int, recent: slice, sign: str | None) -> Cause:
     """Tell the class of cause; data that were there and are missing now point to the communication."""
-    lost = assessment.scores.coverage.max() - assessment.scores.coverage[recent].mean()
+    window = assessment.scores.coverage[max(at + 1 - WINDOW_ROWS, 0) : at + 1]
+    lost = window.max() - assessment.scores.coverage[recent].mean()
     if lost > MISSING_MAX:
         return Cause.COMMUNICATION
     return Cause.MACHINE if sign is None else Cause.SENSOR

@@ -14,19 +14,17 @@ from models.degradations import FAULTS
 from models.fault_head import (
     ACTIVE,
     BLOCK,
-    FLOOR_WEIGHT,
     OUTPUTS,
     TOP,
     FaultHead,
     Float32s,
     HeadError,
     dequantize,
-    evidence,
     pool,
     quantize,
     route,
 )
-from models.features import FEATURES, GLOBALS, squash
+from models.features import FEATURES, GLOBALS
 
 H, C, E, INNER, J = 32, 12, 8, 64, 20
 
@@ -112,13 +110,6 @@ def test_a_window_listens_to_its_best_experts() -> None:
     for row in range(50):
         assert set(chosen[row]) == set(np.argsort(logits[row])[-ACTIVE:])
     np.testing.assert_array_equal(route(np.zeros((1, 4), np.float32), 2)[0], [[3, 2]])
-
-
-def test_the_evidence_adds_the_floor_to_the_fault_logit() -> None:
-    whole = np.zeros((3, GLOBALS), np.float32)
-    whole[:, 0] = squash(np.array([0.0, 4.0, -2.0]))
-    judged = np.array([[1.0, 9.0, 9.0]] * 3, np.float32)
-    np.testing.assert_allclose(evidence(judged, whole), 1.0 + FLOOR_WEIGHT * np.array([0.0, 4.0, -2.0]), rtol=1e-5)
 
 
 def test_one_expert_is_a_dense_network_and_only_active_parameters_work() -> None:
