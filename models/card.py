@@ -54,11 +54,12 @@ def write_card(
     """Return the model card, Markdown."""
     listed = "\n".join(f"| {tag.name} | {tag.unit} | {tag.role} |" for tag in tags)
     switches = ", ".join(tags[i].name for i in modes.switches) or "none"
+    setpoints = ", ".join(tags[i].name for i in modes.setpoints) or "none"
     regimes_listed = "\n".join(f"- {card.id}: {card.description}" for card in regimes)
     return (
         f"# {name}\n\nLearnt from {rows} rows of {period_ms / 1000:g} s ({source or 'unnamed source'}), "
         f"without labels, by closed form. Covariances shrunk by {ridge:g}.\n\n"
         f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n## Modes\nSwitching tags: {switches}. "
-        f"After a switch the machine settles for {modes.settle_rows * period_ms / 1000:g} s, "
-        f"which is neither learnt from nor judged.\n\n## Regimes\n{regimes_listed}\n"
+        f"Set-points: {setpoints}. After a change of either the machine settles for "
+        f"{modes.settle_rows * period_ms / 1000:g} s, which is neither learnt from nor judged.\n\n## Regimes\n{regimes_listed}\n"
     )

@@ -30,8 +30,8 @@ class Outlook:
     def __init__(self, detector: Detector, memory: Memory | None = None) -> None:
         """Begin with a new asset, or go on from a memory.
 
-        A memory of another bundle's model is kept and not used: how the asset began is not known to this one, so there
-        is no estimate.
+        A memory of another bundle's model, or of another version's features, is kept and not used: how the asset began
+        is not known to this one, so there is no estimate.
         """
         manifest, model = detector.manifest, detector.remaining
         self._period_ns = manifest.period_ms * 1_000_000
@@ -39,11 +39,13 @@ class Outlook:
         self._life: tuple[float, float, float] | None = None
         self._learnt = model is not None
         self._hash = detector.hash
-        self._foreign = memory if memory is not None and memory.model_hash != detector.hash else None
-        self._last_ns: int | None = None
-        self._tracker = (
-            RemainingTracker(model, self._period_ns / 1e9) if model is not None and self._foreign is None else None
+        tracker = None if model is None else RemainingTracker(model, self._period_ns / 1e9)
+        fits = memory is None or (
+            memory.model_hash == detector.hash and (tracker is None or len(memory.state) == len(tracker.state))
         )
+        self._foreign = None if fits else memory
+        self._last_ns: int | None = None
+        self._tracker = tracker if fits else None
         if memory is not None and self._tracker is not None:
             self._tracker.restore(np.array(memory.state))
             self._last_ns = memory.time_ns

@@ -111,8 +111,9 @@ def test_what_passes_while_nobody_looks_makes_the_asset_older(model: RemainingMo
         assert verdicts[-1].remaining_life_s == pytest.approx(blind[-1].remaining_life_s, rel=1e-5)
 
 
-def test_a_memory_of_another_model_is_kept_and_there_is_no_estimate(model: RemainingModel) -> None:
-    foreign = Memory("another", START_NS, (5.0,))
+@pytest.mark.parametrize("model_hash", ["another", "scripted"], ids=["another bundle", "another version's features"])
+def test_a_memory_of_another_model_is_kept_and_there_is_no_estimate(model: RemainingModel, model_hash: str) -> None:
+    foreign = Memory(model_hash, START_NS, (5.0,))
     line = scripted_line(remaining=model, memory=foreign)
     verdicts, _ = play(line, wearing(94))
     assert {verdict.remaining_life_s for verdict in verdicts} == {None}

@@ -104,7 +104,7 @@ def test_the_card_lists_tags_switches_and_regimes() -> None:
     assert "shrunk by 0.001" in card
     for tag in tags:
         assert f"| {tag.name} | {tag.unit} | {tag.role} |" in card
-    assert "Switching tags: on. After a switch the machine settles for 12 s" in card
+    assert "Switching tags: on. Set-points: none. After a change of either the machine settles for 12 s" in card
     assert "- R1: flow 3 m3/h, 100% of the time" in card
 
 
