@@ -61,5 +61,6 @@ def write_card(
         f"without labels, by closed form. Covariances shrunk by {ridge:g}.\n\n"
         f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n## Modes\nSwitching tags: {switches}. "
         f"Set-points: {setpoints}. After a change of either the machine settles for "
-        f"{modes.settle_rows * period_ms / 1000:g} s, which is neither learnt from nor judged.\n\n## Regimes\n{regimes_listed}\n"
+        f"{modes.settle_rows * period_ms / 1000:g} s, which is neither learnt from nor judged.\n\n"
+        f"## Regimes\n{regimes_listed}\n"
     )
