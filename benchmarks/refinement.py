@@ -124,12 +124,13 @@ class Plain:
 
     @classmethod
     def of(cls, stretches: Stretches, *, whole: bool = False) -> Plain:
-        """Type the channels, choose the number of regimes and cut the folds as `forewarn learn` does.
+        """Type the channels, choose the number of regimes and cut the folds as `forewarn learn` does, settling aside.
 
         With `whole` a stretch is in one fold: what is held out may be at an operating point that no other row is at.
         """
         roles = channels.roles(stretches)
-        used = [at for role in (channels.SCORED, channels.DRIFTING) for at, has in enumerate(roles) if has == role]
+        looked_at = (channels.SCORED, channels.SETPOINT, channels.DRIFTING)
+        used = [at for role in looked_at for at, has in enumerate(roles) if has == role]
         history = History.of(stretches, np.array(used, np.int64))
         x, fold = history.rows()
         if whole:

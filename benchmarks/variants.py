@@ -8,13 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from agent.backtest.judge import HeartJudge
-from agent.backtest.trial import BacktestError, Judge, Learn, Segment
+from agent.backtest.judge import HeartJudge, bundle_of
+from agent.backtest.trial import Judge, Learn, Segment
 from models.bundle import Bundle, Statistics
 from models.frozen import NEVER
-from models.learn import EVERYTHING, LearnError, Search, learn
+from models.learn import EVERYTHING, Search
 from models.runtime import Detector
-from models.scores import STATISTICS
+from models.scores import STATISTICS, Statistic
 
 LONG_RATE: Final = 0.03
 """A memory that forgets as slowly as this is a long one."""
@@ -41,15 +41,8 @@ class Variant:
             progress: Callable[[float], None],
             /,
         ) -> Judge:
-            stretches = [(segment.values, segment.mask) for segment in segments]
-            try:
-                bundle = learn(
-                    stretches, [(tag, "1") for tag in tags], round(period_s * 1000), name="variant",
-                    search=self.search, progress=lambda _step, share: progress(share),
-                )
-            except LearnError as error:
-                raise BacktestError(str(error)) from error
-            return HeartJudge(Detector(self.changed(bundle)), alerts_per_s, period_s, adapt=self.adapt)
+            bundle = self.changed(bundle_of(segments, tags, period_s, progress, self.search))
+            return HeartJudge(Detector(bundle), alerts_per_s, period_s, adapt=self.adapt)
 
         return learnt
 
@@ -58,19 +51,19 @@ class Variant:
         return replace(bundle, statistics=self.change(bundle.statistics))
 
 
-def without(*kinds: str) -> Change:
-    """Return the change that takes the statistics of these kinds, their names without the memory, out of the bank."""
+def without(gone: Callable[[Statistic], bool]) -> Change:
+    """Return the change that takes those statistics out of the bank."""
+    out = np.array([gone(statistic) for statistic in STATISTICS])
 
     def change(s: Statistics) -> Statistics:
-        gone = np.array([statistic.name.rstrip("0123456789. ") in kinds for statistic in STATISTICS])
-        return replace(s, calibration=replace(s.calibration, peaks=np.where(gone, 0.0, s.calibration.peaks)))
+        return replace(s, calibration=replace(s.calibration, peaks=np.where(out, 0.0, s.calibration.peaks)))
 
     return change
 
 
-def _no_long_memories(s: Statistics) -> Statistics:
-    gone = np.array([statistic.rate <= LONG_RATE for statistic in STATISTICS])
-    return replace(s, calibration=replace(s.calibration, peaks=np.where(gone, 0.0, s.calibration.peaks)))
+def without_kinds(*kinds: str) -> Change:
+    """Return the change that takes the statistics of these kinds out; a kind is a name without the memory."""
+    return without(lambda statistic: statistic.name.rstrip("0123456789. ") in kinds)
 
 
 def _no_tail(s: Statistics) -> Statistics:
@@ -84,12 +77,12 @@ def _no_frozen_check(s: Statistics) -> Statistics:
 VARIANTS: Final[Mapping[str, Variant]] = {
     "one regime": Variant(Search(regimes_max=1)),
     "drifting tags scored": Variant(Search(drift_max=np.inf)),
-    "without distance": Variant(change=without("distance")),
-    "without mean distances": Variant(change=without("mean distance")),
-    "without distances of mean": Variant(change=without("distance of mean")),
-    "without spread": Variant(change=without("spread")),
-    "without long memories": Variant(change=_no_long_memories),
-    "distance alone": Variant(change=without("mean distance", "distance of mean", "spread")),
+    "without distance": Variant(change=without_kinds("distance")),
+    "without mean distances": Variant(change=without_kinds("mean distance")),
+    "without distances of mean": Variant(change=without_kinds("distance of mean")),
+    "without spread": Variant(change=without_kinds("spread")),
+    "without long memories": Variant(change=without(lambda statistic: statistic.rate <= LONG_RATE)),
+    "distance alone": Variant(change=without_kinds("mean distance", "distance of mean", "spread")),
     "without frozen check": Variant(change=_no_frozen_check),
     "without adaptation": Variant(adapt=False),
     "without tail": Variant(change=_no_tail),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,10 @@ from agent.line.advise import AlarmEvent, Delays, Watch
 from agent.line.assess import Assessor, Detector
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s, Int64s
+
+if TYPE_CHECKING:
+    from models.bundle import Bundle
+    from models.learn import Search
 
 ON_DELAY_S = 30.0
 OFF_DELAY_S = 300.0
@@ -51,17 +56,29 @@ def learn_heart(
     /,
 ) -> HeartJudge:
     """Learn a bundle from the segments and return its judge; raise BacktestError where they do not suffice."""
-    from models.learn import LearnError, learn
     from models.runtime import Detector as LoadedDetector
 
+    return HeartJudge(LoadedDetector(bundle_of(segments, tags, period_s, progress)), alerts_per_s, period_s)
+
+
+def bundle_of(
+    segments: Sequence[Segment],
+    tags: Sequence[str],
+    period_s: float,
+    progress: Callable[[float], None],
+    search: Search | None = None,
+) -> Bundle:
+    """Learn a bundle from the segments, bounded by `search`; raise BacktestError where they do not suffice."""
+    from models.learn import EVERYTHING, LearnError, learn
+
     try:
-        bundle = learn(
+        return learn(
             [(segment.values, segment.mask) for segment in segments],
             [(tag, "1") for tag in tags],
             round(period_s * 1000),
             name="backtest",
+            search=search or EVERYTHING,
             progress=lambda _step, share: progress(share),
         )
     except LearnError as error:
         raise BacktestError(str(error)) from error
-    return HeartJudge(LoadedDetector(bundle), alerts_per_s, period_s)
