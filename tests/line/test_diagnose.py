@@ -10,10 +10,11 @@ import pytest
 from agent.line.assess import RECOVERY_ROWS, Assessor
 from agent.line.diagnose import LOOK_BACK_ROWS, NAMED_MAX, diagnose
 from agent.line.verdict import Cause, Condition, Verdict
+from agent.line.window import Grid
 from models.frozen import FACTOR, ROWS_MIN
 from models.runtime import Detector
 from tests.line.frames import WEEKLY, grid
-from tests.models.plants import TAGS, Float32s, coupled
+from tests.models.plants import TAGS, Bools, Float32s, coupled
 
 NAMES = [name for name, _ in TAGS]
 SHIFT = 8.0
@@ -210,3 +211,48 @@ def test_probabilities_stay_finite_when_the_head_is_sure(running: Detector) -> N
         verdict = verdict_on(running, values)
         assert np.isfinite(verdict.evidence)
         assert all(0.0 < share <= 1.0 for _, share in verdict.fault_probabilities)
+
+
+def in_portions(detector: Detector, values: Float32s, good: Bools, rows: int) -> list[Verdict]:
+    """The verdict on every row, the rows coming so many at a time."""
+    assessor, found = Assessor(detector, WEEKLY.alerts_per_s), []
+    everything = grid(values, good)
+    for start in range(0, len(values), rows):
+        part = slice(start, start + rows)
+        some = Grid(everything.time_ns[part], everything.values[part], everything.good[part])
+        assessment = assessor.update(some)
+        found += [diagnose("pump", assessment, row, detector) for row in range(assessment.rows)]
+    return found
+
+
+def test_a_verdict_does_not_depend_on_rows_that_come_later(running: Detector) -> None:
+    """A replay by the hour says of each row what the gateway said of it, row by row."""
+    values = faulty(shifted(2))
+    good = np.ones(values.shape, np.bool_)
+    good[60:100, 0] = False  # lost and back, long before the deviation
+    one_by_one, at_once = (in_portions(running, values, good, rows) for rows in (1, len(values)))
+    for live, replayed in zip(one_by_one, at_once, strict=True):
+        assert (live.condition, live.regime, live.cause) == (replayed.condition, replayed.regime, replayed.cause)
+        assert live.drift is not None
+        assert replayed.drift is not None
+        assert live.drift.tag == replayed.drift.tag
+        assert live.drift.deviations == pytest.approx(replayed.drift.deviations, rel=1e-4, abs=1e-9)
+    assert {verdict.cause for verdict in one_by_one if verdict.cause} == {Cause.MACHINE}
+
+
+def test_the_nearest_regimes_are_named_with_their_distances(running: Detector) -> None:
+    healthy, off = verdict_on(running, coupled(400, seed=5)), verdict_on(running, faulty(shifted(2)))
+    for verdict in (healthy, off):
+        assert verdict.regime_distances[0][0] == verdict.regime
+        distances = [far for _, far in verdict.regime_distances]
+        assert distances == sorted(distances)
+    assert 0.3 < healthy.regime_distances[0][1] < 2.0 < off.regime_distances[0][1]
+
+
+def test_the_tag_that_has_moved_most_is_named_as_drift(running: Detector) -> None:
+    values = coupled(4000, seed=5)
+    values[:, 3] += np.float32(0.5 * values[:, 3].std())
+    drift = verdict_on(running, values).drift
+    assert drift is not None
+    assert drift.tag == NAMES[3]
+    assert drift.deviations > 0
