@@ -411,6 +411,7 @@ def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
         period_ms=said.period_ms,
         units={tag.name: tag.unit for tag in said.tags},
         tags_option=f"{file}: assets.{asset}.tags",
+        period_option=f"{file}: assets.{asset}.period_ms",
     )
 
 

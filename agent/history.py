@@ -19,6 +19,8 @@ from models.remaining import Run, horizon_of
 Float64s = npt.NDArray[np.float64]
 
 NS_PER_MS = 1_000_000
+SPARSE = 2.0
+"""Rows so many periods apart leave half of the grid's rows missing: that is another pace, not a poor recording."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Reading:
     `rul` is the life a run has left, in seconds; rows that wear shows in are then no healthy rows.
 
     `tags` None means all numeric columns, `tags_option` is what named them; `units` maps a tag to its unit,
-    "1" where it says nothing.
+    "1" where it says nothing. `period_option` is what said `period_ms`.
     """
 
     time: str | None = None
@@ -39,6 +41,7 @@ class Reading:
     period_ms: int | None = None
     units: Mapping[str, str] | None = None
     tags_option: str = "--tags"
+    period_option: str = "--period"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def read_history(path: Path, reading: Reading) -> History:
     tags = choose_tags(table, reading.tags, roles, [], [rows for _, rows in runs], notes, option)
     times_ns = _times(table, runs, time, reading)
     period_ms = reading.period_ms or _period_ms(runs, times_ns, str(time))
+    _check_pace(runs, times_ns, period_ms, reading.period_option)
     if faulty := int((label == FAULTY).sum()):
         notes.append(f"{faulty:,} rows labelled as faults are left out")
     values = table.values(tags, option)
@@ -163,10 +167,27 @@ def _times(table: Table, runs: Sequence[tuple[str, Ints]], time: str | None, rea
 
 
 def _period_ms(runs: Sequence[tuple[str, Ints]], times_ns: Int64s, time: str) -> int:
-    steps_ns = np.concatenate([np.diff(times_ns[rows][times_ns[rows] != NO_TIME]) for _, rows in runs])
-    steps_ns = steps_ns[steps_ns > 0]
-    if len(steps_ns) == 0:
+    step_ms = _step_ms(runs, times_ns)
+    if step_ms is None:
         raise BacktestError(
             f"--time {time} never rises within a run; name the right column, or give --period"
         )
-    return max(1, round(float(np.median(steps_ns)) / NS_PER_MS))
+    return max(1, round(step_ms))
+
+
+def _check_pace(runs: Sequence[tuple[str, Ints]], times_ns: Int64s, period_ms: int, option: str) -> None:
+    """Refuse a history of rows so much further apart than the period that most rows of the grid would be missing."""
+    step_ms = _step_ms(runs, times_ns)
+    if step_ms is not None and step_ms >= SPARSE * period_ms:
+        raise BacktestError(
+            f"the rows of the history are {step_ms / 1000:g} s apart and {option} says {period_ms / 1000:g} s: a model "
+            f"is learnt at the pace at which the asset is read; set it to {step_ms / 1000:g} s, or record the history "
+            f"each {period_ms / 1000:g} s"
+        )
+
+
+def _step_ms(runs: Sequence[tuple[str, Ints]], times_ns: Int64s) -> float | None:
+    """Return how far rows that follow each other are apart (the median), None where time never rises."""
+    steps_ns = np.concatenate([np.diff(times_ns[rows][times_ns[rows] != NO_TIME]) for _, rows in runs])
+    steps_ns = steps_ns[steps_ns > 0]
+    return float(np.median(steps_ns)) / NS_PER_MS if len(steps_ns) else None

@@ -124,6 +124,17 @@ def settle_rows(since: npt.NDArray[np.int64], score: Float64s) -> int:
     return allowed[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """T rows: whether the machine is `settling` and whether its mode is `unseen`, bool[T]; how many commands were
+    `given` so far, i64[T], the first mode counted as one.
+    """
+
+    settling: Bools
+    unseen: Bools
+    given: npt.NDArray[np.int64]
+
+
 class ModeTracker:
     """Follows the mode of one asset row by row; at the start the machine counts as just switched."""
 
@@ -133,23 +144,25 @@ class ModeTracker:
         self._low, self._high = np.array(modes.low), np.array(modes.high)
         self._current: tuple[float, ...] | None = None
         self._since = -1
+        self._given = 0
 
-    def update(self, values: npt.NDArray[np.float32], good: Bools) -> tuple[Bools, Bools]:
-        """Take rows f32[T, C] in; return for each whether the machine is settling and whether its mode is unseen."""
+    def update(self, values: npt.NDArray[np.float32], good: Bools) -> Followed:
+        """Take rows f32[T, C] in with their good values bool[T, C]."""
         rows = len(values)
-        settling, unseen = np.zeros(rows, np.bool_), np.zeros(rows, np.bool_)
+        followed = Followed(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_), np.zeros(rows, np.int64))
         commands = list(self._modes.commands)
         if not commands:
-            return settling, unseen
+            return followed
         for row in range(rows):
             if good[row, commands].all():
                 mode = tuple(float(v) for v in values[row, commands])
                 if mode != self._current:
-                    self._current, self._since = mode, -1
+                    self._current, self._since, self._given = mode, -1, self._given + 1
             self._since += 1
-            settling[row] = self._since < self._modes.settle_rows
-            unseen[row] = self._current is not None and not self._is_known(self._current)
-        return settling, unseen
+            followed.settling[row] = self._since < self._modes.settle_rows
+            followed.unseen[row] = self._current is not None and not self._is_known(self._current)
+            followed.given[row] = self._given
+        return followed
 
     def _is_known(self, mode: tuple[float, ...]) -> bool:
         switches = len(self._modes.switches)

@@ -80,18 +80,24 @@ class VerdictModel(Model):
     regime: str | None = Field(description="the operating regime, null where none could be told")
     regime_distances: list[RegimeDistanceModel] = Field(description="the nearest known regimes, the nearest first")
     evidence: float | None = Field(description="1 is the limit that the alarm budget allows")
-    contributions: list[ContributionModel]
+    contributions: list[ContributionModel] = Field(
+        description="the tags that deviate most, in means over the last 32 rows; empty unless deviating or unseen"
+    )
     cause: Cause | None = Field(description="where to look first")
-    fault_probabilities: list[FaultModel]
+    fault_probabilities: list[FaultModel] = Field(
+        description="what kind of fault it looks like, the most probable first; empty unless deviating"
+    )
     drift: DriftModel | None = Field(description="slow, since the model was learnt; raises no alarm")
-    health: float | None = Field(description="1 without any deviation, 0.5 at the limit, towards 0 beyond")
+    health: float | None = Field(
+        description="1 without any deviation, 0.5 at the limit, towards 0 beyond; null while nothing can be said of it"
+    )
     remaining_life_s: Annotated[list[float | None], Field(min_length=3, max_length=3)] | None = Field(
         description="5 %, 50 % and 95 % quantiles in seconds; null: no estimate"
     )
     remaining_life_until: LifeEnd | None = Field(
         description='what it runs to: "failure" where failures were learnt from, else "twice_the_limit"'
     )
-    coverage: float | None = Field(description="share of good values in the window, 0 to 1")
+    coverage: float | None = Field(description="share of good values in the last 64 rows, 0 to 1")
     model_hash: str
 
 
@@ -248,7 +254,9 @@ class AssetSummary(Model):
     condition: Condition
     regime: str | None
     evidence: float | None
-    health: float | None = Field(description="1 without any deviation, 0.5 at the limit, towards 0 beyond")
+    health: float | None = Field(
+        description="1 without any deviation, 0.5 at the limit, towards 0 beyond; null while nothing can be said of it"
+    )
     remaining_life: str = Field(description='in words, such as "2 to 9 days left, most likely 5", or "no estimate"')
     alert_id: str | None = Field(description="the open alert")
     alarm_state: AlarmState

@@ -12,6 +12,7 @@ from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.adaptation import BOUND, Adaptation
+from models.arrivals import ArrivalTracker
 from models.bundle import Manifest, Statistics
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
@@ -87,14 +88,22 @@ class Assessment:
 class Assessor:
     """Scores the rows of one asset; owns the running statistics and a short memory of rows."""
 
-    def __init__(self, detector: Detector, alerts_per_s: float, *, adapt: bool = True) -> None:
-        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too."""
+    def __init__(
+        self, detector: Detector, alerts_per_s: float, *, adapt: bool = True, deviating: bool = False
+    ) -> None:
+        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too.
+
+        Of a machine that is known to be `deviating` no state is taken for one that was not learnt.
+        """
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
         self._modes = ModeTracker(learnt.modes)
+        self._arrivals = ArrivalTracker(
+            float(learnt.calibration.centre[0]), float(self.limits[0]), at_home=not deviating
+        )
         self._frozen = FrozenTracker(learnt.frozen_limits)
         self._features = FeatureTracker(learnt.head, learnt.scored)
         self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
@@ -114,8 +123,9 @@ class Assessor:
         scores = self._past_scores.then(new)
         self._past_scores = scores.last(LOOK_BACK_ROWS)
         frozen, stale = self._frozen.update(grid.values, grid.good)
-        settling, unseen = self._modes.update(grid.values, grid.good)
-        settling |= self._recovering(np.isnan(new.score))
+        modes = self._modes.update(grid.values, grid.good)
+        settling = modes.settling | self._recovering(np.isnan(new.score))
+        unseen = modes.unseen | self._arrivals.update(modes.given, settling | modes.unseen, new.score)
         evidence = self._evidence(new, settling | unseen | stale, frozen)
         coverage = _trailing_mean(scores.coverage, LOOK_BACK_ROWS)
         blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score) | stale

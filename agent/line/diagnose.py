@@ -9,13 +9,15 @@ import numpy.typing as npt
 
 from agent.line.assess import CONDITIONS, DEVIATING, Assessment, Detector
 from agent.line.assess import LOOK_BACK_ROWS as WINDOW_ROWS
-from agent.line.verdict import Cause, Contribution, Drift, Verdict
+from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 from models.bundle import Manifest
 from models.frozen import FACTOR
 
 LOOK_BACK_ROWS = 32
 """Contributions are means over so many rows: one row is too noisy to name a tag."""
 NAMED_MAX = 5
+EXPLAINED = (Condition.DEVIATING, Condition.UNSEEN_REGIME)
+"""Conditions of which a person wants to know which tags are to blame; in any other the largest residual is chance."""
 REGIMES_MAX = 3
 MISSING_MAX = 0.2
 FROZEN, COMES_AND_GOES = "stuck", "intermittent"
@@ -49,7 +51,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
         regime=manifest.regimes[int(assessment.scores.regime[at])].id if known else None,
         regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
-        contributions=_contributions(assessment, recent, weight, manifest) if known else (),
+        contributions=_contributions(assessment, recent, weight, manifest) if known and condition in EXPLAINED else (),
         cause=_cause(assessment, at, recent, sign) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, sign, detector) if deviating else (),
         drift=_drift(assessment.drift[row], detector),

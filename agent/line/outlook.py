@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import nan
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from connectors.frame import Int64s
 from models.remaining import RemainingTracker
 
 SPEECHLESS = (Condition.BLIND, Condition.UNSEEN_REGIME)
-"""Conditions in which a learnt model has no opinion."""
+"""Conditions in which nothing is known of the health, and a learnt model of remaining life has no opinion."""
 
 
 class Outlook:
@@ -78,7 +79,7 @@ class Outlook:
         life = self._life if speaks else None
         return replace(
             verdict,
-            health=rounded(self._prognosis.health),
+            health=nan if condition in SPEECHLESS else rounded(self._prognosis.health),
             remaining_life_s=life and (rounded(life[0]), rounded(life[1]), rounded(life[2])),
             remaining_life_until=None if life is None else LifeEnd.FAILURE if self._learnt else LifeEnd.TWICE_THE_LIMIT,
         )

@@ -9,7 +9,6 @@ that the machine breaks there. Where a deviation does not grow steadily there is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,13 +18,13 @@ import numpy.typing as npt
 from connectors.frame import Bools, Int64s
 
 Float64s = npt.NDArray[np.float64]
-Course = tuple[Int64s, Float64s, Bools]
 
 TRACE_MAX = 64
 """Points of the trace; when it is full, either its healthy older half goes or neighbours are merged."""
 HEALTHY = 0.5
 """A deviation begins where the evidence leaves this for good."""
-HEALTH_RATE = 0.03
+HEALTH_RATE = 0.1
+"""As fast as what the score bank calls present: the health is not to be better than the alert beside it."""
 ROWS_MIN = 500
 """A deviation must have lasted five times the slowest memory of the score bank, whose averages turn a step into a
 climb for that long.
@@ -40,11 +39,7 @@ STALLED = 0.25
 OVERRULED_MAX = 0.5
 """With more than this share of its own earlier bands missed, a course is not predictable."""
 EARLIER_MAX = 16
-QUANTILES = (0.05, 0.5, 0.95)
-COURSES_MIN = 5
-PARTS = 100
-RATIO_MAX = 50.0
-"""A band whose ends differ by more than this says nothing worth reading."""
+SCATTER_QUANTILE = 0.95
 
 
 class RemainingLife(NamedTuple):
@@ -118,7 +113,7 @@ class Prognosis:
         self._failure = failure
         self._origin_ns: int | None = None
         self._last_ns = 0
-        self._mean = 0.0
+        self._mean: float | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -128,11 +123,11 @@ class Prognosis:
 
     @property
     def health(self) -> float:
-        """Return the health: 1 without any deviation, 0.5 at the limit, towards 0 beyond it.
+        """Return the health: 1 without any deviation, 0.5 at the limit, towards 0 beyond it; NaN before any evidence.
 
-        It is 1 / (1 + e^2) of the mean evidence e of about the last 30 judged rows.
+        It is 1 / (1 + e^2) of the mean evidence e of about the last 10 judged rows.
         """
-        return 1.0 / (1.0 + self._mean**2)
+        return np.nan if self._mean is None else 1.0 / (1.0 + self._mean**2)
 
     def update(self, times_ns: Int64s, evidence: Float64s, judged: Bools) -> RemainingLife | None:
         """Take rows in: UTC times i64[N], evidence f64[N] (1 is the limit, NaN not judged), bool[N] which count.
@@ -149,7 +144,8 @@ class Prognosis:
             self._origin_ns = time_ns
             self._begin()
         self._last_ns = time_ns
-        self._mean += HEALTH_RATE * (evidence - self._mean)
+        before = evidence if self._mean is None else self._mean
+        self._mean = before + HEALTH_RATE * (evidence - before)
         if self._trace.add((time_ns - self._origin_ns) / 1e9, evidence):
             self._life = self._estimate()
 
@@ -195,7 +191,7 @@ def time_to(time_s: Float64s, evidence: Float64s, level: float) -> tuple[float, 
         return None
     rate = float(np.sqrt(whole * newer))
     off = (evidence - whole * time_s)[half:]
-    scatter = float(np.quantile(off - np.median(off), QUANTILES[-1]))
+    scatter = float(np.quantile(off - np.median(off), SCATTER_QUANTILE))
     return max(level - now - scatter, 0.0) / rate, (level - now) / rate
 
 
@@ -203,52 +199,3 @@ def _slopes(time_s: Float64s, evidence: Float64s) -> Float64s:
     """Return the slopes between all pairs of points, f64[N (N - 1) / 2]."""
     first, second = np.triu_indices(len(time_s), 1)
     return np.asarray((evidence[second] - evidence[first]) / (time_s[second] - time_s[first]))
-
-
-def learn_level(courses: Sequence[Course]) -> FailureLevel | None:
-    """Learn from earlier failures what evidence counts as one, and how far the predictions were off.
-
-    Each course, (times i64[N] in ns, evidence f64[N], judged bool[N]), ends with a failure. The level is the median
-    of the evidence at the ends. The ratios are those of actual over predicted life, each course predicted with the
-    level of the others and all courses weighing the same (split-conformal; Vovk, Gammerman, Shafer 2005). None where
-    fewer than COURSES_MIN courses can be predicted, or where they differ so much that a band would say nothing.
-    """
-    ends = np.array([_end(*course) for course in courses])
-    ratios = []
-    for i, course in enumerate(courses):
-        others = np.delete(ends, i)
-        found = _ratios(course, float(np.median(others))) if len(others) else []
-        if found:
-            ratios.append(np.array(found))
-    if len(ratios) < COURSES_MIN:
-        return None
-    low, median, high = _quantiles(ratios)
-    return FailureLevel(float(np.median(ends)), (low, median, high)) if high < RATIO_MAX * low else None
-
-
-def _end(_times_ns: Int64s, evidence: Float64s, judged: Bools) -> float:
-    """Return the evidence at the end of a course, of about its last hundredth."""
-    counted = evidence[judged & np.isfinite(evidence)]
-    return float(np.median(counted[-max(5, len(counted) // 100) :])) if len(counted) else 0.0
-
-
-def _ratios(course: Course, level: float) -> list[float]:
-    """Return actual over predicted life at up to PARTS places of a course that can be predicted."""
-    times_ns, evidence, judged = course
-    prognosis = Prognosis(FailureLevel(level, (0.0, 1.0, np.inf)))
-    found = []
-    for part in np.array_split(np.arange(len(times_ns)), PARTS):
-        life = prognosis.update(times_ns[part], evidence[part], judged[part])
-        if life is not None and len(part):
-            found.append(float(times_ns[-1] - times_ns[part[-1]]) / 1e9 / life.q50_s)
-    return found
-
-
-def _quantiles(ratios: Sequence[Float64s]) -> tuple[float, float, float]:
-    """Return the 5, 50 and 95 % quantiles of the values of all courses, each of which weighs the same."""
-    values = np.concatenate(ratios)
-    weight = np.concatenate([np.full(len(part), 1.0 / len(part)) for part in ratios])
-    order = np.argsort(values, kind="stable")
-    share = np.cumsum(weight[order]) / weight.sum()
-    low, median, high = (float(values[order][min(int(np.searchsorted(share, q)), len(order) - 1)]) for q in QUANTILES)
-    return low, median, high

@@ -37,7 +37,10 @@ class LifeEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One tag's part in the evidence: `share` of the whole in 0..1, measured and expected value in the tag's unit."""
+    """One tag's part in the evidence: `share` of the whole in 0..1, measured and expected value in the tag's unit.
+
+    All three are means over the last 32 rows: a single row is too noisy to go by.
+    """
 
     tag: str
     unit: str
@@ -61,10 +64,11 @@ class Verdict:
     `evidence` is calibrated: 1 is the limit that the alarm budget allows. `regime` is None where no value was good
     enough to tell; `regime_distances` are the nearest known regimes and how far each is, in standard deviations per
     tag: about 1 where the machine is in it, far from all of them in a regime that was never learnt.
-    `fault_probabilities` maps a fault type to its probability, most probable first. `drift` is slow, since the model
-    was learnt, and raises no alarm. `health` is 1 without any deviation, 0.5 at the limit, towards 0 beyond, NaN where
-    it was not recorded. `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no estimate";
-    `remaining_life_until` says to what. `coverage` is the share of good values in the window, 0..1.
+    `contributions` are there while it deviates or runs in an unseen regime, cause and `fault_probabilities`, most
+    probable type first, only while it deviates. `drift` is slow, since the model was learnt, and raises no alarm.
+    `health` is 1 without any deviation, 0.5 at the limit, towards 0 beyond, NaN while nothing can be said of it.
+    `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no estimate"; `remaining_life_until` says to
+    what. `coverage` is the share of good values in the window, 0..1.
     """
 
     asset: str

@@ -14,6 +14,7 @@ from agent.history import Reading, read_history
 from models import bundle
 from models.bundle import BundleError
 from models.remaining import RemainingTracker
+from tests.agent.samples import CONFIG
 
 RUNS = 8
 PERIOD_S = 60
@@ -129,6 +130,23 @@ def test_a_column_that_is_no_remaining_life_is_named(
     assert code == 2
     assert message in said.replace("\n", " ")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_pace_that_is_not_the_recordings_is_named_with_both(file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(CONFIG.replace('"pressure"', '"load"').replace('"temperature"', '"heat"'), encoding="utf-8")
+    said = CliRunner().invoke(app, [
+        "learn", str(file), "--time", "t", "--run", "machine", "--config", str(config), "--no-sign",
+        "--out", str(tmp_path / "m"),
+    ])  # fmt: skip
+    assert said.exit_code == 2
+    assert "60 s apart" in said.output
+    assert f"{config}: assets.pump.period_ms says 1 s" in said.output
+
+
+def test_rows_closer_than_the_period_are_read_as_an_agent_would_read_them(file: Path) -> None:
+    found = read_history(file, Reading(time="t", run=("machine",), tags=("load",), period_ms=5 * PERIOD_S * 1000))
+    assert found.period_ms == 5 * PERIOD_S * 1000
 
 
 def test_one_run_is_too_few(tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def test_a_blind_asset_says_nothing(running: Detector) -> None:
 
 
 def test_shares_are_parts_of_a_whole_in_order(running: Detector) -> None:
-    for row in (199, 220, 399):
+    assert not verdict_on(running, faulty(shifted(2)), 199).contributions, "of a healthy machine no tag is to blame"
+    for row in (220, 399):
         shares = [part.share for part in verdict_on(running, faulty(shifted(2)), row).contributions]
         assert 0 < len(shares) <= NAMED_MAX
         assert shares == sorted(shares, reverse=True)

@@ -97,7 +97,7 @@ def track(modes: Modes, values: Float64s, good: Bools, cuts: list[int]) -> tuple
         tracker.update(x.astype(np.float32), g)
         for x, g in zip(np.split(values, cuts), np.split(good, cuts), strict=True)
     ]
-    return np.concatenate([settling for settling, _ in parts]), np.concatenate([unseen for _, unseen in parts])
+    return np.concatenate([part.settling for part in parts]), np.concatenate([part.unseen for part in parts])
 
 
 ON_OFF = Modes((0,), ((0.0,), (1.0,)), 3)
@@ -174,9 +174,10 @@ def test_a_setpoint_is_known_a_little_beyond_its_range() -> None:
 def test_a_setpoint_outside_its_range_is_an_unseen_regime_and_a_new_one_within_it_is_not() -> None:
     modes = Modes((), (), 2, (0,), (9.5,), (20.5,))
     values = column(12.0, 12.0, 12.0, 17.3, 17.3, 17.3, 25.0, NAN, 25.0).astype(np.float32)
-    settling, unseen = ModeTracker(modes).update(values, ~np.isnan(values))
-    assert settling.tolist() == [True, True, False] * 3
-    assert unseen.tolist() == [False] * 6 + [True] * 3
+    followed = ModeTracker(modes).update(values, ~np.isnan(values))
+    assert followed.settling.tolist() == [True, True, False] * 3
+    assert followed.unseen.tolist() == [False] * 6 + [True] * 3
+    assert followed.given.tolist() == [1] * 3 + [2] * 3 + [3] * 3
 
 
 def test_learning_finds_setpoints_and_takes_them_for_conditions() -> None:

@@ -14,8 +14,10 @@ import pytest
 import models
 from agent.line.alert import Alert
 from agent.line.line import Line, LineSettings
+from agent.line.verdict import Condition
 from connectors.frame import Frame, Tag
 from models import bundle
+from models.learn import learn
 from models.runtime import Detector
 from simulators import wire
 from simulators.faults import DAY_S, EFFECTS, Degradation, degradation
@@ -95,3 +97,18 @@ def test_each_degradation_is_announced_before_the_failure(
 def _names_a_tag_it_moves(machine: str, failing: Degradation, alerts: list[Alert]) -> bool:
     moved = {failing.tag} if failing.tag else set(EFFECTS[machine][failing.kind].tags)
     return bool(moved & {tag.tag for alert in alerts for tag in alert.verdict.contributions[:3]})
+
+
+def test_a_state_that_a_short_history_did_not_have_is_an_unseen_regime_and_no_alert() -> None:
+    """The press stands still with the last product's stroke, of which three days had only short stops."""
+    plant = Plant("press", 5)
+    history = plant.rows(0, 3 * DAY_S // PERIOD_S, PERIOD_S)
+    tags = [(tag.name, tag.unit) for tag in plant.tags]
+    detector = Detector(learn([(history, np.isfinite(history))], tags, PERIOD_S * 1000, name="press"))
+    line, unseen = a_line(detector), 0
+    for start_s in range(3 * DAY_S, 4 * DAY_S, 3600):
+        alerts = watch(line, plant, start_s, start_s + 3600)
+        assert not alerts, f"seed 5, {alerts[0].message}"
+        assert line.snapshot.verdict is not None
+        unseen += line.snapshot.verdict.condition is Condition.UNSEEN_REGIME
+    assert unseen >= 3, "the stop of that night was not seen as new"
