@@ -108,7 +108,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
             name: Start(
                 journal.next_number(name),
                 journal.open_alert(name),
-                memories.load(name) if detector.remaining is not None else None,
+                memories.load(name),
             )
             for name, detector in detectors.items()
         }

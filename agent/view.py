@@ -94,7 +94,7 @@ class Line(Protocol):
 
     @property
     def memory(self) -> Memory | None:
-        """What is to be kept of the asset over a restart, None where there is nothing."""
+        """What is to be kept of the asset over a restart, None before its first row."""
 
     def submit(self, command: Command) -> bool:
         """Take a command for the next step; False where the queue is full."""

@@ -123,8 +123,7 @@ class Worker:
                 break
             await self._retry(thread)
         await self._on(thread, self._telemetry.sync)
-        if self._memories is not None:
-            await self._on(thread, self._memories.sync)
+        await self._on(thread, self._remember)
 
     def finish(self) -> None:
         """Let `run` return once the jobs queued before are done; to be called once, on the event loop."""
@@ -158,8 +157,14 @@ class Worker:
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
-        if self._memories is not None and (memory := line.memory) is not None:
-            self._memories.keep(job.asset, memory, monotonic_ns)
+        if self._memories is not None and self._memories.is_due(job.asset, monotonic_ns):
+            self._remember(job.asset)
+
+    def _remember(self, *assets: str) -> None:
+        """Keep what lines remember, of all where none is named."""
+        for asset in assets or self._lines:
+            if self._memories is not None and (memory := self._lines[asset].memory) is not None:
+                self._memories.keep(asset, memory)
 
     def _record(self, monotonic_ns: int) -> None:
         """Record what waits, in order, until the journal refuses."""

@@ -39,6 +39,10 @@ class Adaptation:
         """What is taken off, f64[S], at most the bound each way."""
         return self._offset.copy()
 
+    def restore(self, offset: Float64s) -> None:
+        """Go on from an `offset`."""
+        self._offset = np.clip(offset, -self._bound, self._bound)
+
     def blocks(self, rows: int) -> Iterator[slice]:
         """Cut so many rows to come into blocks; `taken_off` and then `learn` must be called with each of them."""
         start = 0

@@ -28,6 +28,15 @@ class DriftMonitor:
         rate = min(period_ms / (MEMORY_DAYS * 86_400_000.0), 1.0)
         self._mean = Averages(np.zeros(channels), (rate,))
 
+    @property
+    def state(self) -> Float64s:
+        """Return the drift f64[S] so far."""
+        return np.asarray(self._mean.state[0])
+
+    def restore(self, state: Float64s) -> None:
+        """Go on from a `state`."""
+        self._mean.restore(state[None])
+
     def update(self, deviation: Float64s) -> Float64s:
         """Take rows f64[T, S] in, standard deviations from the regime's mean; return the drift f64[T, S] after each.
 

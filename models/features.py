@@ -76,6 +76,15 @@ class Averages:
         self._state = np.repeat(start[None], len(rates), 0)  # (R, Q)
         self._rates = np.asarray(rates)[:, None]
 
+    @property
+    def state(self) -> Float64s:
+        """Return the means f64[R, Q] so far."""
+        return self._state.copy()
+
+    def restore(self, state: Float64s) -> None:
+        """Go on from a `state`."""
+        self._state = state.copy()
+
     def update(self, x: Float64s) -> Float64s:
         """Take rows f64[T, Q] in, or f64[R, T, Q] of each rate; return the means f64[R, T, Q] after each row.
 

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from agent.line.memory import Remembered
 from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
@@ -114,6 +115,19 @@ class Assessor:
         )
         self._lost_rows = self._recovery_rows = 0
         self._past_scores = detector.score(self._past.values, self._past.good)
+
+    @property
+    def wander(self) -> Remembered:
+        """Return how far the asset has drifted and how much of that is adapted to, for after a restart."""
+        state = np.concatenate([self._drift.state, self._adaptation.offset])
+        return Remembered(self._detector.hash, tuple(state.tolist()))
+
+    def restore(self, wander: Remembered) -> None:
+        """Go on from a `wander`; one of another bundle says nothing of this one and is forgotten."""
+        used = len(self._detector.statistics.used)
+        if wander.model_hash == self._detector.hash and len(wander.state) == len(self.wander.state):
+            self._drift.restore(np.array(wander.state[:used]))
+            self._adaptation.restore(np.array(wander.state[used:]))
 
     def update(self, grid: Grid) -> Assessment:
         """Assess new rows, at least one."""

@@ -83,6 +83,8 @@ class Line:
         self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS)
         raised = open_alert is not None and _is_active(open_alert)
         self._assessor = Assessor(detector, settings.alerts_per_s, deviating=raised)
+        if memory is not None and memory.wander is not None:
+            self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
         self._watch = Watch(self._delays(settings), raised=raised)
         self._alert = open_alert
@@ -138,8 +140,9 @@ class Line:
 
     @property
     def memory(self) -> Memory | None:
-        """Return what is to be kept of the asset over a restart, None where there is nothing."""
-        return self._outlook.memory
+        """Return what is to be kept of the asset over a restart, None before its first row."""
+        newest_ns = self._outlook.newest_ns
+        return None if newest_ns is None else Memory(newest_ns, self._outlook.life, self._assessor.wander)
 
     def publish(self) -> None:
         """Show the state after the last step: one reference assignment."""

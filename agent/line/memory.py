@@ -6,12 +6,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """What a model of remaining life has made of an asset since its first row.
-
-    `model_hash` names the bundle, `time_ns` is that of the newest row (UTC), `state` is the model's own.
-    """
+class Remembered:
+    """The state of one part of a model: `model_hash` names the bundle, `state` is the part's own."""
 
     model_hash: str
-    time_ns: int
     state: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`time_ns` is that of the newest row (UTC).
+
+    `life` is what a model of remaining life has made of the asset since its first row, None where there is no such
+    model; `wander` is how far the asset has drifted since its model was learnt, and how much of that is adapted to.
+    """
+
+    time_ns: int
+    life: Remembered | None
+    wander: Remembered | None

@@ -15,7 +15,7 @@ import numpy as np
 
 from agent.line.assess import Assessment, Detector
 from agent.line.diagnose import rounded
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
 from agent.line.prognose import Prognosis
 from agent.line.verdict import Condition, LifeEnd, Verdict
 from connectors.frame import Int64s
@@ -24,6 +24,9 @@ from models.remaining import RemainingTracker
 SPEECHLESS = (Condition.BLIND, Condition.UNSEEN_REGIME)
 """Conditions in which nothing is known of the health, and a learnt model of remaining life has no opinion."""
 
+GAP_MAX_NS = 366 * 86_400_000_000_000
+"""A PLC whose battery is empty begins in 1970: longer gaps than a year are its clock being set."""
+
 
 class Outlook:
     """Follows one asset; the same rows in any portions give the same outlook."""
@@ -31,8 +34,8 @@ class Outlook:
     def __init__(self, detector: Detector, memory: Memory | None = None) -> None:
         """Begin with a new asset, or go on from a memory.
 
-        A memory of another bundle's model, or of another version's features, is kept and not used: how the asset began
-        is not known to this one, so there is no estimate.
+        What another bundle's model remembers of its life, or another version's features, is kept and not used: how the
+        asset began is not known to this one, so there is no estimate.
         """
         manifest, model = detector.manifest, detector.remaining
         self._period_ns = manifest.period_ms * 1_000_000
@@ -40,23 +43,26 @@ class Outlook:
         self._life: tuple[float, float, float] | None = None
         self._learnt = model is not None
         self._hash = detector.hash
+        self._newest_ns = None if memory is None else memory.time_ns
         tracker = None if model is None else RemainingTracker(model, self._period_ns / 1e9)
-        fits = memory is None or (
-            memory.model_hash == detector.hash and (tracker is None or len(memory.state) == len(tracker.state))
+        known = None if memory is None else memory.life
+        fits = known is None or (
+            known.model_hash == detector.hash and tracker is not None and len(known.state) == len(tracker.state)
         )
-        self._foreign = None if fits else memory
-        self._last_ns: int | None = None
+        self._foreign = None if fits else known
         self._tracker = tracker if fits else None
-        if memory is not None and self._tracker is not None:
-            self._tracker.restore(np.array(memory.state))
-            self._last_ns = memory.time_ns
+        if known is not None and self._tracker is not None:
+            self._tracker.restore(np.array(known.state))
 
     @property
-    def memory(self) -> Memory | None:
-        """Return what is to be kept over a restart, None where there is nothing."""
-        if self._tracker is None or self._last_ns is None:
-            return self._foreign
-        return Memory(self._hash, self._last_ns, tuple(self._tracker.state.tolist()))
+    def newest_ns(self) -> int | None:
+        """Return the time (UTC) of the newest row of all, None before the first."""
+        return self._newest_ns
+
+    @property
+    def life(self) -> Remembered | None:
+        """Return what is to be kept of the asset's life over a restart, None where there is nothing."""
+        return self._foreign if self._tracker is None else Remembered(self._hash, tuple(self._tracker.state.tolist()))
 
     def follow(self, assessment: Assessment, first: int, end: int) -> None:
         """Take in the new rows from `first` to before `end` of an assessment."""
@@ -71,6 +77,7 @@ class Outlook:
         elif self._tracker is not None:
             for part in self._unbroken(times_ns):
                 self._life = self._tracker.update(assessment.grid.values[at][part])
+        self._newest_ns = max(int(times_ns.max()), self._newest_ns or 0)
 
     def complete(self, verdict: Verdict) -> Verdict:
         """Return the verdict on the newest row that was followed with its health and remaining life."""
@@ -85,12 +92,16 @@ class Outlook:
         )
 
     def _unbroken(self, times_ns: Int64s) -> Iterator[slice]:
-        """Give the stretches without a gap; the rows that a gap stands for make the asset older all the same."""
+        """Give the stretches without a gap; the rows that a gap stands for make the asset older all the same.
+
+        Where a clock was set back time passes twice, and the asset ages once; where one was set by more than GAP_MAX_NS
+        nobody was away for so long.
+        """
         assert self._tracker is not None
-        before = int(times_ns[0]) - self._period_ns if self._last_ns is None else self._last_ns
-        steps = np.rint(np.diff(times_ns, prepend=before) / self._period_ns).astype(np.int64)
+        before = int(times_ns[0]) - self._period_ns if self._newest_ns is None else self._newest_ns
+        gap_ns = np.diff(np.maximum.accumulate(times_ns), prepend=before)
+        steps = np.rint(np.where(gap_ns > GAP_MAX_NS, 0, gap_ns) / self._period_ns).astype(np.int64)
         starts = np.union1d([0], np.flatnonzero(steps > 1)).astype(np.int64)
         for start, end in zip(starts, [*starts[1:], len(times_ns)], strict=True):
             self._tracker.skip(max(int(steps[start]) - 1, 0))
             yield slice(start, end)
-        self._last_ns = int(times_ns[-1])

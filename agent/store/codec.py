@@ -24,7 +24,7 @@ from agent.line.alert import (
     Shelve,
     Unshelve,
 )
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -86,17 +86,30 @@ def decode_command(text: bytes | str) -> Command:
 
 def memory_json(memory: Memory) -> dict[str, Json]:
     """Return a memory as plain values."""
-    return {"model_hash": memory.model_hash, "time": format_time(memory.time_ns), "state": list(memory.state)}
+    return {
+        "time": format_time(memory.time_ns),
+        "life": _remembered_json(memory.life),
+        "wander": _remembered_json(memory.wander),
+    }
+
+
+def _remembered_json(part: Remembered | None) -> Json:
+    return None if part is None else {"model_hash": part.model_hash, "state": list(part.state)}
 
 
 def decode_memory(text: bytes | str) -> Memory:
     """Return the memory of its JSON; raise CodecError where it is none."""
     try:
         body = json.loads(text)
-        state = tuple(float(value) for value in body["state"])
-        return Memory(str(body["model_hash"]), parse_time(body["time"]), state)
+        return Memory(parse_time(body["time"]), _remembered(body["life"]), _remembered(body["wander"]))
     except (ValueError, KeyError, TypeError) as error:
         raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error
+
+
+def _remembered(body: Any) -> Remembered | None:
+    if body is None:
+        return None
+    return Remembered(str(body["model_hash"]), tuple(float(value) for value in body["state"]))
 
 
 def dumps(body: Json) -> bytes:

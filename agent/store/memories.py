@@ -8,7 +8,7 @@ import os
 import zlib
 from pathlib import Path
 
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
 from agent.store import codec
 from agent.store.codec import CodecError
 from agent.store.journal import StoreError
@@ -17,17 +17,16 @@ log = logging.getLogger(__name__)
 
 INTERVAL_NS = 600_000_000_000
 SUFFIX = ".json"
-FORGOTTEN = Memory("", 0, ())
+FORGOTTEN = Memory(0, Remembered("", ()), None)
 """No bundle's: what is known of an asset whose file is damaged is only that it is not new."""
 
 
 class Memories:
-    """The files of one directory, each at most as old as the interval; one writing thread."""
+    """The files of one directory, each to be written once an interval and at the end; one writing thread."""
 
     def __init__(self, directory: Path, interval_ns: int = INTERVAL_NS) -> None:
         self._directory, self._interval_ns = directory, interval_ns
         self._kept_ns: dict[str, int] = {}
-        self._waiting: dict[str, Memory] = {}
         self.error: str | None = None
 
     def load(self, asset: str) -> Memory | None:
@@ -47,19 +46,17 @@ class Memories:
         except OSError as error:
             raise StoreError(f"{path}: cannot be read: {error.strerror}; mend its rights, or remove it") from error
 
-    def keep(self, asset: str, memory: Memory, monotonic_ns: int) -> None:
-        """Write a memory if the last one of the asset is older than the interval."""
-        self._waiting[asset] = memory
-        if monotonic_ns - self._kept_ns.setdefault(asset, monotonic_ns) >= self._interval_ns:
+    def is_due(self, asset: str, monotonic_ns: int) -> bool:
+        """Say whether an interval has passed since the asset was first asked for, or since this was last so."""
+        due = monotonic_ns - self._kept_ns.setdefault(asset, monotonic_ns) >= self._interval_ns
+        if due:
             self._kept_ns[asset] = monotonic_ns
-            self.sync()
+        return due
 
-    def sync(self) -> None:
-        """Write what waits. A disk that refuses costs what is newer than the file, never the agent."""
+    def keep(self, asset: str, memory: Memory) -> None:
+        """Write a memory. A disk that refuses costs what is newer than the file, never the agent."""
         try:
-            for asset in sorted(self._waiting):
-                self._write(asset, self._waiting[asset])
-                del self._waiting[asset]
+            self._write(asset, memory)
         except OSError as error:
             if self.error is None:
                 log.warning("what is remembered of an asset cannot be kept", extra={"error": str(error)})

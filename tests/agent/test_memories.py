@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
 from agent.replay import recorded
 from agent.store.blocks import Start, Started
 from agent.store.journal import StoreError
@@ -16,8 +16,8 @@ from agent.store.telemetry import TelemetryLog
 from tests.agent.samples import SECOND_NS, START_NS
 
 INTERVAL_NS = 600 * SECOND_NS
-SOME = Memory("ab12", START_NS, (17.0, 0.1, -1e-300, 1 / 3))
-LATER = Memory("ab12", START_NS + SECOND_NS, (18.0, 0.2, 0.0, 2 / 3))
+SOME = Memory(START_NS, Remembered("ab12", (17.0, 0.1, -1e-300, 1 / 3)), Remembered("ab12", (0.25, -0.5)))
+LATER = Memory(START_NS + SECOND_NS, None, Remembered("ab12", (0.5, -0.5)))
 
 
 @pytest.fixture
@@ -28,22 +28,22 @@ def folder(tmp_path: Path) -> Path:
 def test_a_memory_comes_back_exactly(folder: Path) -> None:
     kept = Memories(folder)
     assert kept.load("pump") is None
-    kept.keep("pump", SOME, 0)
-    kept.sync()
+    kept.keep("pump", SOME)
     assert Memories(folder).load("pump") == SOME
+    kept.keep("pump", LATER)
+    assert Memories(folder).load("pump") == LATER
     assert Memories(folder).load("press") is None
     assert [path.name for path in folder.iterdir()] == ["pump.json"]
 
 
-def test_it_is_written_now_and_then_and_at_the_end(folder: Path) -> None:
+def test_it_is_due_once_an_interval_for_each_asset(folder: Path) -> None:
     kept = Memories(folder, INTERVAL_NS)
-    kept.keep("pump", SOME, 7)
-    assert not folder.exists()
-    kept.keep("pump", SOME, 7 + INTERVAL_NS)
-    kept.keep("pump", LATER, 8 + INTERVAL_NS)
-    assert Memories(folder).load("pump") == SOME
-    kept.sync()
-    assert Memories(folder).load("pump") == LATER
+    assert not kept.is_due("pump", 7)
+    assert not kept.is_due("press", 8)
+    assert not kept.is_due("pump", 6 + INTERVAL_NS)
+    assert kept.is_due("pump", 7 + INTERVAL_NS)
+    assert not kept.is_due("pump", 8 + INTERVAL_NS)
+    assert kept.is_due("press", 8 + INTERVAL_NS)
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"crc":1,"memory":"{}"}', None])
@@ -51,8 +51,7 @@ def test_a_damaged_file_is_not_taken_for_a_new_machine(
     folder: Path, damage: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = Memories(folder)
-    kept.keep("pump", SOME, 0)
-    kept.sync()
+    kept.keep("pump", SOME)
     file = folder / "pump.json"
     content = file.read_bytes()
     file.write_bytes(content.replace(b"17", b"71") if damage is None else damage)
@@ -70,13 +69,12 @@ def test_a_file_that_cannot_be_read_is_named(folder: Path) -> None:
 def test_a_disk_that_refuses_costs_what_is_newer(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder.write_bytes(b"in the way")
     kept = Memories(folder)
-    kept.keep("pump", SOME, 0)
-    kept.sync()
-    kept.sync()
+    kept.keep("pump", SOME)
+    kept.keep("pump", SOME)
     assert kept.error is not None
     assert caplog.text.count("cannot be kept") == 1
     folder.unlink()
-    kept.sync()
+    kept.keep("pump", SOME)
     assert kept.error is None
     assert Memories(folder).load("pump") == SOME
 

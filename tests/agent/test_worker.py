@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.line.alert import Acknowledge, Alert
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
 from agent.store.journal import Journal
 from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
@@ -75,7 +75,7 @@ def test_what_a_line_remembers_is_kept_at_the_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite3", START_NS)
     telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
     line = ThresholdLine("pump", TAGS, 100.0)
-    line.memory = Memory("ab12", START_NS, (1.0, 2.0))
+    line.memory = Memory(START_NS, Remembered("ab12", (1.0, 2.0)), None)
     worker = Worker({"pump": line}, journal, telemetry, Hurried(), memories=Memories(tmp_path / "memories"))
 
     async def scenario() -> None:

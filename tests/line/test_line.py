@@ -255,3 +255,21 @@ def test_delays_are_seconds_and_not_rows(running: Detector, period_ms: int, on_r
     whole = Frame(time_ns, values, np.full(values.shape, GOOD, np.uint32))
     (alert,) = Line("pump", Slower(), WEEKLY).step(whole, START_NS)
     assert alert.raised_time_ns - alert.onset_time_ns == (on_rows - 1) * period_ms * 1_000_000
+
+
+def test_drift_and_what_is_adapted_to_survive_a_restart_with_the_same_bundle_only(running: Detector) -> None:
+    wandered = coupled(4000, seed=6)
+    wandered[:, 0] += 0.4
+    memory = play(running, wandered, 4000).line.memory
+    assert memory is not None
+    assert memory.wander is not None
+    assert np.abs(memory.wander.state).max() > 0.01
+    after = Line("pump", running, WEEKLY, memory=memory)
+    assert after.memory == memory
+    foreign = replace(memory, wander=replace(memory.wander, model_hash="another"))
+    for line, known in ((after, memory.wander.state), (Line("pump", running, WEEKLY, memory=foreign), None)):
+        line.step(frame(wandered[:1], 4000), 0)
+        assert line.memory is not None
+        assert line.memory.wander is not None
+        kept = np.zeros(len(memory.wander.state)) if known is None else known
+        assert line.memory.wander.state == pytest.approx(kept, abs=1e-3)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from agent.line.alert import Alert
+from agent.line.assess import LOOK_BACK_ROWS
 from agent.line.line import Line
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
 from agent.line.verdict import Condition, LifeEnd, Verdict
+from agent.line.window import FRAMES_BACK_MAX
 from agent.line.wording import remaining_life
 from models import remaining
 from models.remaining import RemainingModel, Run
@@ -111,14 +113,36 @@ def test_what_passes_while_nobody_looks_makes_the_asset_older(model: RemainingMo
         assert verdicts[-1].remaining_life_s == pytest.approx(blind[-1].remaining_life_s, rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("moved_s", "age_s"),
+    [
+        pytest.param([0] * 100 + [-50_000] * 20 + [0] * 80, 200, id="a clock set back for a while"),
+        pytest.param([-50 * 365 * 86_400] * 100 + [0] * 100, 200, id="a clock that began in the seventies"),
+        pytest.param([0] * 100 + [5_000] * 100, 5_200, id="a gap"),
+    ],
+)
+def test_an_asset_gets_older_by_gaps_and_not_by_clocks_that_are_set(
+    model: RemainingModel, moved_s: list[int], age_s: int
+) -> None:
+    line, values = scripted_line(remaining=model), wearing(93)
+    for second, moved in enumerate(moved_s):
+        line.step(rows([values[second]], second + moved), START_NS)
+    assert line.memory is not None
+    assert line.memory.life is not None
+    age_rows = line.memory.life.state[0]
+    least, most = age_s - 2 * FRAMES_BACK_MAX, age_s + LOOK_BACK_ROWS
+    assert least <= age_rows <= most, "a few rows are late until the clock is believed; a jump is a window at most"
+
+
 @pytest.mark.parametrize("model_hash", ["another", "scripted"], ids=["another bundle", "another version's features"])
 def test_a_memory_of_another_model_is_kept_and_there_is_no_estimate(model: RemainingModel, model_hash: str) -> None:
-    foreign = Memory(model_hash, START_NS, (5.0,))
-    line = scripted_line(remaining=model, memory=foreign)
+    foreign = Remembered(model_hash, (5.0,))
+    line = scripted_line(remaining=model, memory=Memory(START_NS, foreign, None))
     verdicts, _ = play(line, wearing(94))
     assert {verdict.remaining_life_s for verdict in verdicts} == {None}
     assert verdicts[-1].health < 0.5 < verdicts[50].health
-    assert line.memory == foreign
+    assert line.memory is not None
+    assert line.memory.life == foreign
 
 
 def test_without_a_learnt_model_a_steady_deviation_is_followed_to_twice_its_limit() -> None:
@@ -131,7 +155,8 @@ def test_without_a_learnt_model_a_steady_deviation_is_followed_to_twice_its_limi
     assert "left" not in alert.message
     assert "twice" not in alert.message
     assert {v.remaining_life_s for v in verdicts if v.condition is Condition.NORMAL} == {None}
-    assert line.memory is None
+    assert line.memory is not None
+    assert line.memory.life is None
 
 
 def test_a_steady_deviation_is_not_followed_to_a_level_where_failures_were_learnt_from(model: RemainingModel) -> None:
