@@ -449,17 +449,19 @@ class FeatureTracker:
         self._statistics = Statistics(len(scored))
         self._last = np.full((1, len(scored)), np.nan, np.float32)
 
-    def update(self, scores: Rows, values: Float32s, good: Bools) -> tuple[Float32s, Float32s]:
+    def update(self, scores: Rows, values: Float32s, good: Bools, ignored: Bools) -> tuple[Float32s, Float32s]:
         """Take T rows with values f32[T, C] and their good ones bool[T, C]; return features as `Features` does.
 
-        What stands for a missing value is no observation: neither it nor a row without a score leaves a trace.
+        What stands for a missing value is no observation: neither it leaves a trace nor a row that has no score or is
+        `ignored` bool[T], since the machine settles or runs where it was not learnt.
         """
-        present = good[:, self._scored]
-        own = np.where(present, values[:, self._scored], np.float32(np.nan))
+        judged = ~ignored & ~np.isnan(scores.score)
+        present = good[:, self._scored] & judged[:, None]
+        own = np.where(good[:, self._scored], values[:, self._scored], np.float32(np.nan))
         unchanged = np.vstack([self._last, own[:-1]]) == own
         self._last = own[-1:]
         e = np.where(present, scores.residual[:, self._scored].astype(np.float64), np.nan)
         z = np.where(present, scores.deviation.astype(np.float64), np.nan)
-        white = np.where(np.isnan(scores.score)[:, None], np.nan, scores.white.astype(np.float64))
+        white = np.where(judged[:, None], scores.white.astype(np.float64), np.nan)
         offset = own.astype(np.float64) - scores.expected[:, self._scored]
         return self._features.update(Observed(e, z, unchanged, self._statistics.update(e, z, white), offset))

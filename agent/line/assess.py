@@ -140,13 +140,14 @@ class Assessor:
         modes = self._modes.update(grid.values, grid.good)
         settling = modes.settling | self._recovering(np.isnan(new.score))
         unseen = modes.unseen | self._arrivals.update(modes.given, settling | modes.unseen, new.score)
-        evidence = self._evidence(new, settling | unseen | stale, frozen)
+        ignored = settling | unseen | stale
+        evidence = self._evidence(new, ignored, frozen)
         coverage = _trailing_mean(scores.coverage, LOOK_BACK_ROWS)
         blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score) | stale
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
-        features, whole = self._features.update(new, grid.values, grid.good)
+        features, whole = self._features.update(new, grid.values, grid.good, ignored)
         drift = self._drift.update(self._deviations(new, grid, np.isin(condition, (NORMAL, DEVIATING))))
         return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole, drift)
 

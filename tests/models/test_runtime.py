@@ -204,8 +204,12 @@ def deviating(seed: int) -> Float32s:
     return x
 
 
-def features_of(bundle: Bundle, detector: Detector, x: Float32s, mask: Bools) -> tuple[Float32s, Float32s]:
-    return FeatureTracker(bundle.statistics.head, bundle.statistics.scored).update(detector.score(x, mask), x, mask)
+def features_of(
+    bundle: Bundle, detector: Detector, x: Float32s, mask: Bools, ignored: Bools | None = None
+) -> tuple[Float32s, Float32s]:
+    tracker = FeatureTracker(bundle.statistics.head, bundle.statistics.scored)
+    passed = np.zeros(len(x), np.bool_) if ignored is None else ignored
+    return tracker.update(detector.score(x, mask), x, mask, passed)
 
 
 def test_the_quantized_head_says_what_the_float_head_says(three: Bundle, detector: Detector) -> None:
@@ -244,6 +248,21 @@ def test_what_fills_a_gap_leaves_no_trace_in_what_the_head_sees(three: Bundle, d
     np.testing.assert_allclose(blind[0][399][:, averages], blind[0][299][:, averages], atol=1e-6)
     np.testing.assert_allclose(blind[1][399, 1:], blind[1][299, 1:], atol=1e-4)
     assert blind[1][399, 0] == pytest.approx(0.0, abs=1e-4), "no distance now"
+
+
+def test_rows_in_which_the_machine_settles_leave_no_trace_in_what_the_head_sees(
+    three: Bundle, detector: Detector
+) -> None:
+    x = deviating(seed=8)
+    settling = np.zeros(len(x), np.bool_)
+    settling[600:640] = True
+    features, whole = features_of(three, detector, x, good(x), settling)
+    averages = slice(2, MOVING - 1)  # how long a value stands still is counted while it settles, too
+    np.testing.assert_allclose(features[639][:, averages], features[599][:, averages], atol=1e-6)
+    np.testing.assert_allclose(whole[639, 1:], whole[599, 1:], atol=1e-4)
+    x[600:640, 1] = 1e3
+    violent, _ = features_of(three, detector, x, good(x), settling)
+    np.testing.assert_allclose(violent[700:][:, :, averages], features[700:][:, :, averages], atol=1e-6)
 
 
 def test_the_graph_is_a_quantized_mixture_of_experts(plain: Bundle) -> None:
