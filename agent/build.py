@@ -14,6 +14,7 @@ from agent import wiring
 from agent.clock import Clock
 from agent.config import AssetConfig, Config, ConfigError
 from agent.daemon import STALL_NS, Agent
+from agent.line.assess import Detector
 from agent.line.line import Line, LineSettings
 from agent.notify import Notifier
 from agent.reader import Reader
@@ -28,7 +29,6 @@ from agent.worker import Worker
 from connectors.link import Link
 from models import bundle as bundles
 from models.bundle import BundleError
-from models.runtime import Detector
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,8 @@ LOCK = "lock"
 
 def load_detectors(config: Config) -> dict[str, Detector]:
     """Load each asset's bundle; raise ConfigError with everything that is missing or does not fit."""
+    from models.runtime import Detector as LoadedDetector  # onnxruntime, which most commands need not wait for
+
     problems: list[str] = []
     detectors: dict[str, Detector] = {}
     trust = _trust(config)
@@ -48,7 +50,7 @@ def load_detectors(config: Config) -> dict[str, Detector]:
             if refusal := trust.refusal(bundle):
                 problems.append(f"assets.{name}.bundle: {asset.bundle}: {refusal}")
                 continue
-            detector = Detector(bundle)
+            detector = LoadedDetector(bundle)
         except BundleError as error:
             problems.append(f"assets.{name}.bundle: {error}")
             continue

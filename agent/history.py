@@ -13,7 +13,7 @@ from agent.backtest.grid import Rows, segments_of
 from agent.backtest.table import NO_TIME, Ints, Table, read_table
 from agent.backtest.tagging import choose_tags
 from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Int8s, Segment
-from connectors.frame import Bools, Float32s, Int64s
+from connectors.frame import Float32s, Int64s
 from models.remaining import Run, horizon_of
 
 Float64s = npt.NDArray[np.float64]
@@ -46,12 +46,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Healthy stretches on the grid of `period_ms`, the tags as (name, unit), and notes for a person.
+    """Healthy stretches f32[T, C] on the grid of `period_ms` (NaN missing), the tags as (name, unit), and notes.
 
     `lives` are the runs row by row as they were recorded, where it is known how long each had left.
     """
 
-    segments: tuple[tuple[Float32s, Bools], ...]
+    segments: tuple[Float32s, ...]
     tags: tuple[tuple[str, str], ...]
     period_ms: int
     rows: int
@@ -77,7 +77,6 @@ def read_history(path: Path, reading: Reading) -> History:
     values = table.values(tags, option)
     lives = [] if reading.rul is None else _lives(runs, times_ns, values, _life_s(table, reading.rul), period_ms)
     label = _worn_out(label, runs, times_ns, lives, notes)
-    del table  # it is as large as what is learnt from
     found: list[Segment] = []
     for name, rows in runs:
         healthy = rows[(label[rows] != FAULTY) & (times_ns[rows] != NO_TIME)]
@@ -87,7 +86,7 @@ def read_history(path: Path, reading: Reading) -> History:
         raise BacktestError(f"{path} has no row to learn from")
     units = reading.units or {}
     return History(
-        tuple((segment.values, segment.mask) for segment in found),
+        tuple(segment.values for segment in found),
         tuple((tag, units.get(tag, "1")) for tag in tags),
         period_ms,
         sum(segment.rows for segment in found),
@@ -106,7 +105,7 @@ def _rows_of(values: Float32s, rows: Ints) -> Float32s:
 def _life_s(table: Table, name: str) -> Float64s:
     """Return the column of remaining life in seconds, f64[N], NaN where it is not known."""
     table.values([name], "--rul")  # complains where it is missing or no number
-    return np.asarray(table.frame[name].to_numpy(), np.float64)
+    return np.asarray(table.column(name).to_numpy(), np.float64)
 
 
 def _lives(
@@ -150,7 +149,7 @@ def _only_date(table: Table, reading: Reading, notes: list[str]) -> str | None:
     if reading.period_ms is None:
         raise BacktestError(
             "say how far the rows are apart: --time COLUMN, or --period 1s where there is none; "
-            f"{table.path} has: {', '.join(table.frame.columns)}"
+            f"{table.path} has: {', '.join(table.columns)}"
         )
     return None
 

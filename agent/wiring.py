@@ -1,4 +1,7 @@
-"""From the configuration to tags, endpoints and routes. Pure."""
+"""From the configuration to tags, endpoints and routes. Pure.
+
+OPC UA is imported with the first connection that speaks it: most commands speak to no PLC, and asyncua takes 40 MB.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ import numpy as np
 from agent.clock import Clock
 from agent.config import Config, ModbusConfig, OpcuaConfig, TagConfig, split_node
 from agent.reader import Route
-from connectors import Connector, modbus, opcua
+from connectors import Connector, modbus
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LoadGuard
 from connectors.modbus import ModbusConnector, ModbusEndpoint
-from connectors.opcua import OpcuaConnector
 from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
@@ -103,6 +105,8 @@ def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
     seed = zlib.crc32(name.encode())
     if isinstance(where, ModbusEndpoint):
         return modbus.supervise(where, tags, clock, seed=seed)
+    from connectors import opcua
+
     return opcua.supervise(where, tags, clock, seed=seed)
 
 
@@ -111,4 +115,6 @@ def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
     if isinstance(where, ModbusEndpoint):
         return ModbusConnector(where, tags, clock, guard)
+    from connectors.opcua import OpcuaConnector
+
     return OpcuaConnector(where, tags, clock, guard)

@@ -65,7 +65,7 @@ def window() -> list[Figure]:
     values = plant_week.rows(LEARN_ROWS + REPEATS, seed=2)
     good = np.ones(values.shape, np.bool_)
     tags = [(name, "1") for name in plant_week.NAMES]
-    bundle = learn([(values[:LEARN_ROWS], good[:LEARN_ROWS])], tags, 1000, name="plant")
+    bundle = learn([values[:LEARN_ROWS]], tags, 1000, name="plant")
     assessor = Assessor(Detector(bundle), ALERTS_PER_S)
     assessor.update(Grid(np.arange(LEARN_ROWS, dtype=np.int64), values[:LEARN_ROWS], good[:LEARN_ROWS]))
 

@@ -78,25 +78,29 @@ def calibrate(held_out: Sequence[Floats], rates: Sequence[float]) -> Calibration
     """Learn the healthy distribution from statistics f[T, M] of rows that the experts had not seen, one array a
     stretch; `rates` are the M forgetting rates. A row that was not judged is NaN.
     """
-    everything = np.concatenate([np.asarray(s, np.float64) for s in held_out])
-    centre = np.maximum(np.nanmedian(everything, 0), 1e-6)
-    fits = [
-        _tail([s[:, j][~np.isnan(s[:, j])].astype(np.float64) for s in held_out], _block_rows(rate), float(centre[j]))
-        for j, rate in enumerate(rates)
-    ]
+    centre = np.empty(len(rates))
+    fits = []
+    for j, rate in enumerate(rates):  # one after another: those of a long history are large
+        judged = [s[:, j][~np.isnan(s[:, j])].astype(np.float64) for s in held_out]
+        centre[j] = max(float(np.median(np.concatenate(judged))), 1e-6)
+        fits.append(_tail(judged, _block_rows(rate), float(centre[j])))
     threshold, scale, chance, peaks = (np.array(column) for column in zip(*fits, strict=True))
     blocks = np.array([float(_block_rows(rate)) for rate in rates])
     used = peaks > 0
     known = (chance[used] <= RARE).all()
-    alone = _alone([s[:, used] for s in held_out], threshold[used], blocks[used]) if known else 1.0
+    alone = _alone(held_out, np.flatnonzero(used), threshold, blocks) if known else 1.0
     return Calibration(centre, threshold, scale, blocks, chance, peaks, np.array(alone))
 
 
-def _alone(held_out: Sequence[Floats], threshold: Float64s, blocks: Float64s) -> float:
-    """Return how many alarms there are above the thresholds, as a share of those of each statistic by itself."""
-    over = [np.nan_to_num(np.asarray(s)) > threshold for s in held_out]
-    together = sum(_episodes(s.any(1), EPISODE_ROWS) for s in over)
-    each = sum(_episodes(s[:, j], int(rows)) for s in over for j, rows in enumerate(blocks))
+def _alone(
+    held_out: Sequence[Floats], used: npt.NDArray[np.intp], threshold: Float64s, blocks: Float64s
+) -> float:
+    """Return how many alarms the used statistics make above their thresholds, as a share of those of each by itself."""
+    together = each = 0
+    for statistics in held_out:
+        over = np.stack([statistics[:, j] > threshold[j] for j in used], 1)  # False for NaN
+        together += _episodes(np.asarray(over.any(1)), EPISODE_ROWS)
+        each += sum(_episodes(over[:, at], int(blocks[j])) for at, j in enumerate(used))
     return together / each if each else 1.0
 
 

@@ -7,13 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models import channels
 from models.bundle import RegimeCard, Statistics, TagSchema
 from models.modes import Modes
 
 Float64s = npt.NDArray[np.float64]
 
-TELLING_MAX = 2
-"""A regime is named by so many tags, the same for all regimes: those in which they differ most."""
+TELLING, TELLING_MAX = 2, 4
+"""A regime is named by so many tags, the same for all: those in which they differ most, more where some look alike."""
+APART = 0.5
+"""Regimes look alike whose levels of each tag told differ by less than this, in units of the tag's spread."""
+MEANINGS = {
+    channels.SCORED: "judged, by its level and by what the other tags say",
+    channels.CONSTANT: "never moved in the history, so it is not looked at",
+    channels.DRIFTING: "has no level of its own: the others are judged given its value, and its drift is watched",
+    channels.SETPOINT: "commanded: the others are judged given its value",
+}
+"""What a tag's role means for a person."""
 
 
 def describe(statistics: Statistics, names: Sequence[tuple[str, str]], x: Float64s) -> tuple[RegimeCard, ...]:
@@ -21,8 +31,7 @@ def describe(statistics: Statistics, names: Sequence[tuple[str, str]], x: Float6
     experts = statistics.experts
     mean = experts.regimes.mean
     share = np.bincount(experts.see(x).regime, minlength=len(mean)) / len(x)
-    apart = (share[:, None] * mean**2).sum(0) - (share @ mean) ** 2
-    telling = np.argsort(-apart, kind="stable")[:TELLING_MAX]
+    telling = _telling(mean, share)
     levels = mean * statistics.scale + statistics.centre
     return tuple(
         RegimeCard(
@@ -33,6 +42,21 @@ def describe(statistics: Statistics, names: Sequence[tuple[str, str]], x: Float6
         )
         for k in range(len(mean))
     )
+
+
+def _telling(mean: Float64s, share: Float64s) -> list[int]:
+    """Choose the tags by which regimes with means f64[K, U] are named, the most telling first."""
+    first, second = np.triu_indices(len(mean), 1)
+    differ = np.abs(mean[first] - mean[second])  # (pairs, U)
+    order = np.argsort((share @ mean) ** 2 - (share[:, None] * mean**2).sum(0), kind="stable").tolist()
+    telling: list[int] = order[:TELLING]
+    while len(telling) < min(TELLING_MAX, mean.shape[1]):
+        alike = differ[(differ[:, telling] < APART).all(1)].sum(0)
+        alike[telling] = 0.0
+        if not alike.any():
+            break
+        telling.append(int(alike.argmax()))
+    return telling
 
 
 def _level(tag: tuple[str, str], level: float, scale: float) -> str:
@@ -56,10 +80,13 @@ def write_card(
     switches = ", ".join(tags[i].name for i in modes.switches) or "none"
     setpoints = ", ".join(tags[i].name for i in modes.setpoints) or "none"
     regimes_listed = "\n".join(f"- {card.id}: {card.description}" for card in regimes)
+    known = {role: meaning for role, meaning in MEANINGS.items() if role in {tag.role for tag in tags}}
+    meanings = "\n".join(f"- {role}: {meaning}" for role, meaning in known.items())
     return (
         f"# {name}\n\nLearnt from {rows} rows of {period_ms / 1000:g} s ({source or 'unnamed source'}), "
         f"without labels, by closed form. Covariances shrunk by {ridge:g}.\n\n"
-        f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n## Modes\nSwitching tags: {switches}. "
+        f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n{meanings}\n\n"
+        f"## Modes\nSwitching tags: {switches}. "
         f"Set-points: {setpoints}. After a change of either the machine settles for "
         f"{modes.settle_rows * period_ms / 1000:g} s, which is neither learnt from nor judged.\n\n"
         f"## Regimes\n{regimes_listed}\n"

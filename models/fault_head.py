@@ -17,6 +17,7 @@ import numpy.typing as npt
 from models.features import FEATURES, GLOBALS
 
 Float32s = npt.NDArray[np.float32]
+Float16s = npt.NDArray[np.float16]
 
 SHIPPED = Path(__file__).parent / "bundles" / "fault_head.npz"
 OUTPUTS = ("fault", "benign", "failing")
@@ -25,11 +26,13 @@ TOP = 3
 """A pool takes the mean, the largest and the mean of the TOP largest of the channels."""
 ACTIVE = 2
 EXPERT_MATRICES = ("W1", "W2")
-"""These are kept in 4 bits, on the disk and in the graph."""
+"""These are kept in 4 bits, on the disk and in the graph, all other weights in 16-bit floating point."""
 BITS = 4
 BLOCK = 32
 """So many weights of an output row share one scale."""
 LARGEST, _ZERO = 7, 8
+SMALLEST = 1e-5
+"""A block of smaller weights is 0: its scale would be none in 16 bits."""
 
 
 class HeadError(ValueError):
@@ -77,16 +80,16 @@ class FaultHead:
             weights = {name: stored[name] for name in names}
         for name in EXPERT_MATRICES:
             weights[name] = dequantize(weights[name], weights.pop(f"{name}_scale"))
-        head = cls(**weights)
+        head = cls(**{name: weight.astype(np.float32) for name, weight in weights.items()})
         if head.embed.shape[0] != FEATURES or len(head.context) != 3 * head.embed.shape[1] + GLOBALS:
             raise HeadError(f"{path} was trained on other features than this version computes: train it anew")
         return head
 
     def save(self, path: Path, **record: str) -> None:
-        """Write the weights as a compressed archive, the experts in 4 bits, and beside them how they came about."""
-        arrays: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        """Write the rounded weights as a compressed archive, and beside them how they came about."""
+        arrays: dict[str, Any] = {f.name: getattr(self, f.name).astype(np.float16) for f in fields(self)}
         for name in EXPERT_MATRICES:
-            arrays[name], arrays[f"{name}_scale"] = quantize(arrays[name])
+            arrays[name], arrays[f"{name}_scale"] = quantize(getattr(self, name))
         np.savez_compressed(path, **arrays | {name: np.array(text) for name, text in record.items()})
 
     @property
@@ -106,8 +109,10 @@ class FaultHead:
         return total, total - experts + experts * self.active // self.experts
 
     def rounded(self) -> Self:
-        """Return the head with its experts as their 4 bits in the graph hold them."""
-        return replace(self, **{name: dequantize(*quantize(getattr(self, name))) for name in EXPERT_MATRICES})
+        """Return the head as the disk and the graph hold it."""
+        halved = {f.name: getattr(self, f.name).astype(np.float16).astype(np.float32) for f in fields(self)}
+        experts = {name: dequantize(*quantize(getattr(self, name))) for name in EXPERT_MATRICES}
+        return replace(self, **halved | experts)
 
     def forward(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
         """Return the logits of the whole f32[N, 3] and of each channel's fault type f32[N, S, K].
@@ -128,21 +133,22 @@ class FaultHead:
         return judged @ self.verdict + self.verdict_bias, refined @ self.kinds + self.kinds_bias
 
 
-def quantize(weight: Float32s) -> tuple[npt.NDArray[np.uint8], Float32s]:
-    """Return weights f32[E, N, K] as symmetric 4-bit integers around 8 and their scales f32[E, N, K / BLOCK].
+def quantize(weight: Float32s) -> tuple[npt.NDArray[np.uint8], Float16s]:
+    """Return weights f32[E, N, K] as symmetric 4-bit integers around 8 and their scales f16[E, N, K / BLOCK].
 
     Two integers share a byte of u8[E, N, K / 2], the earlier one in its lower half.
     """
     blocks = weight.reshape(*weight.shape[:2], -1, BLOCK)
-    scale = (np.maximum(np.abs(blocks).max(3), 1e-12) / LARGEST).astype(np.float32)
-    whole = (np.round(blocks / scale[..., None]) + _ZERO).astype(np.uint8).reshape(weight.shape)
+    scale = (np.maximum(np.abs(blocks).max(3), SMALLEST) / LARGEST).astype(np.float16)
+    whole = (np.round(blocks / scale[..., None].astype(np.float32)) + _ZERO).astype(np.uint8).reshape(weight.shape)
     return whole[..., 0::2] | whole[..., 1::2] << 4, scale
 
 
-def dequantize(packed: npt.NDArray[np.uint8], scale: Float32s) -> Float32s:
+def dequantize(packed: npt.NDArray[np.uint8], scale: Float16s) -> Float32s:
     """Return the weights f32[E, N, K] that `quantize` made integers of."""
     whole = np.stack([packed & 15, packed >> 4], 3).reshape(*scale.shape, BLOCK)
-    return ((whole.astype(np.float32) - np.float32(_ZERO)) * scale[..., None]).reshape(*packed.shape[:2], -1)
+    weight = (whole.astype(np.float32) - np.float32(_ZERO)) * scale[..., None].astype(np.float32)
+    return weight.reshape(*packed.shape[:2], -1)
 
 
 def pool(tokens: Float32s) -> Float32s:

@@ -62,6 +62,7 @@ _OLD_RATES = np.array(AGE_RATES[PRESENT + 1 :])[:, None, None]
 _RATIOS = np.array([AGE_RATES[fast] / AGE_RATES[slow] for _, fast, slow in _PAIRS])[:, None, None]
 _LEVELS, _FASTER, _SLOWER = (list(column) for column in zip(*_PAIRS, strict=True))
 _BLOCK_ROWS = 64
+_MOMENT_ROWS = 4 * _BLOCK_ROWS
 _VARIANCE_MIN = 1e-3
 
 
@@ -324,14 +325,13 @@ def _powers(known: Float64s, unchanged: Float64s | Bools) -> Float64s:
 
 def powers(stretches: Sequence[Observed]) -> Float64s:
     """Return the healthy means f64[P, S] of the powers."""
-    found = []
+    total, known = 0.0, 0
     for rows in stretches:
         both = np.clip(np.hstack([rows.e, rows.z]), -ROW_CLIP, ROW_CLIP)
         before = np.full((max(LAGS), both.shape[1]), np.nan)
-        found.append(_powers(np.vstack([before, both]), rows.unchanged))
-    every = np.concatenate(found)
-    known = np.maximum((~np.isnan(every)).sum(0), 1)
-    return np.asarray(np.nansum(every, 0) / known)
+        found = _powers(np.vstack([before, both]), rows.unchanged)
+        total, known = total + np.nansum(found, 0), known + (~np.isnan(found)).sum(0)
+    return np.asarray(total / np.maximum(known, 1))
 
 
 def learn_reference(stretches: Sequence[Observed]) -> Reference:
@@ -353,8 +353,13 @@ def _moments(stretches: Sequence[Observed], power: Float64s) -> tuple[Float64s, 
     """Return mean and deviation f64[S, MOVING] of the features; those of all rows at once would be large."""
     rows, total, squares = 0, np.zeros(1), np.zeros(1)
     for stretch in stretches:
-        features = _Channels(power).update(stretch)
-        rows, total, squares = rows + len(features), total + features.sum(0), squares + (features**2).sum(0)
+        channels = _Channels(power)
+        for start in range(0, len(stretch.e), _MOMENT_ROWS):
+            part = slice(start, start + _MOMENT_ROWS)
+            features = channels.update(
+                Observed(stretch.e[part], stretch.z[part], stretch.unchanged[part], stretch.stats[part])
+            )
+            rows, total, squares = rows + len(features), total + features.sum(0), squares + (features**2).sum(0)
     mean = total / rows
     return mean, np.sqrt(np.maximum(squares / rows - mean**2, 0.0))
 

@@ -36,7 +36,7 @@ def build(head: FaultHead, channels: int) -> bytes:
 
 
 def _linear(g: Nodes, x: str, head: FaultHead, layer: str, name: str = "") -> str:
-    weight, bias = (g.constant(f"head_{part}", getattr(head, part)) for part in (layer, f"{layer}_bias"))
+    weight, bias = (g.half(f"head_{part}", getattr(head, part)) for part in (layer, f"{layer}_bias"))
     return g.op("Add", g.op("MatMul", x, weight), bias, name=name)
 
 
@@ -59,11 +59,11 @@ def _experts(g: Nodes, tokens: str, context: str, head: FaultHead, channels: int
         g.op("Reshape", tokens, g.ints(-1, head.W1.shape[2])),
         g.op("Reshape", every, g.ints(-1, head.experts)),
         g.constant("head_W1", W1, np.uint8),
-        g.constant("head_s1", s1),
-        g.constant("head_b1", head.b1),
+        g.half("head_s1", s1),
+        g.half("head_b1", head.b1),
         g.constant("head_W2", W2, np.uint8),
-        g.constant("head_s2", s2),
-        g.constant("head_b2", head.b2),
+        g.half("head_s2", s2),
+        g.half("head_b2", head.b2),
         domain=MICROSOFT,
         k=head.active,
         activation_type="relu",

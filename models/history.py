@@ -86,9 +86,13 @@ class History:
                 raw = stretch[rows][:, self.used]
                 yield Chunk((raw - self.centre) / self.scale, raw, folds[rows], judged[rows], start == 0)
 
+    def counts(self) -> list[int]:
+        """Return how many rows of each stretch are judged."""
+        return [int(judged.sum()) for judged in self._judged()]
+
     def count(self) -> int:
         """Return how many rows are judged."""
-        return sum(int(judged.sum()) for judged in self._judged())
+        return sum(self.counts())
 
     def _judged(self) -> Iterator[Bools]:
         for stretch, skipped in zip(self.stretches, self.skipped, strict=True):

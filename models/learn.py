@@ -63,7 +63,7 @@ class _Shape:
 
 
 def learn(
-    segments: Sequence[tuple[Float32s, Bools]],
+    segments: Sequence[Float32s],
     tags: Sequence[tuple[str, str]],
     period_ms: int,
     *,
@@ -75,11 +75,11 @@ def learn(
 ) -> Bundle:
     """Learn a bundle from stretches of healthy history on the grid of `period_ms`.
 
-    `segments`: values f32[T, C] and good bool[T, C]; `tags`: C pairs of name and unit; `seed` draws where the search
-    for regimes begins, `search` bounds it. `progress` is called with the step's name and the share done, 0..1. Raises
-    LearnError where the history is too short, too poor or does not move.
+    `segments`: values f32[T, C], NaN where one is missing; `tags`: C pairs of name and unit; `seed` draws where the
+    search for regimes begins, `search` bounds it. `progress` is called with the step's name and the share done, 0..1.
+    Raises LearnError where the history is too short, too poor or does not move.
     """
-    raw = [_marked(values, good) for values, good in segments if len(values)]
+    raw = [values for values in segments if len(values)]
     progress("typing the channels", 0.0)
     roles = _roles(raw, tags, search)
     history = History.of(raw, _positions(roles, channels.SCORED, channels.SETPOINT, channels.DRIFTING))
@@ -125,16 +125,11 @@ def learn(
     return bundle
 
 
-def _marked(values: Float32s, good: Bools) -> Float32s:
-    """Return the values f32[T, C] with NaN for what is not good, without a copy where it is already so."""
-    return values if np.isnan(values[~good]).all() else np.where(good, values, np.float32(np.nan))
-
-
 def _positions(roles: Sequence[str], *wanted: str) -> npt.NDArray[np.int64]:
     return np.array([i for role in wanted for i, has in enumerate(roles) if has == role], np.int64)
 
 
-def _roles(raw: list[Float32s], tags: Sequence[tuple[str, str]], search: Search) -> list[str]:
+def _roles(raw: Sequence[Float32s], tags: Sequence[tuple[str, str]], search: Search) -> list[str]:
     """Return each tag's role, or refuse a history in which a tag is mostly missing or nothing moves."""
     rows = sum(len(s) for s in raw)
     if rows < ROWS_MIN:
@@ -268,19 +263,20 @@ def _calibrate(
         done += len(chunk.judged)
         progress(done / total)
     odd, even, every = (learner.reference() for learner in learners)
-    statistics: list[list[Float32s]] = []
+    statistics = [np.empty((rows, len(STATISTICS)), np.float32) for rows in history.counts()]
+    stretch, filled = -1, 0
     banks: list[ScoreBank] = []
     for chunk, white, distance in _held_out(history, folds):
         if chunk.first:
             banks = [ScoreBank(reference, _UNLIMITED) for reference in (even, odd)]
-            statistics.append([])
+            stretch, filled = stretch + 1, 0
         for_odd, for_even = (bank.update(white, distance) for bank in banks)
-        mixed = np.where(_halves(chunk)[0][:, None], for_odd, for_even)
-        statistics[-1].append(mixed.astype(np.float32))
+        rows = slice(filled, filled + len(white))
+        statistics[stretch][rows] = np.where(_halves(chunk)[0][:, None], for_odd, for_even)
+        filled = rows.stop
         done += len(chunk.judged)
         progress(done / total)
-    found = [np.concatenate(parts) for parts in statistics]
-    return every, calibrate([s for s in found if len(s)], [statistic.rate for statistic in STATISTICS])
+    return every, calibrate([s for s in statistics if len(s)], [statistic.rate for statistic in STATISTICS])
 
 
 def _head_reference(history: History, folds: Sequence[Experts]) -> HeadReference:

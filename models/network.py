@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from models.degradations import FAULTS
-from models.fault_head import ACTIVE, BLOCK, LARGEST, OUTPUTS, TOP
+from models.fault_head import ACTIVE, BLOCK, LARGEST, OUTPUTS, SMALLEST, TOP
 from models.features import FEATURES, GLOBALS
 
 Weights = dict[str, Tensor]
@@ -117,5 +117,5 @@ def _dense(weights: Weights, tokens: Tensor) -> Tensor:
 def rounded(weight: Tensor) -> Tensor:
     """Return weight f32[E, N, K] as its 4 bits would hold it; the gradient passes straight through."""
     blocks = weight.reshape(*weight.shape[:2], -1, BLOCK)
-    scale = blocks.abs().amax(3, keepdim=True).clamp_min(1e-12) / LARGEST
+    scale = (blocks.abs().amax(3, keepdim=True).clamp_min(SMALLEST) / LARGEST).half().float()
     return weight + (((blocks / scale).round() * scale).reshape(weight.shape) - weight).detach()

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 MICROSOFT = "com.microsoft"
+FLOAT = TensorProto.FLOAT
 
 Axes = list[str | int | None]
 
@@ -26,6 +27,10 @@ class Nodes:
         """Add a constant; return its name."""
         self.constants[name] = numpy_helper.from_array(np.array(value, dtype, order="C"), name)
         return name
+
+    def half(self, name: str, value: npt.ArrayLike) -> str:
+        """Add a constant that takes 16 bits on the disk and 32 once it is loaded; return its name."""
+        return self.op("Cast", self.constant(f"{name}_half", value, np.float16), to=FLOAT, name=name)
 
     def ints(self, *values: int) -> str:
         """Add a list of integers, such as axes; return its name."""
@@ -59,6 +64,3 @@ class Nodes:
         model = helper.make_model(graph, opset_imports=opsets, producer_name="forewarn")
         model.ir_version = 10
         return bytes(model.SerializeToString())
-
-
-FLOAT = TensorProto.FLOAT

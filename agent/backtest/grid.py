@@ -60,7 +60,7 @@ def _laid(rows: Rows, piece: npt.NDArray[np.intp], period_ns: int) -> Segment:
         values = np.full((length, rows.values.shape[1]), np.nan, np.float32)
         values[point] = rows.values[whole]  # of equal points numpy keeps the last
     mask = np.isfinite(values)
-    if np.isinf(values).any():
+    if any(np.isinf(column).any() for column in values.T):  # one after another: a history may be long
         values = np.where(mask, values, np.float32(np.nan))
     label = np.full(length, UNLABELLED, np.int8)
     np.maximum.at(label, point, rows.label[whole])

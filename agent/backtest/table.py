@@ -7,7 +7,8 @@ The only place of the back-test that knows polars, imported where it is used bec
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -31,19 +32,30 @@ SECONDS_MAX: Final = 9.2e9
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """N rows of a file."""
+    """N `rows` of a file, which stay there: a column is read when it is asked for, since a history may be long."""
 
     path: Path
-    frame: pl.DataFrame
+    schema: Mapping[str, pl.DataType]
+    rows: int
 
     @property
-    def rows(self) -> int:
-        """How many rows it holds."""
-        return int(self.frame.height)
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.schema)
+
+    def column(self, name: str) -> pl.Series:
+        """Read a column that there is."""
+        return self._read([name]).get_column(name)
+
+    def _read(self, names: Sequence[str]) -> pl.DataFrame:
+        import polars as pl
+
+        with _readable(self.path):
+            return pl.read_parquet(self.path, columns=list(names))
 
     def require(self, option: str, names: Iterable[str]) -> None:
         """Raise BacktestError naming all columns of `names` that the file lacks, and those that it has."""
-        columns = self.frame.columns
+        columns = self.columns
         missing = [name for name in names if name not in columns]
         if missing:
             near = [match for name in missing for match in difflib.get_close_matches(name, columns, 1)]
@@ -61,7 +73,8 @@ class Table:
             expression = pl.sql_expr(condition)
             named = list(dict.fromkeys(expression.meta.root_names()))
             self.require(option, named)
-            found = self.frame.with_columns(expression.alias(option)).get_column(option)
+            frame = self._read(named or self.columns[:1])
+            found = frame.with_columns(expression.alias(option)).get_column(option)
         except pl.exceptions.PolarsError as error:
             reason = str(error).strip().splitlines()[0]
             raise BacktestError(
@@ -80,7 +93,7 @@ class Table:
         return "; ".join(f"{name} holds {self._content(name)}" for name in names)
 
     def _content(self, name: str) -> str:
-        column = self.frame.get_column(name).drop_nulls()
+        column = self.column(name).drop_nulls()
         if column.len() == 0:
             return "nothing"
         if column.dtype.is_numeric() or column.dtype.is_temporal():
@@ -94,7 +107,7 @@ class Table:
         import polars as pl
 
         self.require("--time", [name])
-        column = self.frame.get_column(name)
+        column = self.column(name)
         if column.dtype == pl.Date:
             column = column.cast(pl.Datetime("us"))
         if isinstance(column.dtype, pl.Datetime):
@@ -121,7 +134,7 @@ class Table:
         if not names:
             return [(self.path.stem, np.arange(self.rows))]
         parts = [pl.col(name).cast(pl.String).fill_null("null") for name in names]
-        rows = self.frame.select(pl.concat_str(parts, separator="/").alias("run")).with_row_index("row")
+        rows = self._read(names).select(pl.concat_str(parts, separator="/").alias("run")).with_row_index("row")
         grouped = rows.group_by("run", maintain_order=True).agg("row")
         return [(name, np.asarray(members, np.intp)) for name, members in grouped.iter_rows()]
 
@@ -130,7 +143,7 @@ class Table:
         import polars as pl
 
         self.require("--label", [name])
-        column = self.frame.get_column(name)
+        column = self.column(name)
         if not (column.dtype.is_numeric() or column.dtype == pl.Boolean):
             raise BacktestError(
                 f"--label {name} of {self.path} is {column.dtype}; it must be a number (above 0 is a fault) "
@@ -143,33 +156,33 @@ class Table:
         """Return the names of the columns that hold dates and times."""
         import polars as pl
 
-        return [name for name, dtype in self.frame.schema.items() if isinstance(dtype, pl.Datetime)]
+        return [name for name, dtype in self.schema.items() if isinstance(dtype, pl.Datetime)]
 
     def numeric(self) -> list[str]:
         """Return the names of the columns that hold numbers."""
-        return [name for name, dtype in self.frame.schema.items() if dtype.is_numeric()]
+        return [name for name, dtype in self.schema.items() if dtype.is_numeric()]
 
     def integers(self, names: Iterable[str]) -> list[str]:
         """Return those of `names` whose columns hold whole numbers by type."""
-        return [name for name in names if self.frame.schema[name].is_integer()]
+        return [name for name in names if self.schema[name].is_integer()]
 
     def integer_values(self, name: str) -> Int64s | None:
         """Return a column of whole numbers as i64[N]; None where some are missing."""
         import polars as pl
 
-        column = self.frame.get_column(name)
+        column = self.column(name)
         return None if column.null_count() else column.cast(pl.Int64, strict=False).fill_null(0).to_numpy()
 
     def distinct(self, name: str) -> int:
         """Return how many different values a column holds."""
-        return int(self.frame.get_column(name).n_unique())
+        return int(self.column(name).n_unique())
 
     def values(self, tags: Sequence[str], option: str = "--tags") -> Float32s:
         """Return the tags' columns as f32[N, C], NaN where null; `option` is what named them."""
         import polars as pl
 
         self.require(option, tags)
-        schema = self.frame.schema
+        schema = self.schema
         texts = [tag for tag in tags if not (schema[tag].is_numeric() or schema[tag] == pl.Boolean)]
         if texts:
             raise BacktestError(
@@ -178,7 +191,7 @@ class Table:
             )
         values = np.empty((self.rows, len(tags)), np.float32)
         for column, tag in enumerate(tags):  # one after another: a long history fits once, not twice
-            values[:, column] = self.frame.get_column(tag).cast(pl.Float32).to_numpy()
+            values[:, column] = self.column(tag).cast(pl.Float32).to_numpy()
         return values
 
 
@@ -187,18 +200,28 @@ def _range(column: pl.Series) -> str:
 
 
 def read_table(path: Path) -> Table:
-    """Read a Parquet file; raise BacktestError where that fails or it has no rows."""
+    """Look what a Parquet file holds; raise BacktestError where that fails or it has no rows."""
     import polars as pl
 
     if not path.is_file():
         raise BacktestError(f"{path}: there is no such file; name one that there is")
+    with _readable(path):
+        lazy = pl.scan_parquet(path)
+        schema, rows = dict(lazy.collect_schema()), int(lazy.select(pl.len()).collect().item())
+    if rows == 0:
+        raise BacktestError(f"{path} has no rows; its columns are: {', '.join(schema)}")
+    return Table(path, schema, rows)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Raise BacktestError for what goes wrong in reading the file."""
+    import polars as pl
+
     try:
-        frame = pl.read_parquet(path)
+        yield
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BacktestError(
             f"{path} cannot be read as Parquet: {reason}; copy or export it again"
         ) from error
-    if frame.height == 0:
-        raise BacktestError(f"{path} has no rows; its columns are: {', '.join(frame.columns)}")
-    return Table(path, frame)

@@ -47,7 +47,7 @@ def choose_tags(
     if not tags:
         raise BacktestError(
             f"{table.path} has no numeric column left for a tag; name some with --tags A,B; "
-            f"it has: {', '.join(table.frame.columns)}"
+            f"it has: {', '.join(table.columns)}"
         )
     classes = [name for name in table.integers(tags) if table.distinct(name) <= CLASSES_MAX]
     if classes:
@@ -67,7 +67,7 @@ def is_counter(values: Int64s | None, stretches: Sequence[Ints]) -> bool:
 
 
 def _named(table: Table, named: Sequence[str], roles: Sequence[str], option: str) -> tuple[str, ...]:
-    columns = table.frame.columns
+    columns = table.columns
     tags: list[str] = []
     for name in named:
         pattern = name not in columns and any(letter in name for letter in "*?")

@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from models.bundle import Bundle
@@ -23,7 +22,7 @@ def plant(tmp_path: Path) -> Iterator[Plant]:
 def bundle() -> Bundle:
     values = quiet_rows(800)
     tags = [("pressure", "bar"), ("temperature", "degC")]
-    return learn([(values, np.ones_like(values, np.bool_))], tags, 1000, name="pump")
+    return learn([values], tags, 1000, name="pump")
 
 
 @pytest.fixture

@@ -129,7 +129,7 @@ def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]
     values = plant.rows(0, 600)
     tags = [(tag.name, tag.unit or "1") for tag in plant.tags]
     folder = tmp_path_factory.mktemp("bundle")
-    learn([(values, np.isfinite(values))], tags, 1000, name="pump").save(folder)
+    learn([values], tags, 1000, name="pump").save(folder)
     arguments = ["pump", "--modbus", "0", "--opcua", "0", "--seed", "1"]
     child = subprocess.Popen(
         [sys.executable, "-m", "simulators", *arguments], stdout=subprocess.PIPE, text=True

@@ -56,7 +56,7 @@ def test_rows_in_which_wear_may_show_do_not_teach_what_is_normal(file: Path) -> 
     everything = read_history(file, Reading(time="t", run=("machine",), tags=("load", "heat")))
     assert 0 < found.rows < 0.5 * everything.rows
     assert any("do not teach what is normal" in note for note in found.notes)
-    heat = np.concatenate([values[:, 1] - values[:, 0] for values, _ in found.segments])
+    heat = np.concatenate([values[:, 1] - values[:, 0] for values in found.segments])
     assert np.abs(heat).mean() < 0.4
 
 

@@ -53,8 +53,8 @@ def rows_of(machine: str, folder: Path) -> Arrays:
     if simulated.returncode:
         sys.exit(f"the rows of the {machine} could not be simulated: {simulated.stderr}")
     tags = tuple(tag.name for tag in manifest.tags)
-    ((values, good),) = read_history(file, Reading(tags=tags, period_ms=manifest.period_ms)).segments
-    good = good & (np.random.default_rng(5).random(good.shape) >= MISSING)
+    (values,) = read_history(file, Reading(tags=tags, period_ms=manifest.period_ms)).segments
+    good = np.isfinite(values) & (np.random.default_rng(5).random(values.shape) >= MISSING)
     time_ns = np.arange(len(values), dtype=np.int64) * manifest.period_ms * 1_000_000
     return {"time_ns": time_ns, "values": np.where(good, values, np.float32(np.nan)), "good": good}
 

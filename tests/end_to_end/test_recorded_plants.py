@@ -74,7 +74,7 @@ def test_alert_inside_the_labelled_interval_and_none_before(name: str, tmp_path:
     onset, end = np.flatnonzero(faulty)[[0, -1]]
     learnt = case.learn_rows or int(onset * case.learn_share)
     bundle = learn(
-        [(values[:learnt], np.isfinite(values[:learnt]))],
+        [values[:learnt]],
         [(tag, "1") for tag in case.tags],
         case.period_s * 1000,
         name=name,

@@ -58,7 +58,7 @@ def good(values: Float32s) -> Bools:
 
 def taught(values: Float32s, tags: Sequence[tuple[str, str]] = TAGS, name: str = "machine") -> Bundle:
     """Learn a bundle from one stretch without gaps, a row a second."""
-    return learn([(values, good(values))], tags, 1000, name=name, source="synthetic")
+    return learn([values], tags, 1000, name=name, source="synthetic")
 
 
 def drifting(rows: int, seed: int) -> Float32s:

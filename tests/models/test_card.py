@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.bundle import Bundle, RegimeCard, Statistics, TagSchema
-from models.card import TELLING_MAX, describe, write_card
+from models.card import TELLING, describe, write_card
 from models.experts import Experts
 from models.modes import Modes
 from models.regimes import Regimes
@@ -61,7 +61,15 @@ def test_one_regime_is_described_all_the_same(template: Statistics) -> None:
     mean = [[0.0, 0.0, 0.0]]
     (card,) = describe(statistics_of(template, mean, [1480.2, 3.0, 0.7], [10.0, 0.1, 0.1]), NAMES, rows_in(mean, [10]))
     assert card == RegimeCard("R1", "speed 1480.2 rpm, pressure 3 bar, 100% of the time", 1.0)
-    assert card.description.count(",") == TELLING_MAX
+    assert card.description.count(",") == TELLING
+
+
+def test_regimes_that_look_alike_are_told_by_one_tag_more(template: Statistics) -> None:
+    names = [*NAMES, ("heat", "degC"), ("torque", "Nm")]
+    mean = [[3.0, 2.0, 0.0, 0.0, 0.0], [-3.0, -2.0, 0.3, 0.7, 0.0], [-3.0, -2.0, -0.3, -0.7, 0.0]]
+    statistics = statistics_of(template, mean, [0.0] * 5, [1.0] * 5)
+    for card in describe(statistics, names, rows_in(mean, [5, 5, 5])):
+        assert re.findall("speed|pressure|level|heat|torque", card.description) == ["speed", "pressure", "heat"]
 
 
 def test_a_regime_without_rows_says_so(template: Statistics) -> None:
@@ -106,6 +114,8 @@ def test_the_card_lists_tags_switches_and_regimes() -> None:
         assert f"| {tag.name} | {tag.unit} | {tag.role} |" in card
     assert "Switching tags: on. Set-points: none. After a change of either the machine settles for 12 s" in card
     assert "- R1: flow 3 m3/h, 100% of the time" in card
+    assert "- drifting: has no level of its own" in card
+    assert "- setpoint" not in card, "there is none"
 
 
 def test_the_card_of_a_machine_that_never_switches_says_none() -> None:

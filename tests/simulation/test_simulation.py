@@ -104,7 +104,7 @@ def test_a_state_that_a_short_history_did_not_have_is_an_unseen_regime_and_no_al
     plant = Plant("press", 5)
     history = plant.rows(0, 3 * DAY_S // PERIOD_S, PERIOD_S)
     tags = [(tag.name, tag.unit) for tag in plant.tags]
-    detector = Detector(learn([(history, np.isfinite(history))], tags, PERIOD_S * 1000, name="press"))
+    detector = Detector(learn([history], tags, PERIOD_S * 1000, name="press"))
     line, unseen = a_line(detector), 0
     for start_s in range(3 * DAY_S, 4 * DAY_S, 3600):
         alerts = watch(line, plant, start_s, start_s + 3600)
