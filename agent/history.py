@@ -19,6 +19,9 @@ from models.remaining import Run, horizon_of
 Float64s = npt.NDArray[np.float64]
 
 NS_PER_MS = 1_000_000
+MS_PER_HOUR = 3_600_000
+HOURS_MIN = 24
+"""A shorter history is learnt from all the same, and a person is told what to expect."""
 SPARSE = 2.0
 """Rows so many periods apart leave half of the grid's rows missing: that is another pace, not a poor recording."""
 
@@ -84,12 +87,18 @@ def read_history(path: Path, reading: Reading) -> History:
         found += segments_of(part, period_ms * NS_PER_MS)
     if not found:
         raise BacktestError(f"{path} has no row to learn from")
+    recorded = sum(segment.rows for segment in found)
+    if (hours := recorded * period_ms / MS_PER_HOUR) < HOURS_MIN:
+        notes.append(
+            f"the history is {hours:.1f} hours long: what a machine does over a day, or now and then, is not in it; "
+            "expect alerts, and learn again from some days"
+        )
     units = reading.units or {}
     return History(
         tuple(segment.values for segment in found),
         tuple((tag, units.get(tag, "1")) for tag in tags),
         period_ms,
-        sum(segment.rows for segment in found),
+        recorded,
         tuple(notes),
         tuple(lives),
     )

@@ -83,6 +83,8 @@ VARIANTS: Final[Mapping[str, Variant]] = {
     "without spread": Variant(change=without_kinds("spread")),
     "without long memories": Variant(change=without(lambda statistic: statistic.rate <= LONG_RATE)),
     "distance alone": Variant(change=without_kinds("mean distance", "distance of mean", "spread")),
+    "mean distances alone": Variant(change=without_kinds("distance", "distance of mean", "spread")),
+    "distances of mean alone": Variant(change=without_kinds("distance", "mean distance", "spread")),
     "without frozen check": Variant(change=_no_frozen_check),
     "without adaptation": Variant(adapt=False),
     "without tail": Variant(change=_no_tail),
