@@ -112,7 +112,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
                 journal.open_alert(name),
                 memories.load(name),
             )
-            for name, detector in detectors.items()
+            for name in detectors
         }
         telemetry = TelemetryLog(
             state / TELEMETRY,

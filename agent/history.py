@@ -90,7 +90,7 @@ def read_history(path: Path, reading: Reading) -> History:
     recorded = sum(segment.rows for segment in found)
     if (hours := recorded * period_ms / MS_PER_HOUR) < HOURS_MIN:
         notes.append(
-            f"the history is {hours:.1f} hours long: what a machine does over a day, or now and then, is not in it; "
+            f"the history is {hours:.2f} hours long: what a machine does over a day, or now and then, is not in it; "
             "expect alerts, and learn again from some days"
         )
     units = reading.units or {}

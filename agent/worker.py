@@ -123,7 +123,8 @@ class Worker:
                 break
             await self._retry(thread)
         await self._on(thread, self._telemetry.sync)
-        await self._on(thread, self._remember)
+        for asset in self._lines:
+            await self._on(thread, self._remember, asset)
 
     def finish(self) -> None:
         """Let `run` return once the jobs queued before are done; to be called once, on the event loop."""
@@ -160,11 +161,9 @@ class Worker:
         if self._memories is not None and self._memories.is_due(job.asset, monotonic_ns):
             self._remember(job.asset)
 
-    def _remember(self, *assets: str) -> None:
-        """Keep what lines remember, of all where none is named."""
-        for asset in assets or self._lines:
-            if self._memories is not None and (memory := self._lines[asset].memory) is not None:
-                self._memories.keep(asset, memory)
+    def _remember(self, asset: str) -> None:
+        if self._memories is not None and (memory := self._lines[asset].memory) is not None:
+            self._memories.keep(asset, memory)
 
     def _record(self, monotonic_ns: int) -> None:
         """Record what waits, in order, until the journal refuses."""

@@ -27,7 +27,7 @@ from models.signature import Signature, SignatureError, sign, verify
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 MANIFEST: Final = "manifest.json"
 GRAPH: Final = "model.onnx"
 STATISTICS: Final = "statistics.npz"

@@ -87,7 +87,7 @@ def calibrate(held_out: Sequence[Floats], rates: Sequence[float]) -> Calibration
     threshold, scale, chance, peaks = (np.array(column) for column in zip(*fits, strict=True))
     blocks = np.array([float(_block_rows(rate)) for rate in rates])
     used = peaks > 0
-    known = (chance[used] <= RARE).all()
+    known = used.any() and (chance[used] <= RARE).all()
     alone = _alone(held_out, np.flatnonzero(used), threshold, blocks) if known else 1.0
     return Calibration(centre, threshold, scale, blocks, chance, peaks, np.array(alone))
 

@@ -51,12 +51,22 @@ def _telling(mean: Float64s, share: Float64s) -> list[int]:
     order = np.argsort((share @ mean) ** 2 - (share[:, None] * mean**2).sum(0), kind="stable").tolist()
     telling: list[int] = order[:TELLING]
     while len(telling) < min(TELLING_MAX, mean.shape[1]):
-        alike = differ[(differ[:, telling] < APART).all(1)].sum(0)
-        alike[telling] = 0.0
+        alike = differ[(differ[:, telling] < APART).all(1)]
+        alike = np.where(alike < APART, 0.0, alike).sum(0)
         if not alike.any():
             break
         telling.append(int(alike.argmax()))
     return telling
+
+
+def _settling(modes: Modes, names: Sequence[str], period_ms: int) -> str:
+    """Say for how long the machine settles in each mode."""
+    said = [
+        f"{', '.join(f'{names[i]} {value:g}' for i, value in zip(modes.switches, mode, strict=True)) or 'always'}: "
+        f"{rows * period_ms / 1000:g} s"
+        for mode, rows in zip(modes.known, modes.settle_rows, strict=True)
+    ]
+    return "".join(f"\n- {line}" for line in said)
 
 
 def _level(tag: tuple[str, str], level: float, scale: float) -> str:
@@ -87,7 +97,7 @@ def write_card(
         f"without labels, by closed form. Covariances shrunk by {ridge:g}.\n\n"
         f"## Tags\n| tag | unit | role |\n|---|---|---|\n{listed}\n\n{meanings}\n\n"
         f"## Modes\nSwitching tags: {switches}. "
-        f"Set-points: {setpoints}. After a change of either the machine settles for "
-        f"{modes.settle_rows * period_ms / 1000:g} s, which is neither learnt from nor judged.\n\n"
+        f"Set-points: {setpoints}. After a change of either the machine settles, which is neither learnt from nor "
+        f"judged.{_settling(modes, [tag.name for tag in tags], period_ms)}\n\n"
         f"## Regimes\n{regimes_listed}\n"
     )

@@ -32,7 +32,7 @@ BLOCK = 32
 """So many weights of an output row share one scale."""
 LARGEST, _ZERO = 7, 8
 SMALLEST = 1e-5
-"""A block of smaller weights is 0: its scale would be none in 16 bits."""
+"""The least that a block's largest weight counts for: a smaller scale could not be told from none in 16 bits."""
 
 
 class HeadError(ValueError):

@@ -454,14 +454,17 @@ class FeatureTracker:
         self._statistics = Statistics(len(scored))
         self._last = np.full((1, len(scored)), np.nan, np.float32)
 
-    def update(self, scores: Rows, values: Float32s, good: Bools, ignored: Bools) -> tuple[Float32s, Float32s]:
+    def update(
+        self, scores: Rows, values: Float32s, good: Bools, held: Bools, ignored: Bools
+    ) -> tuple[Float32s, Float32s]:
         """Take T rows with values f32[T, C] and their good ones bool[T, C]; return features as `Features` does.
 
-        What stands for a missing value is no observation: neither it leaves a trace nor a row that has no score or is
-        `ignored` bool[T], since the machine settles or runs where it was not learnt.
+        What stands for a missing value is no observation, nor is one that is `held` bool[T, C]: neither leaves a trace,
+        nor does a row that has no score or is `ignored` bool[T], since the machine settles or runs where it was not
+        learnt.
         """
         judged = ~ignored & ~np.isnan(scores.score)
-        present = good[:, self._scored] & judged[:, None]
+        present = (good & ~held)[:, self._scored] & judged[:, None]
         own = np.where(good[:, self._scored], values[:, self._scored], np.float32(np.nan))
         unchanged = np.vstack([self._last, own[:-1]]) == own
         self._last = own[-1:]

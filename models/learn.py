@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -89,8 +89,14 @@ def learn(
     setpoints = tuple(int(i) for i in _positions(roles, channels.SETPOINT))
     learnt_modes = _modes(history, scored, setpoints, seed, search)
     history = history.without(
-        [modes.rows_since_change(s, learnt_modes.commands) < learnt_modes.settle_rows for s in raw]
+        [learnt_modes.settling(s) for s in raw]
     )
+    if learnt_modes.commands:
+        learnt_modes = replace(
+            learnt_modes,
+            learnt=modes.learnt_settings(raw, learnt_modes),
+            still=modes.still_tags(raw, learnt_modes),
+        )
     _check_amount(history, tags)
     progress("finding the regimes", 0.2)
     shape = _shape(history, scored, seed, search)
@@ -167,7 +173,7 @@ def _modes(
     raw = history.stretches
     switches = modes.find_switches(raw)
     if not switches + setpoints:
-        return modes.Modes((), (), 0)
+        return modes.Modes((), (), ())
     plain = history.first(scored)
     x, _ = plain.rows()
     count, ridge = _choose(x, search)
@@ -178,9 +184,13 @@ def _modes(
     for chunk in plain.chunks():
         judged.append(chunk.judged)
         score.append(experts.see(chunk.x[chunk.judged], whitening).distance / scored)
-    settle_rows = modes.settle_rows(since[np.concatenate(judged)], np.concatenate(score))
-    known = modes.known_modes(raw, switches) if switches else ()
-    return modes.Modes(switches, known, settle_rows, setpoints, *modes.setpoint_ranges(raw, setpoints))
+    found = modes.Modes(
+        switches, modes.known_modes(raw, switches), (), setpoints, *modes.setpoint_ranges(raw, setpoints)
+    )
+    mode = np.concatenate([found.modes(s) for s in raw])
+    seen = np.concatenate(judged)
+    settle_rows = modes.settle_rows(since[seen], np.concatenate(score), mode[seen], len(found.known))
+    return replace(found, settle_rows=settle_rows)
 
 
 def _choose(x: Float64s, search: Search) -> tuple[int, float]:

@@ -28,27 +28,54 @@ STEADY_RATIO = 1.5
 """Settled means: the 99 % quantile of the scores is at most this many times that of the rows long after a change."""
 SETTLING_MAX = 0.2
 """No more than this share of the history may be given up to settling."""
+SETTLED_ROWS_MIN = 200
+"""A mode with fewer rows does not tell how long it takes to settle: it takes as long as all together."""
+LEARNT_MAX = 256
+"""Of more settings than this no list is kept: a set-point is then a measurement more than a choice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Modes:
-    """`switches`: positions of the switching tags; `known`: the combinations of their values seen in the history.
+    """`switches`: positions of the switching tags; `known`: the modes, combinations of their values in the history.
 
-    `setpoints`: positions of the set-points, `low` and `high` the ranges in which they are known. For `settle_rows`
-    rows after a change of any of them the machine is settling: its rows are neither learnt from nor scored.
+    `setpoints`: positions of the set-points, `low` and `high` the ranges in which they are known. After a change of any
+    of them the machine is settling, for as many rows as `settle_rows` says of the mode that it is in then; these are
+    neither learnt from nor scored. `learnt` lists the settings, values of all commands, of which the history has
+    settled rows; it is empty where there are too many to list. `still` has for each mode the positions of the tags
+    that stand still in it, such as what a press holds of its last stroke while it is stopped.
     """
 
     switches: tuple[int, ...]
     known: tuple[tuple[float, ...], ...]
-    settle_rows: int
+    settle_rows: tuple[int, ...]
     setpoints: tuple[int, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
+    learnt: tuple[tuple[float, ...], ...] = ()
+    still: tuple[tuple[int, ...], ...] = ()
 
     @property
     def commands(self) -> tuple[int, ...]:
         """The positions of all tags that are set and not measured."""
         return self.switches + self.setpoints
+
+    def settling(self, stretch: Floats) -> Bools:
+        """Say in which rows of f64[T, C] the machine settles."""
+        rows = np.array([max(self.settle_rows, default=0), *self.settle_rows])[1 + self.modes(stretch)]
+        return np.asarray(rows_since_change(stretch, self.commands) < rows)
+
+    def modes(self, stretch: Floats) -> npt.NDArray[np.int64]:
+        """Return the position in `known` of the mode in each row of f64[T, C], -1 where it is none of these.
+
+        A missing value is no change: where one is missing the last row that had all stands for it.
+        """
+        values = stretch[:, list(self.switches)]
+        found = np.full(len(values), -1)
+        for number, mode in enumerate(self.known):
+            found[(values == np.array(mode)).all(1)] = number
+        complete = ~np.isnan(values).any(1)
+        last = np.maximum.accumulate(np.where(complete, np.arange(len(values)), -1))
+        return np.where(last >= 0, found[last], -1)
 
 
 def find_switches(stretches: Sequence[Floats]) -> tuple[int, ...]:
@@ -93,8 +120,37 @@ def setpoint_ranges(
     return tuple(low), tuple(high)
 
 
+def learnt_settings(stretches: Sequence[Floats], modes: Modes) -> tuple[tuple[float, ...], ...]:
+    """Return the values of all commands in settled, complete rows of f64[T, C]; none where there are too many."""
+    settled = [s[~modes.settling(s)][:, list(modes.commands)] for s in stretches]
+    values = np.concatenate(settled).astype(np.float32)
+    found = np.unique(values[~np.isnan(values).any(1)], axis=0)
+    return tuple(tuple(float(v) for v in row) for row in found) if len(found) <= LEARNT_MAX else ()
+
+
+def still_tags(stretches: Sequence[Floats], modes: Modes) -> tuple[tuple[int, ...], ...]:
+    """Return for each mode the positions of the tags of f64[T, C] that keep their value through it, commands left out.
+
+    The row of a change belongs to the mode before: a value that is held is held from there.
+    """
+    columns = stretches[0].shape[1]
+    moved, rows = np.zeros((len(modes.known), columns)), np.zeros((len(modes.known), columns))
+    for stretch in stretches:
+        mode = modes.modes(stretch)
+        for number in range(len(modes.known)):
+            inside = (mode[1:] == number) & (mode[:-1] == number)
+            steps = np.diff(stretch, axis=0)[inside]
+            rows[number] += (~np.isnan(steps)).sum(0)
+            moved[number] += (np.abs(steps) > 0).sum(0)
+    still = (moved <= (1.0 - STILL_MIN) * rows) & (rows >= SETTLED_ROWS_MIN)
+    still[:, list(modes.commands)] = False
+    return tuple(tuple(int(i) for i in np.flatnonzero(each)) for each in still)
+
+
 def known_modes(stretches: Sequence[Floats], switches: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
-    """Return the combinations of switch values in the history, NaN rows left out."""
+    """Return the combinations of switch values in the history, NaN rows left out; without switches there is one."""
+    if not switches:
+        return ((),)
     values = np.concatenate([s[:, list(switches)] for s in stretches])
     return tuple(tuple(float(v) for v in row) for row in np.unique(values[~np.isnan(values).any(1)], axis=0))
 
@@ -113,8 +169,21 @@ def rows_since_change(stretch: Floats, commands: tuple[int, ...]) -> npt.NDArray
     return np.asarray(np.arange(len(values)) - last)
 
 
-def settle_rows(since: npt.NDArray[np.int64], score: Float64s) -> int:
-    """Return after how many rows since a change the scores f64[N] are those of the settled machine."""
+def settle_rows(
+    since: npt.NDArray[np.int64], score: Float64s, mode: npt.NDArray[np.int64], modes: int
+) -> tuple[int, ...]:
+    """Return for each of the modes after how many rows since a change the scores f64[N] are those when settled.
+
+    `mode` i64[N] is that of each row, `since` i64[N] how many rows ago a command has changed.
+    """
+    together = _settle_rows(since, score)
+    of_each = [mode == number for number in range(modes)]
+    return tuple(
+        _settle_rows(since[own], score[own]) if own.sum() >= SETTLED_ROWS_MIN else together for own in of_each
+    )
+
+
+def _settle_rows(since: npt.NDArray[np.int64], score: Float64s) -> int:
     limit = STEADY_RATIO * np.quantile(score[since >= np.median(since)], 0.99)
     allowed = [rows for rows in SETTLE_CANDIDATES if (since < rows).mean() <= SETTLING_MAX]
     for rows in allowed:
@@ -126,13 +195,17 @@ def settle_rows(since: npt.NDArray[np.int64], score: Float64s) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """T rows: whether the machine is `settling` and whether its mode is `unseen`, bool[T]; how many commands were
-    `given` so far, i64[T], the first mode counted as one.
+    """T rows, bool[T]: whether the machine is `settling`, its mode `unseen`, its setting `new`; `held` bool[T, C].
+
+    A new setting is a known mode with set-points in their ranges of which the history has no settled row all the same.
+    A held value is one of a tag that stands still in this mode, and has not changed since the machine came into it: it
+    was measured under another command, and says nothing of this one.
     """
 
     settling: Bools
     unseen: Bools
-    given: npt.NDArray[np.int64]
+    new: Bools
+    held: Bools
 
 
 class ModeTracker:
@@ -140,16 +213,21 @@ class ModeTracker:
 
     def __init__(self, modes: Modes) -> None:
         self._modes = modes
-        self._known = set(modes.known)
+        self._settle_rows = dict(zip(modes.known, modes.settle_rows, strict=True))
+        self._longest = max(modes.settle_rows, default=0)
+        self._learnt = set(modes.learnt)
         self._low, self._high = np.array(modes.low), np.array(modes.high)
         self._current: tuple[float, ...] | None = None
+        self._settles = self._longest
         self._since = -1
-        self._given = 0
+        self._still = {mode: list(tags) for mode, tags in zip(modes.known, modes.still, strict=False)}
+        self._brought = np.empty(0, np.float32)
 
     def update(self, values: npt.NDArray[np.float32], good: Bools) -> Followed:
         """Take rows f32[T, C] in with their good values bool[T, C]."""
         rows = len(values)
-        followed = Followed(np.zeros(rows, np.bool_), np.zeros(rows, np.bool_), np.zeros(rows, np.int64))
+        settling, unseen, new = (np.zeros(rows, np.bool_) for _ in range(3))
+        followed = Followed(settling, unseen, new, np.zeros(values.shape, np.bool_))
         commands = list(self._modes.commands)
         if not commands:
             return followed
@@ -157,16 +235,29 @@ class ModeTracker:
             if good[row, commands].all():
                 mode = tuple(float(v) for v in values[row, commands])
                 if mode != self._current:
-                    self._current, self._since, self._given = mode, -1, self._given + 1
+                    self._current, self._since = mode, -1
+                    self._settles = self._settle_rows.get(mode[: len(self._modes.switches)], self._longest)
+                    self._brought = self._brings(values[row])
             self._since += 1
-            followed.settling[row] = self._since < self._modes.settle_rows
-            followed.unseen[row] = self._current is not None and not self._is_known(self._current)
-            followed.given[row] = self._given
+            settling[row] = self._since < self._settles
+            if self._current is not None:
+                unseen[row] = not self._is_known(self._current)
+                new[row] = bool(self._learnt) and self._current not in self._learnt
+                self._brought[good[row] & (values[row] != self._brought)] = np.nan
+                followed.held[row] = values[row] == self._brought
         return followed
+
+    def _brings(self, row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the values f32[C] that the machine brings into its mode, NaN for tags that move in it."""
+        assert self._current is not None
+        brought = np.full(len(row), np.float32(np.nan))
+        still = self._still.get(self._current[: len(self._modes.switches)], [])
+        brought[still] = row[still]
+        return brought
 
     def _is_known(self, mode: tuple[float, ...]) -> bool:
         switches = len(self._modes.switches)
-        if switches and mode[:switches] not in self._known:
+        if mode[:switches] not in self._settle_rows:
             return False
         setpoints = np.array(mode[switches:])
         return bool(((self._low <= setpoints) & (setpoints <= self._high)).all())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from models.bundle import Bundle, BundleError, Manifest, Statistics
 from models.features import FEATURES, GLOBALS
 from models.gaps import GapFiller
 from models.remaining import RemainingModel
+from models.scored_rows import COVERAGE_MIN, Scores
 
 # The wheel reports to its maker, and writes files for it, unless it is told not to before its import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -21,9 +21,6 @@ from onnxruntime.capi import onnxruntime_pybind11_state as states
 
 Float32s = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-
-COVERAGE_MIN = 0.75
-"""A row with a smaller share of good values is not scored: too little data is blind, never normal."""
 
 _GRAPH_ERRORS = (
     states.Fail,
@@ -35,36 +32,6 @@ _GRAPH_ERRORS = (
 )
 _EXPERTS = ("regime", "distance", "distances", "white", "residual", "deviation", "expected")
 _HEAD = ("judged", "kinds")
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What the experts say of each of T rows over C tags, S of them scored (NaN for tags that are not).
-
-    `score` f64[T]: squared distance to the most likely regime per good scored tag, about 1 on healthy data, NaN where
-    fewer than COVERAGE_MIN of the tags are good. `regime` i64[T]. `distances` f32[T, K]: how far each regime is, in
-    standard deviations per good scored tag (root mean square), about 1 at home. `residual` f32[T, C]: measured minus
-    expected given the other tags, in standard deviations, 0 where the value is missing. `expected` f32[T, C] in the
-    tag's unit. `white` and `deviation` f32[T, S]: the white residual, and the deviation from the regime's mean in its
-    own standard deviations. `coverage` f32[T]: share of good tags.
-    """
-
-    score: npt.NDArray[np.float64]
-    regime: npt.NDArray[np.int64]
-    distances: Float32s
-    residual: Float32s
-    expected: Float32s
-    white: Float32s
-    deviation: Float32s
-    coverage: Float32s
-
-    def then(self, later: Scores) -> Scores:
-        """Return these scores followed in time by later ones."""
-        return Scores(*(np.concatenate([getattr(self, f), getattr(later, f)]) for f in self.__slots__))
-
-    def last(self, rows: int) -> Scores:
-        """Return the newest rows."""
-        return Scores(*(getattr(self, f)[max(len(self.score) - rows, 0) :] for f in self.__slots__))
 
 
 class Detector:
@@ -87,13 +54,17 @@ class Detector:
                 f"the graph of bundle {bundle.manifest.name!r} does not run ({_line(error)}): learn it anew"
             ) from error
 
-    def score(self, x: Float32s, mask: Bools) -> Scores:
-        """Let the experts score rows x f32[T, C] with good values `mask` bool[T, C]."""
+    def score(self, x: Float32s, mask: Bools, held: Bools | None = None) -> Scores:
+        """Let the experts score rows x f32[T, C] with good values `mask` bool[T, C].
+
+        Values that are `held` bool[T, C] add no evidence, as if they were missing, and are not missed.
+        """
         columns = x.shape[1]
         assert columns == len(self.manifest.tags)
         assert mask.shape == x.shape
         s = self.statistics
-        present = mask[:, s.used]
+        good = mask[:, s.used]
+        present = good if held is None else good & ~held[:, s.used]
         filled = self._filler.fill(x[:, s.used], present)
         found = self._session.run(_EXPERTS, {"x": filled})
         regime, distance, distances, white, residual, deviation, expected = found
@@ -102,10 +73,10 @@ class Detector:
             stretch = self._filler.stretch(present, regime)[:, :scored]
             residual = (residual * np.sqrt(stretch)).astype(np.float32)
             expected = (filled[:, :scored] - (filled[:, :scored] - expected) * stretch).astype(np.float32)
-        good = present[:, :scored].sum(1)
-        coverage = (good / scored).astype(np.float32)
-        score = np.where(coverage >= COVERAGE_MIN, distance / np.maximum(good, 1), np.nan)
-        far = np.sqrt(distances / np.maximum(good, 1)[:, None]).astype(np.float32)
+        coverage = (good[:, :scored].sum(1) / scored).astype(np.float32)
+        told = np.maximum(present[:, :scored].sum(1), 1)
+        score = np.where(coverage >= COVERAGE_MIN, distance / told, np.nan)
+        far = np.sqrt(distances / told[:, None]).astype(np.float32)
         return Scores(
             score, regime, far, self._spread(residual, columns), self._spread(expected, columns), white, deviation,
             coverage,

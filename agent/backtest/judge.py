@@ -73,7 +73,7 @@ def bundle_of(
 
     try:
         return learn(
-            [np.where(segment.mask, segment.values, np.float32(np.nan)) for segment in segments],
+            [segment.values for segment in segments],
             [(tag, "1") for tag in tags],
             round(period_s * 1000),
             name="backtest",

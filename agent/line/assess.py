@@ -13,14 +13,13 @@ from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.adaptation import BOUND, Adaptation
-from models.arrivals import ArrivalTracker
 from models.bundle import Manifest, Statistics
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
 from models.frozen import FrozenTracker
 from models.modes import ModeTracker
 from models.remaining import RemainingModel
-from models.runtime import Scores
+from models.scored_rows import Scores
 from models.scores import ScoreBank
 
 Float64s = npt.NDArray[np.float64]
@@ -43,8 +42,8 @@ class Detector(Protocol):
     remaining: RemainingModel | None
     hash: str
 
-    def score(self, x: Float32s, mask: Bools) -> Scores:
-        """Return the scores of rows x f32[T, C] with good values `mask` bool[T, C]."""
+    def score(self, x: Float32s, mask: Bools, held: Bools | None = None) -> Scores:
+        """Return the scores of rows x f32[T, C] with good values `mask` bool[T, C], of which `held` add no evidence."""
 
     def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
         """Return the fault head's logits f32[T, 3] and f32[T, S, K] of features f32[T, S, F] and f32[T, G]."""
@@ -89,22 +88,14 @@ class Assessment:
 class Assessor:
     """Scores the rows of one asset; owns the running statistics and a short memory of rows."""
 
-    def __init__(
-        self, detector: Detector, alerts_per_s: float, *, adapt: bool = True, deviating: bool = False
-    ) -> None:
-        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too.
-
-        Of a machine that is known to be `deviating` no state is taken for one that was not learnt.
-        """
+    def __init__(self, detector: Detector, alerts_per_s: float, *, adapt: bool = True) -> None:
+        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too."""
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
         self._modes = ModeTracker(learnt.modes)
-        self._arrivals = ArrivalTracker(
-            float(learnt.calibration.centre[0]), float(self.limits[0]), at_home=not deviating
-        )
         self._frozen = FrozenTracker(learnt.frozen_limits)
         self._features = FeatureTracker(learnt.head, learnt.scored)
         self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
@@ -133,21 +124,25 @@ class Assessor:
         """Assess new rows, at least one."""
         seen = self._past.then(grid)
         self._past = seen.last(LOOK_BACK_ROWS)
-        new = self._detector.score(grid.values, grid.good)
+        modes = self._modes.update(grid.values, grid.good)
+        new = self._detector.score(grid.values, grid.good, modes.held)
         scores = self._past_scores.then(new)
         self._past_scores = scores.last(LOOK_BACK_ROWS)
         frozen, stale = self._frozen.update(grid.values, grid.good)
-        modes = self._modes.update(grid.values, grid.good)
         settling = modes.settling | self._recovering(np.isnan(new.score))
-        unseen = modes.unseen | self._arrivals.update(modes.given, settling | modes.unseen, new.score)
-        ignored = settling | unseen | stale
+        ignored = settling | modes.unseen | modes.new | stale
         evidence = self._evidence(new, ignored, frozen)
+        # Far from every regime, at a setting that was never learnt, may be a fault or its nature: that is not known.
+        # Each row there is judged by itself, for memories would carry what is not known into the settings that are.
+        alone = modes.new & ~settling & ~modes.unseen & ~stale
+        evidence = np.where(alone, self._of_row(new.score), evidence)
+        unseen = modes.unseen | (alone & (evidence >= 1.0))
         coverage = _trailing_mean(scores.coverage, LOOK_BACK_ROWS)
         blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score) | stale
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
-        features, whole = self._features.update(new, grid.values, grid.good, ignored)
+        features, whole = self._features.update(new, grid.values, grid.good, modes.held, ignored)
         drift = self._drift.update(self._deviations(new, grid, np.isin(condition, (NORMAL, DEVIATING))))
         return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole, drift)
 
@@ -174,6 +169,11 @@ class Assessor:
                 recovering[row] = True
                 self._recovery_rows -= 1
         return recovering
+
+    def _of_row(self, score: Float64s) -> Float64s:
+        """Return the evidence f64[T] that rows are by themselves, without memory; NaN where there is no score."""
+        centre, limit = self._detector.statistics.calibration.centre[0], self.limits[0]
+        return np.asarray(np.maximum(np.log(np.maximum(score, 1e-12) / centre) / np.log(limit / centre), 0.0))
 
     def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""

@@ -41,7 +41,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
     condition = CONDITIONS[assessment.condition[row]]
     evidence = float(assessment.evidence[row])
     deviating = assessment.condition[row] == DEVIATING
-    weight = _weights(assessment, row, recent)
+    weight = _weights(assessment, row, recent, still=deviating)
     known = not np.isnan(assessment.scores.score[at])
     sign = _sensor_sign(assessment, row, recent, weight) if deviating else None
     return Verdict(
@@ -80,10 +80,10 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _weights(assessment: Assessment, row: int, recent: slice) -> npt.NDArray[np.float64]:
-    """Return each tag's weight f64[C]: its mean squared residual above that of a healthy tag, or its standing still."""
+def _weights(assessment: Assessment, row: int, recent: slice, *, still: bool) -> npt.NDArray[np.float64]:
+    """Return each tag's weight f64[C]: its mean squared residual above a healthy one, or its standing `still`."""
     frozen = assessment.frozen[row]
-    if frozen.max() >= 1.0:
+    if still and frozen.max() >= 1.0:
         return np.where(frozen >= 1.0, frozen, 0.0)
     squares = np.nan_to_num(assessment.scores.residual[recent].astype(np.float64)) ** 2
     weight = squares.mean(0)

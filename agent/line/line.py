@@ -82,7 +82,7 @@ class Line:
         self._detector = detector
         self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS)
         raised = open_alert is not None and _is_active(open_alert)
-        self._assessor = Assessor(detector, settings.alerts_per_s, deviating=raised)
+        self._assessor = Assessor(detector, settings.alerts_per_s)
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)

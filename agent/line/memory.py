@@ -13,6 +13,10 @@ class Remembered:
     state: tuple[float, ...]
 
 
+UNKNOWN = Remembered("", ())
+"""Of no bundle: the asset is not new, and nothing else is known of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """`time_ns` is that of the newest row (UTC).

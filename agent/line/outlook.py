@@ -15,7 +15,8 @@ import numpy as np
 
 from agent.line.assess import Assessment, Detector
 from agent.line.diagnose import rounded
-from agent.line.memory import Memory, Remembered
+from agent.line.elapsed import Elapsed
+from agent.line.memory import UNKNOWN, Memory, Remembered
 from agent.line.prognose import Prognosis
 from agent.line.verdict import Condition, LifeEnd, Verdict
 from connectors.frame import Int64s
@@ -23,9 +24,6 @@ from models.remaining import RemainingTracker
 
 SPEECHLESS = (Condition.BLIND, Condition.UNSEEN_REGIME)
 """Conditions in which nothing is known of the health, and a learnt model of remaining life has no opinion."""
-
-GAP_MAX_NS = 366 * 86_400_000_000_000
-"""A PLC whose battery is empty begins in 1970: longer gaps than a year are its clock being set."""
 
 
 class Outlook:
@@ -35,17 +33,17 @@ class Outlook:
         """Begin with a new asset, or go on from a memory.
 
         What another bundle's model remembers of its life, or another version's features, is kept and not used: how the
-        asset began is not known to this one, so there is no estimate.
+        asset began is not known to this one, so there is no estimate. Nor is it where the asset was watched without
+        such a model.
         """
         manifest, model = detector.manifest, detector.remaining
-        self._period_ns = manifest.period_ms * 1_000_000
         self._prognosis = Prognosis()
         self._life: tuple[float, float, float] | None = None
         self._learnt = model is not None
         self._hash = detector.hash
-        self._newest_ns = None if memory is None else memory.time_ns
-        tracker = None if model is None else RemainingTracker(model, self._period_ns / 1e9)
-        known = None if memory is None else memory.life
+        self._elapsed = Elapsed(manifest.period_ms * 1_000_000, None if memory is None else memory.time_ns)
+        tracker = None if model is None else RemainingTracker(model, manifest.period_ms / 1e3)
+        known = None if memory is None else memory.life or (UNKNOWN if self._learnt else None)
         fits = known is None or (
             known.model_hash == detector.hash and tracker is not None and len(known.state) == len(tracker.state)
         )
@@ -56,8 +54,8 @@ class Outlook:
 
     @property
     def newest_ns(self) -> int | None:
-        """Return the time (UTC) of the newest row of all, None before the first."""
-        return self._newest_ns
+        """Return the present (UTC) as of the newest row, None before the first."""
+        return self._elapsed.newest_ns
 
     @property
     def life(self) -> Remembered | None:
@@ -74,10 +72,10 @@ class Outlook:
         life = self._prognosis.update(times_ns, assessment.evidence[new], assessment.judged[new])
         if not self._learnt:
             self._life = life and (life.q05_s, life.q50_s, life.q95_s)
-        elif self._tracker is not None:
-            for part in self._unbroken(times_ns):
+        periods = self._elapsed.update(times_ns)
+        if self._tracker is not None:
+            for part in self._unbroken(periods):
                 self._life = self._tracker.update(assessment.grid.values[at][part])
-        self._newest_ns = max(int(times_ns.max()), self._newest_ns or 0)
 
     def complete(self, verdict: Verdict) -> Verdict:
         """Return the verdict on the newest row that was followed with its health and remaining life."""
@@ -91,17 +89,10 @@ class Outlook:
             remaining_life_until=None if life is None else LifeEnd.FAILURE if self._learnt else LifeEnd.TWICE_THE_LIMIT,
         )
 
-    def _unbroken(self, times_ns: Int64s) -> Iterator[slice]:
-        """Give the stretches without a gap; the rows that a gap stands for make the asset older all the same.
-
-        Where a clock was set back time passes twice, and the asset ages once; where one was set by more than GAP_MAX_NS
-        nobody was away for so long.
-        """
+    def _unbroken(self, periods: Int64s) -> Iterator[slice]:
+        """Give the stretches without a gap; the rows that a gap stands for make the asset older all the same."""
         assert self._tracker is not None
-        before = int(times_ns[0]) - self._period_ns if self._newest_ns is None else self._newest_ns
-        gap_ns = np.diff(np.maximum.accumulate(times_ns), prepend=before)
-        steps = np.rint(np.where(gap_ns > GAP_MAX_NS, 0, gap_ns) / self._period_ns).astype(np.int64)
-        starts = np.union1d([0], np.flatnonzero(steps > 1)).astype(np.int64)
-        for start, end in zip(starts, [*starts[1:], len(times_ns)], strict=True):
-            self._tracker.skip(max(int(steps[start]) - 1, 0))
+        starts = np.union1d([0], np.flatnonzero(periods > 1)).astype(np.int64)
+        for start, end in zip(starts, [*starts[1:], len(periods)], strict=True):
+            self._tracker.skip(int(periods[start]) - 1)
             yield slice(start, end)

@@ -24,7 +24,7 @@ TRACE_MAX = 64
 HEALTHY = 0.5
 """A deviation begins where the evidence leaves this for good."""
 HEALTH_RATE = 0.1
-"""As fast as what the score bank calls present: the health is not to be better than the alert beside it."""
+"""As fast as what the score bank calls present, so that the health follows an alert within a few rows."""
 ROWS_MIN = 500
 """A deviation must have lasted five times the slowest memory of the score bank, whose averages turn a step into a
 climb for that long.

@@ -101,6 +101,8 @@ def decode_memory(text: bytes | str) -> Memory:
     """Return the memory of its JSON; raise CodecError where it is none."""
     try:
         body = json.loads(text)
+        if "state" in body:  # earlier versions remembered the life alone
+            return Memory(parse_time(body["time"]), _remembered(body), None)
         return Memory(parse_time(body["time"]), _remembered(body["life"]), _remembered(body["wander"]))
     except (ValueError, KeyError, TypeError) as error:
         raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error

@@ -8,7 +8,7 @@ import os
 import zlib
 from pathlib import Path
 
-from agent.line.memory import Memory, Remembered
+from agent.line.memory import UNKNOWN, Memory
 from agent.store import codec
 from agent.store.codec import CodecError
 from agent.store.journal import StoreError
@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 
 INTERVAL_NS = 600_000_000_000
 SUFFIX = ".json"
-FORGOTTEN = Memory(0, Remembered("", ()), None)
-"""No bundle's: what is known of an asset whose file is damaged is only that it is not new."""
+FORGOTTEN = Memory(0, UNKNOWN, None)
+"""What is known of an asset whose file is damaged is only that it is not new."""
 
 
 class Memories:
@@ -27,7 +27,7 @@ class Memories:
     def __init__(self, directory: Path, interval_ns: int = INTERVAL_NS) -> None:
         self._directory, self._interval_ns = directory, interval_ns
         self._kept_ns: dict[str, int] = {}
-        self.error: str | None = None
+        self.errors: dict[str, str] = {}
 
     def load(self, asset: str) -> Memory | None:
         """Return what was kept of an asset, None for a new one; raise StoreError where the file cannot be read."""
@@ -38,8 +38,8 @@ class Memories:
             return None
         except CodecError as error:
             log.warning(
-                "what was remembered of an asset is lost: there is no estimate of its remaining life until the file "
-                "is removed, which says that the machine is as new",
+                "what was remembered of an asset is lost: its drift begins anew, and there is no estimate of its "
+                "remaining life until the file is removed, which says that the machine is as new",
                 extra={"asset": asset, "file": str(path), "error": str(error)},
             )
             return FORGOTTEN
@@ -58,11 +58,12 @@ class Memories:
         try:
             self._write(asset, memory)
         except OSError as error:
-            if self.error is None:
-                log.warning("what is remembered of an asset cannot be kept", extra={"error": str(error)})
-            self.error = str(error)
+            if asset not in self.errors:
+                said = {"asset": asset, "error": str(error)}
+                log.warning("what is remembered of an asset cannot be kept", extra=said)
+            self.errors[asset] = str(error)
             return
-        self.error = None
+        self.errors.pop(asset, None)
 
     def _write(self, asset: str, memory: Memory) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)

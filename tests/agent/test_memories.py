@@ -9,6 +9,7 @@ import pytest
 
 from agent.line.memory import Memory, Remembered
 from agent.replay import recorded
+from agent.store import codec
 from agent.store.blocks import Start, Started
 from agent.store.journal import StoreError
 from agent.store.memories import FORGOTTEN, Memories
@@ -71,11 +72,11 @@ def test_a_disk_that_refuses_costs_what_is_newer(folder: Path, caplog: pytest.Lo
     kept = Memories(folder)
     kept.keep("pump", SOME)
     kept.keep("pump", SOME)
-    assert kept.error is not None
+    assert kept.errors.keys() == {"pump"}
     assert caplog.text.count("cannot be kept") == 1
     folder.unlink()
     kept.keep("pump", SOME)
-    assert kept.error is None
+    assert not kept.errors
     assert Memories(folder).load("pump") == SOME
 
 
@@ -85,3 +86,8 @@ def test_a_replay_begins_with_what_was_remembered(tmp_path: Path, memory: Memory
     started = Started({"pump": Start(3, None, memory)})
     TelemetryLog(tmp_path / "telemetry", layout, started=started).close()
     assert next(iter(recorded(tmp_path, layout))) == started
+
+
+def test_what_an_earlier_version_remembered_of_a_life_is_kept() -> None:
+    old = codec.dumps({"model_hash": "ab12", "time": codec.format_time(START_NS), "state": [17.0, 0.5]})
+    assert codec.decode_memory(old) == Memory(START_NS, Remembered("ab12", (17.0, 0.5)), None)

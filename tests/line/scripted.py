@@ -26,7 +26,7 @@ from models.frozen import NEVER
 from models.modes import Modes
 from models.regimes import Regimes
 from models.remaining import RemainingModel
-from models.runtime import Scores
+from models.scored_rows import Scores
 from models.scores import MEMORIES, Reference
 from models.scores import STATISTICS as BANK
 
@@ -68,11 +68,11 @@ class ScriptedDetector:
                 np.ones(STATISTICS),
             ),
             calibration,
-            Modes((), (), 0),
+            Modes((), (), ()),
             np.array([NEVER]),
         )
 
-    def score(self, x: Float32s, mask: Bools) -> Scores:
+    def score(self, x: Float32s, mask: Bools, held: Bools | None = None) -> Scores:
         zeros = np.zeros(x.shape, np.float32)
         score = np.where(mask, np.exp(x.astype(np.float64)), np.nan)[:, 0]
         regime, coverage = np.zeros(len(x), np.int64), mask[:, 0].astype(np.float32)

@@ -20,7 +20,7 @@ from models.runtime import Detector
 from models.scores import ScoreBank
 from tests.line.conftest import SETTLE_ROWS
 from tests.line.frames import grid
-from tests.models.plants import Float32s, coupled, settling
+from tests.models.plants import TAGS, Float32s, coupled, settling, taught
 
 WEEKLY = 1 / 604_800
 SHIFT = 8.0
@@ -104,13 +104,48 @@ def test_after_a_long_loss_the_window_must_fill_again(running: Detector) -> None
 
 def test_a_machine_that_is_switched_settles_and_is_not_judged(switched: Detector) -> None:
     found = assess(switched, settling(1500, seed=2, settle_rows=SETTLE_ROWS, dwell=500))
-    rows = switched.statistics.modes.settle_rows
-    assert rows >= SETTLE_ROWS
+    rows, others = switched.statistics.modes.settle_rows
+    assert rows == others >= SETTLE_ROWS
     seen = conditions(found)
     for start in (0, 500, 1000):
         assert set(seen[start : start + rows]) == {SETTLING}
         assert set(seen[start + rows : start + 500]) == {NORMAL}
         assert np.isnan(found.evidence[start : start + rows]).all()
+
+
+@pytest.mark.parametrize("size", [6.0, 20.0])
+def test_a_fault_that_shows_in_one_mode_alone_deviates_whenever_the_machine_is_in_it(
+    switched: Detector, size: float
+) -> None:
+    values = settling(4000, seed=2, settle_rows=SETTLE_ROWS, dwell=500)
+    on = values[:, 6] > 0
+    values[1500:, 2] += np.where(on[1500:], np.float32(size), np.float32(0.0))
+    seen = conditions(assess(switched, values))
+    for start in (1500, 2500, 3500):
+        assert seen[start + 100 : start + 500].count(DEVIATING) > 360
+        assert UNSEEN not in seen[start : start + 500]
+
+
+def recipes(rows: int, seed: int, asked: tuple[float, ...], bend: float = 0.0) -> Float32s:
+    """The six tags and a set-point that steps through `asked`; the first tag follows it, `bend` more than linearly."""
+    level = np.resize(np.repeat(np.array(asked), 250), rows)
+    values = coupled(rows, seed).astype(np.float64)
+    values[:, 0] += 3.0 * level + bend * (level - 10.0) * (level - 30.0)
+    return np.column_stack([values, level]).astype(np.float32)
+
+
+RECIPES = tuple(10.0 + 20.0 * (7 * step % 18) / 17 for step in range(18))
+"""More than a switch has."""
+
+
+def test_a_recipe_that_was_never_learnt_is_no_fault_and_a_learnt_one_may_be() -> None:
+    detector = Detector(taught(recipes(9000, 1, RECIPES), (*TAGS, ("asked", ""))))
+    assert len(detector.statistics.modes.learnt) == len(RECIPES)
+    near = assess(detector, recipes(500, 2, (RECIPES[3], 20.3)))
+    assert set(conditions(near)[-200:]) == {NORMAL}, "nothing is odd about it"
+    far = assess(detector, recipes(1000, 2, (RECIPES[3], 20.3, RECIPES[3], RECIPES[8]), bend=-0.5))
+    assert set(conditions(far)[300:500]) == {UNSEEN}
+    assert conditions(far)[850:].count(DEVIATING) > 135
 
 
 def test_settling_teaches_the_statistics_nothing(switched: Detector) -> None:

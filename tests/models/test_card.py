@@ -106,19 +106,20 @@ def test_a_number_without_a_unit_is_a_number(template: Statistics, unit: str) ->
 def test_the_card_lists_tags_switches_and_regimes() -> None:
     tags = (TagSchema("flow", "m3/h", "scored"), TagSchema("heat", "degC", "drifting"), TagSchema("on", "", "scored"))
     regimes = (RegimeCard("R1", "flow 3 m3/h, 100% of the time", 1.0),)
-    card = write_card("pump", "pump.parquet", tags, regimes, 500, 7200, 0.001, Modes((2,), ((0.0,), (1.0,)), 24))
+    card = write_card("pump", "pump.parquet", tags, regimes, 500, 7200, 0.001, Modes((2,), ((0.0,), (1.0,)), (24, 4)))
     assert card.startswith("# pump\n")
     assert "7200 rows of 0.5 s (pump.parquet)" in card
     assert "shrunk by 0.001" in card
     for tag in tags:
         assert f"| {tag.name} | {tag.unit} | {tag.role} |" in card
-    assert "Switching tags: on. Set-points: none. After a change of either the machine settles for 12 s" in card
+    assert "Switching tags: on. Set-points: none. After a change of either the machine settles" in card
+    assert "- on 0: 12 s\n- on 1: 2 s\n" in card
     assert "- R1: flow 3 m3/h, 100% of the time" in card
     assert "- drifting: has no level of its own" in card
     assert "- setpoint" not in card, "there is none"
 
 
 def test_the_card_of_a_machine_that_never_switches_says_none() -> None:
-    card = write_card("fan", "", (TagSchema("flow", "m3/h", "scored"),), (), 1000, 100, 1e-6, Modes((), (), 0))
+    card = write_card("fan", "", (TagSchema("flow", "m3/h", "scored"),), (), 1000, 100, 1e-6, Modes((), (), ()))
     assert "Switching tags: none" in card
     assert "(unnamed source)" in card

@@ -15,9 +15,11 @@ from models.modes import (
     find_switches,
     is_setpoint,
     known_modes,
+    learnt_settings,
     rows_since_change,
     setpoint_ranges,
     settle_rows,
+    still_tags,
 )
 from tests.models.plants import Bools, Float64s, coupled, settling, taught
 
@@ -80,15 +82,23 @@ def test_the_rows_in_which_the_machine_settles_are_found(settles: int) -> None:
     assert modes.switches == (6,)
     assert modes.known == ((0.0,), (1.0,))
     wanted = min(rows for rows in SETTLE_CANDIDATES if rows >= settles)
-    assert modes.settle_rows == wanted
+    assert modes.settle_rows == (wanted, wanted)
     assert bundle.manifest.learnt_rows == 4000 - 8 * wanted, "what is not judged is not learnt from"
 
 
 def test_no_more_than_a_share_of_the_history_is_given_up() -> None:
     since = np.tile(np.arange(50), 40)
     score = np.where(since < 45, 100.0, 1.0)
-    rows = settle_rows(since, score)
+    (rows,) = settle_rows(since, score, np.zeros(len(since), np.int64), 1)
     assert (since < rows).mean() <= SETTLING_MAX
+
+
+def test_each_mode_settles_in_its_own_time_and_a_rare_one_as_all_do() -> None:
+    since = np.tile(np.arange(100), 60)
+    mode = np.repeat([0, 1] * 30, 100)
+    mode[:100] = 2
+    score = np.where((mode == 1) & (since < 11), 100.0, 1.0)
+    assert settle_rows(since, score, mode, 4) == (0, 12, 12, 12)
 
 
 def track(modes: Modes, values: Float64s, good: Bools, cuts: list[int]) -> tuple[Bools, Bools]:
@@ -100,7 +110,7 @@ def track(modes: Modes, values: Float64s, good: Bools, cuts: list[int]) -> tuple
     return np.concatenate([part.settling for part in parts]), np.concatenate([part.unseen for part in parts])
 
 
-ON_OFF = Modes((0,), ((0.0,), (1.0,)), 3)
+ON_OFF = Modes((0,), ((0.0,), (1.0,)), (3, 3))
 
 
 def test_the_tracker_says_when_the_machine_settles_and_when_its_mode_is_new() -> None:
@@ -126,7 +136,7 @@ def test_before_the_switch_is_known_no_mode_is_new() -> None:
 
 def test_a_machine_without_switches_never_settles() -> None:
     values = column(*range(10))
-    assert not np.any(track(Modes((), (), 0), values, np.ones(values.shape, np.bool_), []))
+    assert not np.any(track(Modes((), (), ()), values, np.ones(values.shape, np.bool_), []))
 
 
 @settings(max_examples=50, deadline=None)
@@ -143,8 +153,8 @@ def test_the_tracker_does_not_care_how_rows_are_cut(values: list[float], cuts: l
 @given(values=st.lists(st.sampled_from([0.0, 1.0, NAN]), min_size=1, max_size=60))
 def test_learning_and_watching_agree_on_when_the_machine_settles(values: list[float]) -> None:
     x = column(*values)
-    learnt = rows_since_change(x, (0,)) < ON_OFF.settle_rows
-    assert np.array_equal(track(ON_OFF, x, ~np.isnan(x), [])[0], learnt)
+    for modes in (ON_OFF, Modes((0,), ((0.0,), (1.0,)), (2, 5))):
+        assert np.array_equal(track(modes, x, ~np.isnan(x), [])[0], modes.settling(x))
 
 
 def levels(rows: int, seed: int, dwell: int = 100) -> Float64s:
@@ -172,12 +182,44 @@ def test_a_setpoint_is_known_a_little_beyond_its_range() -> None:
 
 
 def test_a_setpoint_outside_its_range_is_an_unseen_regime_and_a_new_one_within_it_is_not() -> None:
-    modes = Modes((), (), 2, (0,), (9.5,), (20.5,))
+    modes = Modes((), ((),), (2,), (0,), (9.5,), (20.5,), ((12.0,),))
     values = column(12.0, 12.0, 12.0, 17.3, 17.3, 17.3, 25.0, NAN, 25.0).astype(np.float32)
     followed = ModeTracker(modes).update(values, ~np.isnan(values))
     assert followed.settling.tolist() == [True, True, False] * 3
     assert followed.unseen.tolist() == [False] * 6 + [True] * 3
-    assert followed.given.tolist() == [1] * 3 + [2] * 3 + [3] * 3
+    assert followed.new.tolist() == [False] * 3 + [True] * 6
+
+
+def test_settings_that_were_learnt_are_those_with_settled_rows_unless_there_are_too_many() -> None:
+    stretch = np.hstack([steps(10, 0, 1, 1), column(*[5.0] * 10, *[5.0] * 10, *[7.0] * 10)])
+    modes = Modes((0,), ((0.0,), (1.0,)), (3, 9), (1,), (4.0,), (8.0,))
+    assert learnt_settings([stretch, stretch[:15]], modes) == ((0.0, 5.0), (1.0, 5.0), (1.0, 7.0))
+    assert learnt_settings([stretch[:15]], modes) == ((0.0, 5.0),)
+    many = np.hstack([np.zeros((600, 1)), np.arange(600.0)[:, None]])
+    assert learnt_settings([many], Modes((0,), ((0.0,),), (0,), (1,), (0.0,), (600.0,))) == ()
+
+
+HOLDING = Modes((0,), ((0.0,), (1.0,)), (0, 0), still=((1,), ()))
+
+
+def test_tags_that_stand_still_in_a_mode_are_found() -> None:
+    on = np.tile(np.repeat([0.0, 1.0], 150), 4)
+    stroke = np.where(on > 0, np.random.default_rng(0).normal(size=1200), 0.0)
+    for start in range(0, 1200, 300):
+        stroke[start : start + 150] = start  # each stop holds another stroke
+    noise = np.random.default_rng(1).normal(size=1200)
+    modes = Modes((0,), ((0.0,), (1.0,)), (0, 0))
+    assert still_tags([np.stack([on, stroke, noise], 1)], modes) == ((1,), ())
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [2, 3], [4, 5, 6]])
+def test_a_value_is_held_until_it_moves(cuts: list[int]) -> None:
+    stroke = [5.0, 7.0, 7.0, NAN, 7.0, 8.0, 7.0]
+    values = np.stack([[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], stroke], 1).astype(np.float32)
+    tracker = ModeTracker(HOLDING)
+    held = [tracker.update(part, ~np.isnan(part)).held for part in np.split(values, cuts)]
+    assert not np.concatenate(held)[:, 0].any()
+    assert np.concatenate(held)[:, 1].tolist() == [False, True, True, False, True, False, False]
 
 
 def test_learning_finds_setpoints_and_takes_them_for_conditions() -> None:

@@ -13,7 +13,8 @@ from models.degradations import FAULTS
 from models.fault_head import OUTPUTS, FaultHead
 from models.features import FEATURES, GLOBALS, MOVING, FeatureTracker
 from models.graph import CLIP
-from models.runtime import COVERAGE_MIN, Detector, Scores
+from models.runtime import Detector
+from models.scored_rows import COVERAGE_MIN, Scores
 from tests.models.plants import TAGS, Bools, Float32s, Float64s, coupled, drifting, good, taught
 
 
@@ -209,7 +210,7 @@ def features_of(
 ) -> tuple[Float32s, Float32s]:
     tracker = FeatureTracker(bundle.statistics.head, bundle.statistics.scored)
     passed = np.zeros(len(x), np.bool_) if ignored is None else ignored
-    return tracker.update(detector.score(x, mask), x, mask, passed)
+    return tracker.update(detector.score(x, mask), x, mask, np.zeros_like(mask), passed)
 
 
 def test_the_quantized_head_says_what_the_float_head_says(three: Bundle, detector: Detector) -> None:
