@@ -89,6 +89,39 @@ def test_what_a_line_remembers_is_kept_at_the_end(tmp_path: Path) -> None:
     journal.close()
 
 
+class CountedMemories(Memories):
+    """Counts how often something is kept."""
+
+    kept = 0
+
+    def keep(self, asset: str, memory: Memory) -> None:
+        self.kept += 1
+        super().keep(asset, memory)
+
+
+@pytest.mark.parametrize(("interval_ns", "kept"), [(0, 4), (10**15, 1)])
+def test_what_a_line_remembers_is_kept_once_an_interval_and_at_the_end(
+    interval_ns: int, kept: int, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal.sqlite3", START_NS)
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    line = ThresholdLine("pump", TAGS, 100.0)
+    line.memory = Memory(START_NS, None, Remembered("ab12", (0.5,)))
+    memories = CountedMemories(tmp_path / "memories", interval_ns)
+    worker = Worker({"pump": line}, journal, telemetry, Hurried(), memories=memories)
+
+    async def scenario() -> None:
+        for job in jobs(3):
+            worker.offer(job)
+        worker.finish()
+        await worker.run()
+
+    asyncio.run(scenario())
+    assert memories.kept == kept
+    telemetry.close()
+    journal.close()
+
+
 def test_a_command_that_the_line_refuses_waits_for_the_next_job(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.sqlite3", START_NS)
     telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})

@@ -13,8 +13,9 @@ from agent.line.verdict import Cause, Condition, Verdict
 from agent.line.window import Grid
 from models.frozen import FACTOR, ROWS_MIN
 from models.runtime import Detector
+from tests.line.conftest import SETTLE_ROWS
 from tests.line.frames import WEEKLY, grid
-from tests.models.plants import TAGS, Bools, Float32s, coupled
+from tests.models.plants import TAGS, Bools, Float32s, coupled, settling
 
 NAMES = [name for name, _ in TAGS]
 SHIFT = 8.0
@@ -248,6 +249,17 @@ def test_the_nearest_regimes_are_named_with_their_distances(running: Detector) -
         distances = [far for _, far in verdict.regime_distances]
         assert distances == sorted(distances)
     assert 0.3 < healthy.regime_distances[0][1] < 2.0 < off.regime_distances[0][1]
+
+
+def test_of_two_regimes_the_one_that_the_machine_is_in_comes_first(switched: Detector) -> None:
+    for row, regimes in ((450, ("R1", "R2")), (950, ("R2", "R1"))):
+        verdict = verdict_on(switched, settling(1000, seed=2, settle_rows=SETTLE_ROWS, dwell=500), row)
+        (near, at_home), (far, away) = verdict.regime_distances
+        assert {near, far} == set(regimes)
+        assert near == verdict.regime
+        assert at_home < 2.0 < away
+    first = verdict_on(switched, settling(1000, seed=2, settle_rows=SETTLE_ROWS, dwell=500), 450).regime
+    assert first != verdict.regime, "switched off and on it is in different regimes"
 
 
 def test_the_tag_that_has_moved_most_is_named_as_drift(running: Detector) -> None:
