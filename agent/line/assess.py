@@ -143,20 +143,22 @@ class Assessor:
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
         features, whole = self._features.update(new, grid.values, grid.good, modes.held, ignored)
-        drift = self._drift.update(self._deviations(new, grid, np.isin(condition, (NORMAL, DEVIATING))))
+        told = grid.good & ~modes.held & np.isin(condition, (NORMAL, DEVIATING))[:, None]
+        drift = self._drift.update(self._deviations(new, grid.values, told))
         return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole, drift)
 
-    def _deviations(self, scores: Scores, grid: Grid, judged: Bools) -> Float64s:
-        """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations; NaN if not judged.
+    def _deviations(self, scores: Scores, x: Float32s, told: Bools) -> Float64s:
+        """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations.
 
-        A scored channel's level is that of its regime, a condition's that of the whole history.
+        A scored channel's level is that of its regime, a condition's that of the whole history. NaN where a value of
+        f32[N, C] tells nothing, `told` bool[N, C].
         """
         learnt = self._detector.statistics
         scored = len(learnt.scored)
-        values = (grid.values[:, learnt.used] - learnt.centre) / learnt.scale
+        values = (x[:, learnt.used] - learnt.centre) / learnt.scale
         values[:, :scored] = scores.deviation
         values[:, np.isin(learnt.used, learnt.modes.setpoints)] = np.nan  # that people move them is no drift
-        return np.where(grid.good[:, learnt.used] & judged[:, None], values, np.nan)
+        return np.where(told[:, learnt.used], values, np.nan)
 
     def _recovering(self, lost: Bools) -> Bools:
         """Return which rows come soon after a loss of data: a PLC that has just started may show anything."""

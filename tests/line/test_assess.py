@@ -277,3 +277,26 @@ def test_benign_wander_is_adapted_to_and_a_fault_is_not(running: Detector) -> No
     healthy = Assessor(running, WEEKLY).update(grid(values))
     assert adapted.drift[-1, 0] > healthy.drift[-1, 0], "and sees what was added"
     assert (assess(running, faulty).evidence[1600:] >= 1.0).all(), "evidence freezes the adaptation"
+
+
+def holding(rows: int, seed: int, kept: tuple[float, ...]) -> Float32s:
+    """Six tags and a switch; while it is off the first tag shows one of `kept`, another one each time."""
+    values = settling(rows, seed, settle_rows=0, dwell=250)
+    off = values[:, 6] == 0
+    values[off, 0] = np.resize(np.array(kept, np.float32), rows // 250 + 1)[np.arange(rows) // 500][off]
+    return values
+
+
+def test_what_a_tag_holds_from_before_is_no_evidence_and_what_moves_is() -> None:
+    detector = Detector(taught(holding(8000, 1, (18.0, 22.0)), (*TAGS, ("on", ""))))
+    assert detector.statistics.modes.still == ((0,), ())
+    values = holding(2000, 2, (60.0,))
+    found = assess(detector, values)
+    assert set(conditions(found)[20:]) <= {NORMAL, SETTLING}
+    assert np.abs(found.drift[-1, 0]) < 0.1
+    moved = values.copy()
+    moved[1100:1250, 0] += 1.0 + np.random.default_rng(0).normal(size=150).astype(np.float32)
+    assert DEVIATING in conditions(assess(detector, moved))[1100:1250]
+    other = values.copy()
+    other[1100:1250, 2] += 15.0
+    assert conditions(assess(detector, other))[1120:1250].count(DEVIATING) > 100
