@@ -44,7 +44,9 @@ def mixture(head: FaultHead, tokens: int) -> bytes:
     """Return the one mixture node of the head's graph as a model: `x` f32[T, H] and `logits` f32[T, E] to `y`."""
     whole = onnx.load_from_string(head_graph.build(head, tokens)).graph
     (node,) = (node for node in whole.node if node.op_type == "QMoE")
-    constants = [tensor for tensor in whole.initializer if tensor.name in node.input]
+    widened = [cast for cast in whole.node if cast.op_type == "Cast" and cast.output[0] in node.input]
+    named = {*node.input, *(cast.input[0] for cast in widened)}
+    constants = [tensor for tensor in whole.initializer if tensor.name in named]
     alone = onnx.NodeProto()
     alone.CopyFrom(node)
     alone.input[0], alone.input[1], alone.output[0] = "x", "logits", "y"
@@ -52,7 +54,7 @@ def mixture(head: FaultHead, tokens: int) -> bytes:
     described = [helper.make_tensor_value_info("x", FLOAT, ["T", hidden])]
     described.append(helper.make_tensor_value_info("logits", FLOAT, ["T", experts]))
     graph = helper.make_graph(
-        [alone], "mixture", described, [helper.make_tensor_value_info("y", FLOAT, ["T", hidden])], constants
+        [*widened, alone], "mixture", described, [helper.make_tensor_value_info("y", FLOAT, ["T", hidden])], constants
     )
     opsets = [helper.make_opsetid("", 21), helper.make_opsetid(node.domain, 1)]
     model = helper.make_model(graph, opset_imports=opsets)
