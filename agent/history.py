@@ -19,8 +19,8 @@ from models.remaining import Run, horizon_of
 Float64s = npt.NDArray[np.float64]
 
 NS_PER_MS = 1_000_000
-MS_PER_HOUR = 3_600_000
-HOURS_MIN = 24
+MS_PER_DAY = 86_400_000
+DAYS_MIN = 7
 """A shorter history is learnt from all the same, and a person is told what to expect."""
 SPARSE = 2.0
 """Rows so many periods apart leave half of the grid's rows missing: that is another pace, not a poor recording."""
@@ -88,10 +88,10 @@ def read_history(path: Path, reading: Reading) -> History:
     if not found:
         raise BacktestError(f"{path} has no row to learn from")
     recorded = sum(segment.rows for segment in found)
-    if (hours := recorded * period_ms / MS_PER_HOUR) < HOURS_MIN:
+    if (days := recorded * period_ms / MS_PER_DAY) < DAYS_MIN:
         notes.append(
-            f"the history is {hours:.2f} hours long: what a machine does over a day, or now and then, is not in it; "
-            "expect alerts, and learn again from some days"
+            f"the history is {days:.2g} days long: what a machine does now and then is hardly in it; expect false "
+            "alerts and faults that are seen late, and learn again from a week or two"
         )
     units = reading.units or {}
     return History(
