@@ -396,6 +396,10 @@ def _key(file: Path | None, config: Path | None) -> Ed25519PrivateKey | None:
 
 
 def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
+    told = {"--tags": reading.tags, "--period": reading.period_ms, "--unit": reading.units}
+    for option, value in told.items():
+        if value:
+            raise typer.BadParameter("the configuration says it: leave out this option, or --config", param_hint=option)
     config = load(file)
     if asset is None and len(config.assets) == 1:
         asset = next(iter(config.assets))

@@ -94,6 +94,8 @@ def read_history(path: Path, reading: Reading) -> History:
             "alerts and faults that are seen late, and learn again from a week or two"
         )
     units = reading.units or {}
+    if wrong := sorted(units.keys() - tags):
+        raise BacktestError(f"--unit {wrong[0]}: that is no tag of this history; it has: {', '.join(tags)}")
     return History(
         tuple(segment.values for segment in found),
         tuple((tag, units.get(tag, "1")) for tag in tags),
@@ -160,6 +162,10 @@ def _only_date(table: Table, reading: Reading, notes: list[str]) -> str | None:
             "say how far the rows are apart: --time COLUMN, or --period 1s where there is none; "
             f"{table.path} has: {', '.join(table.columns)}"
         )
+    notes.append(
+        f"no column of {table.path.name} holds dates and times, so its rows are taken to be "
+        f"{reading.period_ms / 1000:g} s apart; if one holds text, write it as dates and times and name it with --time"
+    )
     return None
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from agent.backtest.trial import BacktestError
 from agent.cli import app
 from agent.history import Reading, read_history
 from models import bundle
@@ -152,6 +153,19 @@ def test_a_history_of_less_than_a_week_is_said_to_be_short(rows: int, told: bool
     assert any("is 3 days long" in note for note in found.notes) == told
 
 
+def test_a_history_whose_time_is_text_is_said_to_have_none(tmp_path: Path) -> None:
+    file = tmp_path / "text.parquet"
+    said = [f"2026-11-28 {row // 60:02d}:{row % 60:02d}:00" for row in range(200)]
+    pl.DataFrame({"t": said, "load": np.random.default_rng(0).normal(size=200)}).write_parquet(file)
+    found = read_history(file, Reading(period_ms=5000))
+    assert any("no column of text.parquet holds dates and times" in note for note in found.notes)
+
+
+def test_a_unit_of_a_tag_that_there_is_not_is_named(file: Path) -> None:
+    with pytest.raises(BacktestError, match="--unit laod: that is no tag of this history; it has: load, heat"):
+        read_history(file, Reading(time="t", run=("machine",), tags=("load", "heat"), units={"laod": "kN"}))
+
+
 def test_rows_closer_than_the_period_are_read_as_an_agent_would_read_them(file: Path) -> None:
     found = read_history(file, Reading(time="t", run=("machine",), tags=("load",), period_ms=5 * PERIOD_S * 1000))
     everything = read_history(file, Reading(time="t", run=("machine",), tags=("load",)))
@@ -163,3 +177,13 @@ def test_one_run_is_too_few(tmp_path: Path) -> None:
     code, said = learn(tmp_path / "lives.parquet", tmp_path / "bundle", "--run", "machine", "--rul", "left_s")
     assert code == 2
     assert "1 of 1 runs have a remaining life, at least 5" in said.replace("\n", " ")
+
+
+@pytest.mark.parametrize("option", [("--tags", "load"), ("--period", "1s"), ("--unit", "load=kN")])
+def test_what_the_configuration_says_is_not_said_twice(option: tuple[str, str], file: Path, tmp_path: Path) -> None:
+    config = tmp_path / "agent.toml"
+    config.write_text(CONFIG, encoding="utf-8")
+    code, said = learn(file, tmp_path / "bundle", "--config", str(config), *option)
+    assert code == 2
+    assert option[0] in said
+    assert "the configuration says it" in said
