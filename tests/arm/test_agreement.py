@@ -80,6 +80,6 @@ def test_a_missing_network_is_said_and_leaves_nothing_half_done(tmp_path: Path) 
         ["bash", str(RUN), sys.executable, str(tmp_path / "arm")],
         capture_output=True, text=True, env=os.environ | {"ARM_MIRROR": closed}, timeout=100,
     )
-    assert result.returncode == 1
+    assert result.returncode == 75, "CI tells what is out of reach from processors that differ"
     assert f"make arm: {closed} gave no list of packages; the first run needs the network" in result.stderr
     assert not (tmp_path / "arm" / "ready").exists()
