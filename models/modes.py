@@ -131,7 +131,7 @@ def learnt_settings(stretches: Sequence[Floats], modes: Modes) -> tuple[tuple[fl
 def still_tags(stretches: Sequence[Floats], modes: Modes) -> tuple[tuple[int, ...], ...]:
     """Return for each mode the positions of the tags of f64[T, C] that keep their value through it, commands left out.
 
-    The row of a change belongs to the mode before: a value that is held is held from there.
+    What moves in the row of a change does not count: a value is held from the first row of a mode.
     """
     columns = stretches[0].shape[1]
     moved, rows = np.zeros((len(modes.known), columns)), np.zeros((len(modes.known), columns))

@@ -174,8 +174,10 @@ class Assessor:
 
     def _of_row(self, score: Float64s) -> Float64s:
         """Return the evidence f64[T] that rows are by themselves, without memory; NaN where there is no score."""
-        centre, limit = self._detector.statistics.calibration.centre[0], self.limits[0]
-        return np.asarray(np.maximum(np.log(np.maximum(score, 1e-12) / centre) / np.log(limit / centre), 0.0))
+        calibration = self._detector.statistics.calibration
+        statistics = np.tile(calibration.centre, (len(score), 1))  # a median is no evidence
+        statistics[:, 0] = score
+        return calibration.evidence(statistics, self.limits)
 
     def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""

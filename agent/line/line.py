@@ -81,12 +81,11 @@ class Line:
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
         self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS)
-        raised = open_alert is not None and _is_active(open_alert)
         self._assessor = Assessor(detector, settings.alerts_per_s)
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
-        self._watch = Watch(self._delays(settings), raised=raised)
+        self._watch = Watch(self._delays(settings), raised=open_alert is not None and _is_active(open_alert))
         self._alert = open_alert
         self._peak = 0.0
         self._next_number = next_number
