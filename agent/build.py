@@ -12,7 +12,9 @@ from pathlib import Path
 
 from agent import wiring
 from agent.clock import Clock
-from agent.config import AssetConfig, Config, ConfigError
+from agent.config.assets import AssetConfig
+from agent.config.base import ConfigError
+from agent.config.file import Config
 from agent.daemon import STALL_NS, Agent
 from agent.line.assess import Detector
 from agent.line.line import Line, LineSettings

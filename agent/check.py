@@ -10,7 +10,7 @@ import numpy as np
 
 from agent import wiring
 from agent.clock import Clock
-from agent.config import Config
+from agent.config.file import Config
 from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
 from connectors.frame import BAD_NO_COMMUNICATION, Frame, is_bad

@@ -28,7 +28,8 @@ from agent.backtest.trial import BacktestError
 from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, origins, sole_owner
 from agent.cells import cells
 from agent.clock import SystemClock
-from agent.config import ConfigError, load
+from agent.config.base import ConfigError
+from agent.config.file import load
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.history import Reading, read_history
 from agent.learning import learn_bundle

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from agent.config import AgentConfig
+from agent.config.agent import AgentConfig
 from models.bundle import Bundle, BundleError, shipped
 from models.signature import public_key, raw_key
 

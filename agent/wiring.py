@@ -11,13 +11,17 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from agent.clock import Clock
-from agent.config import Config, ModbusConfig, OpcuaConfig, TagConfig, split_node
+from agent.config.assets import TagConfig
+from agent.config.file import Config
+from agent.config.modbus import ModbusConfig
+from agent.config.opcua import OpcuaConfig, split_node
 from agent.reader import Route
-from connectors import Connector, modbus
+from connectors import Connector
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LoadGuard
-from connectors.modbus import ModbusConnector, ModbusEndpoint
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+from connectors.modbus import connector as modbus
+from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
 PUBLISHING_MS_MIN, PUBLISHING_MS_MAX = 20, 500
@@ -105,7 +109,7 @@ def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
     seed = zlib.crc32(name.encode())
     if isinstance(where, ModbusEndpoint):
         return modbus.supervise(where, tags, clock, seed=seed)
-    from connectors import opcua
+    from connectors.opcua import connector as opcua
 
     return opcua.supervise(where, tags, clock, seed=seed)
 
@@ -114,7 +118,7 @@ def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
     """Return a bare connector to an endpoint, for a single read."""
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
     if isinstance(where, ModbusEndpoint):
-        return ModbusConnector(where, tags, clock, guard)
-    from connectors.opcua import OpcuaConnector
+        return modbus.ModbusConnector(where, tags, clock, guard)
+    from connectors.opcua.connector import OpcuaConnector
 
     return OpcuaConnector(where, tags, clock, guard)

@@ -30,7 +30,8 @@ IDLE_SPEED, BUSY_SPEED = 1, 50
 START_S_MAX: Final = 60.0
 SETTLE_S, WATCH_S = 5.0, 15.0
 IMPORTS: Final = (
-    "numpy", "models.runtime", "connectors.modbus", "connectors.opcua", "polars", "agent.cli", "agent.api.app",
+    "numpy", "models.runtime", "connectors.modbus.connector", "connectors.opcua.connector", "polars", "agent.cli",
+    "agent.api.app",
 )
 BUNDLE_KB_MAX: Final = Target(500, at_least=False)
 

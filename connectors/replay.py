@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from connectors import ConnectorError
-from connectors.decode import Scaling
 from connectors.frame import BAD_NO_COMMUNICATION, GOOD, Float32s, Frame, Int64s, Tag, UInt32s, is_bad
 from connectors.link import Clock
+from connectors.scaling import Scaling
 
 if TYPE_CHECKING:
     import polars as pl

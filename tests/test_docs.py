@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from agent.api.app import PREFIX, create_app
 from agent.cli import app
-from agent.config import Config
+from agent.config.file import Config
 from agent.line.advise import TRANSITIONS
 from agent.line.alert import AlarmState, Priority
 from agent.line.verdict import Cause, Condition, LifeEnd

@@ -17,7 +17,7 @@ from agent.backtest.split import Split
 from agent.backtest.trial import BacktestError, Learn
 from agent.backtest.trivial import TRIVIAL
 from agent.clock import Clock
-from agent.config import parse_budget
+from agent.config.assets import parse_budget
 from agent.options import duration_s, names, period_s
 
 OURS: Final = "forewarn"

@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 
 from agent.build import JOURNAL, load_detectors, origins, sole_owner
-from agent.config import Config, ConfigError, load
+from agent.config.base import ConfigError
+from agent.config.file import Config, load
 from agent.store.journal import Journal
 from models.bundle import Bundle
 from models.learn import learn

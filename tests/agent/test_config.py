@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Config, ConfigError, load, parse_budget, split_node
+from agent.config.assets import parse_budget
+from agent.config.base import ConfigError
+from agent.config.file import Config, load
+from agent.config.opcua import split_node
 from connectors.frame import Dtype, Table
 from tests.agent.samples import CONFIG
 

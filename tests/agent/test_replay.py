@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from agent.build import JOURNAL, layout_of, load_detectors, make_line
-from agent.config import Config
+from agent.config.file import Config
 from agent.line.alert import Acknowledge
 from agent.line.memory import Memory
 from agent.store import codec, export

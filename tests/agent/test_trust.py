@@ -11,7 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent.build import load_detectors, origins
-from agent.config import AgentConfig, Config, ConfigError
+from agent.config.agent import AgentConfig
+from agent.config.base import ConfigError
+from agent.config.file import Config
 from agent.trust import KEY, Trust, signing_key
 from models import bundle as bundles
 from models.bundle import Bundle, BundleError

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from agent import wiring
-from agent.config import Config
+from agent.config.file import Config
 from agent.logs import JsonFormatter
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table
-from connectors.modbus import ModbusEndpoint
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 from tests.agent.samples import CONFIG
 
 TWO_ASSETS = (

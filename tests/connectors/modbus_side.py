@@ -13,7 +13,8 @@ from connectors.frame import (
     Tag,
 )
 from connectors.link import LoadGuard
-from connectors.modbus import ModbusConnector, ModbusEndpoint
+from connectors.modbus.connector import ModbusConnector
+from connectors.modbus.endpoint import ModbusEndpoint
 from tests.connectors.servers import (
     ManualClock,
     ModbusPlc,

@@ -12,8 +12,8 @@ from connectors.frame import (
     Tag,
 )
 from connectors.link import Link
-from connectors.opcua import supervise
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+from connectors.opcua.connector import supervise
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 from tests.connectors.servers import NAMESPACE, ManualClock
 from tests.wire import OpcuaRecorder, RecordingProxy
 

@@ -18,9 +18,10 @@ from pymodbus.client import AsyncModbusTcpClient
 from connectors import Connector, ConnectorError
 from connectors.frame import Frame, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LinkState, LoadGuard
-from connectors.modbus import ModbusConnector, ModbusEndpoint
-from connectors.opcua import OpcuaConnector
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+from connectors.modbus.connector import ModbusConnector
+from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.opcua.connector import OpcuaConnector
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 from connectors.replay import ReplayConnector
 from tests.connectors.servers import (
     NAMESPACE,

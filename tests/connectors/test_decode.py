@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTcpClient
 
-from connectors.decode import Decoder, Scaling, exception_status
 from connectors.frame import (
     BAD_DECODING_ERROR,
     BAD_NODE_ID_UNKNOWN,
@@ -22,7 +21,9 @@ from connectors.frame import (
     Table,
     Tag,
 )
-from connectors.plan import ORDERS, REGISTERS, Block, PlanLimits, plan
+from connectors.modbus.decode import Decoder, exception_status
+from connectors.modbus.plan import ORDERS, REGISTERS, Block, PlanLimits, plan
+from connectors.scaling import Scaling
 from tests.connectors.servers import pack
 
 TYPES = AsyncModbusTcpClient.DATATYPE

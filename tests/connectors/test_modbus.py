@@ -20,7 +20,7 @@ from connectors.frame import (
     GOOD,
     Dtype,
 )
-from connectors.modbus import supervise
+from connectors.modbus.connector import supervise
 from tests.connectors.modbus_side import (
     COIL,
     DISCRETE,

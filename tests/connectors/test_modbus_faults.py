@@ -17,7 +17,8 @@ from connectors.frame import (
     Frame,
 )
 from connectors.link import LinkSettings, LinkState, LoadGuard
-from connectors.modbus import ModbusConnector, ModbusEndpoint, supervise
+from connectors.modbus.connector import ModbusConnector, supervise
+from connectors.modbus.endpoint import ModbusEndpoint
 from tests.connectors.modbus_side import HOLDING, connector, endpoint, plc_of, tag
 from tests.connectors.servers import (
     ManualClock,

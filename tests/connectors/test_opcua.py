@@ -23,8 +23,8 @@ from connectors.frame import (
     Tag,
 )
 from connectors.link import LoadGuard
-from connectors.opcua import OpcuaConnector, supervise
-from connectors.opcua_endpoint import OpcuaMode
+from connectors.opcua.connector import OpcuaConnector, supervise
+from connectors.opcua.endpoint import OpcuaMode
 from tests.connectors.opcua_side import MODES, S, endpoint, linked, tag, until
 from tests.connectors.servers import EPOCH, NAMESPACE, START_NS, ManualClock, OpcuaPlc, eventually, run
 

@@ -13,8 +13,8 @@ from connectors.frame import (
     BAD_NO_COMMUNICATION,
 )
 from connectors.link import LinkState
-from connectors.opcua import supervise
-from connectors.opcua_endpoint import OpcuaMode
+from connectors.opcua.connector import supervise
+from connectors.opcua.endpoint import OpcuaMode
 from tests.connectors.opcua_side import MODES, S, endpoint, linked, tag, until
 from tests.connectors.servers import START_NS, ManualClock, OpcuaPlc, run
 

@@ -15,8 +15,8 @@ from connectors.frame import (
     BAD_NO_COMMUNICATION,
 )
 from connectors.link import LinkState, LoadGuard
-from connectors.opcua import OpcuaConnector, supervise
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode, check_security
+from connectors.opcua.connector import OpcuaConnector, supervise
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, check_security
 from tests.connectors.opcua_side import MODES, endpoint, linked, tag
 from tests.connectors.servers import ManualClock, OpcuaPlc, run
 from tests.wire import OpcuaRecorder, RecordingProxy

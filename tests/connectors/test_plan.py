@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import ConnectorError
-from connectors.adapt import RETRY_FIRST_NS, AdaptivePlan
 from connectors.frame import BAD_NODE_ID_UNKNOWN, Dtype, ModbusAddress, NodeAddress, Table, Tag
-from connectors.plan import BIT_TABLES, REGISTERS, Block, PlanLimits, check, halve, plan
+from connectors.modbus.adapt import RETRY_FIRST_NS, AdaptivePlan
+from connectors.modbus.plan import BIT_TABLES, REGISTERS, Block, PlanLimits, check, halve, plan
 
 LIMITS = PlanLimits()
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.frame import BAD_OUT_OF_RANGE, BAD_TIMEOUT, BAD_WAITING_FOR_INITIAL_DATA, GOOD, Tag
-from connectors.rows import ROWS_MAX, Change, CurrentValues
+from connectors.opcua.rows import ROWS_MAX, Change, CurrentValues
 
 S = 1_000_000_000
 NOW = 5_000 * S

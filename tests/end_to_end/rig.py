@@ -18,7 +18,7 @@ import numpy as np
 
 from agent.api.app import create_app
 from agent.build import build
-from agent.config import load
+from agent.config.file import load
 from agent.daemon import Agent
 from agent.notify import Notifier
 from agent.server import ApiServer, listen

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from agent.build import layout_of, load_detectors, make_line
-from agent.config import load
+from agent.config.file import load
 from agent.replay import recorded, replay
 from agent.store import codec
 from agent.store.blocks import Started

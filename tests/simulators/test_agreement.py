@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from agent.clock import SystemClock
-from connectors import modbus, opcua
 from connectors.frame import Frame
 from connectors.link import Link
-from connectors.modbus import ModbusEndpoint
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode
+from connectors.modbus import connector as modbus
+from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.opcua import connector as opcua
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 from simulators import wire
 from simulators.machine import EPOCH_NS
 from simulators.modbus import ModbusPlc

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from agent.config import load
+from agent.config.file import load
 from connectors.frame import Dtype, Float32s, ModbusAddress
 from simulators import config, faults, history
 from simulators.__main__ import main

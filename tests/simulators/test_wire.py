@@ -8,7 +8,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from connectors.decode import EXCEPTION_STATUS as READERS_STATUS
 from connectors.frame import (
     BAD_DECODING_ERROR,
     BAD_DEVICE_FAILURE,
@@ -19,6 +18,7 @@ from connectors.frame import (
     Frame,
     is_bad,
 )
+from connectors.modbus.decode import EXCEPTION_STATUS as READERS_STATUS
 from simulators import wire
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant

@@ -1,4 +1,4 @@
-"""Bytes of Modbus replies to columns: every type, order, scale and limit. Pure and vectorized.
+"""Bytes of Modbus replies to columns: every type and order. Pure and vectorized.
 
 The addresses are compiled once into index arrays; a row then costs one gather for each data type, however
 many tags there are.
@@ -15,11 +15,9 @@ import numpy.typing as npt
 from connectors.frame import (
     BAD_COMMUNICATION_ERROR,
     BAD_CONFIGURATION_ERROR,
-    BAD_DECODING_ERROR,
     BAD_DEVICE_FAILURE,
     BAD_NO_COMMUNICATION,
     BAD_NODE_ID_UNKNOWN,
-    BAD_OUT_OF_RANGE,
     BAD_OUT_OF_SERVICE,
     BAD_TIMEOUT,
     Dtype,
@@ -27,18 +25,16 @@ from connectors.frame import (
     ModbusAddress,
     Tag,
     UInt32s,
-    is_bad,
 )
-from connectors.plan import BIT_TABLES, REGISTERS, Block
+from connectors.modbus.plan import BIT_TABLES, REGISTERS, Block
+from connectors.scaling import Scaling
 
-Float64s = npt.NDArray[np.float64]
 Intps = npt.NDArray[np.intp]
 
 _NUMPY: Final[dict[Dtype, str]] = {
     Dtype.INT16: ">i2", Dtype.UINT16: ">u2", Dtype.INT32: ">i4", Dtype.UINT32: ">u4", Dtype.INT64: ">i8",
     Dtype.UINT64: ">u8", Dtype.FLOAT32: ">f4", Dtype.FLOAT64: ">f8",
 }
-_SMALLEST: Final = float(np.finfo(np.float32).smallest_normal)
 
 EXCEPTION_STATUS: Final[dict[int, int]] = {
     1: BAD_CONFIGURATION_ERROR,  # illegal function: the device does not have that table
@@ -56,32 +52,6 @@ EXCEPTION_STATUS: Final[dict[int, int]] = {
 def exception_status(code: int) -> int:
     """Return the status code for a Modbus exception code (Modbus Application Protocol V1.1b3, section 7)."""
     return EXCEPTION_STATUS.get(code, BAD_COMMUNICATION_ERROR)
-
-
-class Scaling:
-    """Raw numbers to values in the tags' units, and the verdict on each: is it finite, and can it be?"""
-
-    def __init__(self, tags: Sequence[Tag]) -> None:
-        self._scale = np.array([tag.scale for tag in tags], np.float64)
-        self._offset = np.array([tag.offset for tag in tags], np.float64)
-        self._low = np.array([tag.low for tag in tags], np.float64)
-        self._high = np.array([tag.high for tag in tags], np.float64)
-
-    def apply(self, raw: Float64s, status: UInt32s) -> tuple[Float32s, UInt32s]:
-        """Turn raw numbers [..., C] into values; Bad cells become NaN.
-
-        NaN and infinity are BadDecodingError. Outside [low, high], or subnormal, is BadOutOfRange: a number
-        nearer to zero than 1.2e-38 is never a measurement but the signature of swapped words.
-        """
-        with np.errstate(over="ignore", invalid="ignore"):
-            wide = raw * self._scale + self._offset
-            values = wide.astype(np.float32)
-            impossible = (wide < self._low) | (wide > self._high) | np.isinf(values)
-        impossible |= (np.abs(raw) < _SMALLEST) & (raw != 0)
-        faults = np.where(np.isfinite(raw), np.where(impossible, BAD_OUT_OF_RANGE, 0), BAD_DECODING_ERROR)
-        status = np.where(is_bad(status) | (faults == 0), status, faults).astype(np.uint32)
-        values[is_bad(status)] = np.nan
-        return values, status
 
 
 class Decoder:

@@ -1,4 +1,4 @@
-"""OPC UA, read only, by subscription or by polling: the one module that imports asyncua at run time.
+"""One OPC UA session by asyncua: the one module that imports it at run time.
 
 asyncua's own reconnection is not used: it can say "connected" and deliver nothing. A client is used until
 its first fault (see connectors.link); a subscription whose keep-alive is overdue is such a fault.
@@ -29,14 +29,13 @@ from connectors.frame import (
     BAD_NODE_ID_UNKNOWN,
     BAD_TYPE_MISMATCH,
     BAD_WAITING_FOR_INITIAL_DATA,
-    Frame,
     NodeAddress,
     Tag,
 )
-from connectors.link import Clock, Link, LinkSettings, LoadGuard
-from connectors.opcua_endpoint import OpcuaEndpoint, OpcuaMode, check_security
+from connectors.link import Clock
+from connectors.opcua.endpoint import OpcuaEndpoint
+from connectors.opcua.rows import Change
 from connectors.readonly import ReadOnlyTransport, WriteRefusedError, check_opcua
-from connectors.rows import Change, CurrentValues
 
 _POLICIES: Final[dict[str, Any]] = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
@@ -68,107 +67,8 @@ _CHUNKS_MAX: Final = 1024
 _SESSION_TIMEOUT_MS: Final = 60_000
 _TICKS_PER_INTERVAL: Final = 4
 _TICKS_KEPT: Final = 2 * _TICKS_PER_INTERVAL + 1
-_RETRY_NS: Final = 60_000_000_000
-_SETUP_REQUESTS: Final = 8  # socket, Hello, channel, session, activation, namespaces, subscription, values
+SETUP_REQUESTS: Final = 8  # socket, Hello, channel, session, activation, namespaces, subscription, values
 _CLOSE_TIMEOUT_S: Final = 1.0
-
-
-def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
-              settings: LinkSettings | None = None, seed: int = 0) -> Link:
-    """Return a link to `endpoint`, with the one load guard that all its connections share."""
-    guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms)
-
-    newest: OpcuaConnector | None = None
-    drops_before = 0
-
-    def build() -> OpcuaConnector:
-        nonlocal newest, drops_before
-        drops_before = drops()
-        newest = OpcuaConnector(endpoint, tags, clock, guard)
-        return newest
-
-    def drops() -> int:
-        return drops_before + (0 if newest is None else newest.drops)
-
-    batches = -(-len(tags) // endpoint.max_nodes_per_request)
-    settings = settings or LinkSettings.for_requests(
-        endpoint.timeout_ms, connect=_SETUP_REQUESTS + 2 * batches, read=_SETUP_REQUESTS + 2 * batches,
-        pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard, drops=drops)
-
-
-class OpcuaConnector:
-    """A Connector over one OPC UA session. Rows carry source timestamps (connectors.rows says how).
-
-    A node the server does not know, or whose value is no number, is a status of that tag alone.
-    """
-
-    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, guard: LoadGuard) -> None:
-        self.tags = tuple(tags)
-        self._endpoint = endpoint
-        self._clock = clock
-        self._guard = guard
-        self._addresses = _addresses(tags)
-        check_security(endpoint)
-        self._current = CurrentValues(tags, endpoint.group_ms)
-        self._wire: _Wire | None = None
-        self._drops = 0
-        self._unknown: list[int] = []
-        self._retry_at_ns = 0
-
-    async def open(self) -> None:
-        """Connect, find the nodes and, if so configured, subscribe; raise ConnectorError saying why that
-        failed.
-        """
-        await self.close()
-        self._current = CurrentValues(self.tags, self._endpoint.group_ms)
-        self._wire = wire = _Wire(self._endpoint, self.tags, self._clock)
-        async with self._guard:
-            await wire.connect()
-            await self._find(wire, range(len(self.tags)))
-            if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
-                await wire.initial_values()
-
-    async def read(self) -> Frame:
-        """Return the rows since the last call; raise ConnectorError where the connection is lost or gone
-        quiet.
-        """
-        wire = self._wire
-        if wire is None:
-            raise ConnectorError(f"{self._endpoint} is not connected")
-        if self._unknown and self._clock.monotonic_ns() >= self._retry_at_ns:
-            async with self._guard:
-                await self._find(wire, self._unknown)
-        if wire.renewal_due:
-            async with self._guard:
-                await wire.renew()
-        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
-            wire.check_alive()
-            return self._current.rows(wire.drain(), self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
-        changes = list(wire.drain())
-        for columns in wire.batches():
-            async with self._guard:
-                changes += await wire.read_values(columns)
-        return self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
-
-    async def close(self) -> None:
-        """End the session and its subscription; may be called twice."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            self._drops += wire.drops
-            await wire.close()
-
-    @property
-    def drops(self) -> int:
-        """How many values were lost because they came faster than they were read, here or in the server."""
-        return self._drops + (0 if self._wire is None else self._wire.drops)
-
-    async def _find(self, wire: _Wire, columns: Sequence[int]) -> None:
-        self._retry_at_ns = self._clock.monotonic_ns() + _RETRY_NS
-        found = await wire.find({column: self._addresses[column] for column in columns})
-        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
-            found = await wire.subscribe(found)
-        self._unknown = [column for column in columns if column not in found]
 
 
 class _ReadOnlyConnection(SecureConnection):
@@ -204,7 +104,7 @@ class _Limits(TransportLimits):
         self.max_message_size = min(self.max_message_size or _MESSAGE_BYTES_MAX, _MESSAGE_BYTES_MAX)
 
 
-class _Wire:
+class Session:
     """One session by asyncua, its requests filtered on the way out; values wait in one bounded queue."""
 
     def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock) -> None:
@@ -233,6 +133,7 @@ class _Wire:
         self.drops = 0
 
     async def connect(self) -> None:
+        """Connect and log in; raise ConnectorError saying why that failed."""
         client, endpoint = self.client, self._endpoint
         with self._faults("connect to"):
             if endpoint.security_policy != "None":
@@ -346,6 +247,7 @@ class _Wire:
             raise ConnectorError(f"{self._endpoint}: {self._lost}")
 
     async def close(self) -> None:
+        """End the session and its subscription; never raises."""
         for timer in (self._watchdog, self._renewal, self._ticking):
             if timer is not None:
                 timer.cancel()
@@ -480,19 +382,10 @@ def _node_id(namespace: int, identifier: str) -> ua.NodeId:
     return ua.NodeId.from_string(f"ns={namespace};{identifier}")
 
 
-def _addresses(tags: Sequence[Tag]) -> list[NodeAddress]:
-    """Return the tags' addresses; raise ConnectorError naming every one that cannot be."""
-    addresses, problems = [], []
-    for tag in tags:
-        if not isinstance(tag.address, NodeAddress):
-            problems.append(f"tag '{tag.name}' has no OPC UA node")
-            continue
-        addresses.append(tag.address)
-        try:
-            _node_id(1, tag.address.identifier)
-        except (UaError, ValueError):
-            problems.append(f"tag '{tag.name}': '{tag.address.identifier}' is no node identifier; write "
-                            "s=NAME, i=NUMBER, g=GUID or b=BASE64")
-    if problems:
-        raise ConnectorError("; ".join(problems), retryable=False)
-    return addresses
+def is_identifier(text: str) -> bool:
+    """Return whether a text is the tail of a NodeId: "s=pump.speed", "i=2258", "g=...", "b=..."."""
+    try:
+        _node_id(1, text)
+    except (UaError, ValueError):
+        return False
+    return True

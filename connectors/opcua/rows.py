@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from connectors.decode import Scaling
 from connectors.frame import BAD_WAITING_FOR_INITIAL_DATA, Frame, Tag
+from connectors.scaling import Scaling
 
 ROWS_MAX: Final = 256
 """Most rows one call returns; of more, the oldest are folded into the first row returned."""

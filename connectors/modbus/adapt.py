@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from connectors.decode import Decoder
 from connectors.frame import BAD_WAITING_FOR_INITIAL_DATA, Tag
-from connectors.plan import Block, Cut, PlanLimits, check, plan
+from connectors.modbus.decode import Decoder
+from connectors.modbus.plan import Block, Cut, PlanLimits, check, plan
 
 RETRY_FIRST_NS: Final = 60_000_000_000
 RETRY_LAST_NS: Final = 3_600_000_000_000

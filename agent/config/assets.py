@@ -1,0 +1,81 @@
+"""The tables [assets.NAME] and their tags."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import Field, Strict, ValidationInfo, field_validator
+
+from agent.config.base import FilePath, Model, PeriodMs
+from agent.config.modbus import ModbusTagKeys
+from agent.config.opcua import OpcuaTagKeys
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(day|week|month|year)")
+_PERIOD_S = {"day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
+
+
+def parse_budget(text: str) -> float:
+    """Return alerts per second of a budget such as "1/week" (a month has 30 days); raise ValueError."""
+    match = _BUDGET.fullmatch(text.strip())
+    if match is None or not float(match[1]) > 0:
+        raise ValueError(
+            f"got {text!r}; allowed: a number above 0 and "
+            '"/day", "/week", "/month" or "/year", such as "1/week"'
+        )
+    return float(match[1]) / _PERIOD_S[match[2]]
+
+
+class TagConfig(ModbusTagKeys, OpcuaTagKeys):
+    """One measured quantity and where it lives; its connection's protocol says which keys apply."""
+
+    scale: float = Field(default=1.0, allow_inf_nan=False, description="value = raw * scale + offset")
+    offset: float = Field(default=0.0, allow_inf_nan=False, description="value = raw * scale + offset")
+    low: float = Field(default=float("-inf"), description="the lowest possible value, in the tag's unit")
+    high: float = Field(default=float("inf"), description="the highest possible value, in the tag's unit")
+    period_ms: PeriodMs | None = Field(
+        default=None, description="milliseconds between reads; default: the asset's"
+    )
+
+    @field_validator("scale")
+    @classmethod
+    def _not_zero(cls, scale: float) -> float:
+        if scale == 0:
+            raise ValueError("0 would make every value the same; allowed: any other number")
+        return scale
+
+    @field_validator("high")
+    @classmethod
+    def _above_low(cls, high: float, info: ValidationInfo) -> float:
+        low = info.data.get("low", high - 1)
+        if not low < high:
+            raise ValueError(f"must be above low ({low:g})")
+        return high
+
+
+class AssetConfig(Model):
+    """One machine: its model, its alarm budget and delays, and its tags in the order of the model."""
+
+    bundle: FilePath = Field(description="the folder of the model bundle")
+    period_ms: PeriodMs = Field(description="milliseconds between two reads")
+    budget: str = Field(default="1/week", description='the alarm budget, such as "1/week"')
+    on_delay_s: float = Field(
+        default=0.0, ge=0, le=86_400, description="seconds a deviation lasts before its alert"
+    )
+    off_delay_s: float = Field(
+        default=0.0, ge=0, le=86_400, description="seconds of normal before a return to normal"
+    )
+    tags: Annotated[tuple[TagConfig, ...], Strict(False)] = Field(
+        min_length=1, description="at least one [[assets.<name>.tags]]"
+    )
+
+    @field_validator("budget")
+    @classmethod
+    def _is_a_budget(cls, budget: str) -> str:
+        parse_budget(budget)
+        return budget
+
+    @property
+    def alerts_per_s(self) -> float:
+        """The alarm budget as alerts per second."""
+        return parse_budget(self.budget)

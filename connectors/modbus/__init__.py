@@ -1,0 +1,1 @@
+"""Modbus, read only: which device, how its registers are asked for, and what they mean."""
