@@ -65,9 +65,15 @@ class Reader:
         return self._clock.monotonic_ns() - self._turn_ns
 
     async def run(self) -> None:
-        """Read until cancelled."""
+        """Read until cancelled.
+
+        A cancellation that meets an answer is lost in asyncio.wait_for of Python 3.11, which the wire libraries use:
+        the agent would then go on after SIGTERM. The task itself remembers that it was asked to end.
+        """
+        task = asyncio.current_task()
+        assert task is not None
         due_ns = self._clock.monotonic_ns()
-        while True:
+        while not task.cancelling():
             await self._clock.sleep_until(due_ns)
             frame = await self.link.read()
             now_ns = self._clock.time_ns()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 import numpy as np
 import pytest
 
 from agent.line.window import Window
-from agent.reader import Route
-from connectors.frame import Frame
+from agent.reader import Reader, Route
+from connectors.frame import Frame, Tag
+from tests.agent.doubles import ScriptedLink
+from tests.agent.plant import Plant
+from tests.connectors.servers import ManualClock, eventually, run
 
 SECOND_NS = 1_000_000_000
 NOW_NS = 1_790_000_000 * SECOND_NS
@@ -42,3 +48,30 @@ def test_several_rows_of_a_shared_asset_keep_their_distances() -> None:
     frame = Frame.clean(times, np.ones((3, 1), np.float32), np.zeros((3, 1), np.uint32))
     laid = route.lay(frame, NOW_NS)
     np.testing.assert_array_equal(laid.source_time_ns, NOW_NS + times - 5 * SECOND_NS)
+
+
+class AnsweredAsItIsCancelled(ScriptedLink):
+    """A link whose library loses a cancellation that comes with an answer, as asyncio.wait_for does in Python 3.11."""
+
+    async def read(self) -> Frame:
+        if self.reads:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return await super().read()
+
+
+def test_it_ends_when_told_also_where_the_answer_comes_in_that_moment(plant: Plant) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        route = Route("pump", np.array([0]), np.array([0]), 2)
+        link = AnsweredAsItIsCancelled([Tag("a", "bar")], clock, lambda _: [1.0])
+        task = asyncio.create_task(Reader("plc", link, [route], SECOND_NS, plant.worker, clock).run())
+        await eventually(lambda: link.reads == 1)
+        clock.advance_s(1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.done()
+
+    run(main)
