@@ -13,7 +13,10 @@ from agent.clock import Clock
 from agent.config.file import Config
 from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
-from connectors.frame import BAD_NO_COMMUNICATION, Frame, is_bad
+from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, Tag, is_bad
+from connectors.link import LoadGuard
+from connectors.modbus.plan import BIT_TABLES, REGISTERS
+from connectors.opcua.endpoint import OpcuaEndpoint
 
 CONNECT_S_MAX = 15.0
 READ_S_MAX = 30.0
@@ -23,16 +26,20 @@ READS_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class TagCheck:
-    """What came of one tag: `value` in its unit, None where bad; `remedy` is empty where all is well."""
+    """What came of one tag: `value` in its unit, None where bad; `remedy` is empty where all is well.
+
+    `raw` is what the device gave: the registers in hexadecimal, or the type of the value; "" where it gave nothing.
+    `doubtful` says that a value came well and is hardly a measurement.
+    """
 
     asset: str
     tag: str
     unit: str
-    connection: str
     address: str
     value: float | None
     status: int
-    latency_ms: float | None
+    raw: str
+    doubtful: bool
     remedy: str
 
     @property
@@ -41,31 +48,106 @@ class TagCheck:
         return not self.remedy
 
 
-async def check(config: Config, clock: Clock) -> list[TagCheck]:
+@dataclass(frozen=True, slots=True)
+class ConnectionCheck:
+    """What came of one connection: the device asked, how it is protected, what it calls itself, and its tags.
+
+    `latency_ms` is how long the read took, None where there was none, and `remedy` why there was none.
+    """
+
+    name: str
+    device: str
+    security: str
+    server: str
+    reached: bool
+    latency_ms: float | None
+    remedy: str
+    tags: tuple[TagCheck, ...]
+
+    @property
+    def assets(self) -> list[str]:
+        """The assets that have tags on it, in the order of the configuration."""
+        return list(dict.fromkeys(tag.asset for tag in self.tags))
+
+
+async def check(config: Config, clock: Clock) -> list[ConnectionCheck]:
     """Read every tag of every connection once, all connections at the same time; never raises for a fault."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_check_connection(config, name, clock)) for name in config.connections]
-    return [found for task in tasks for found in task.result()]
+    return [task.result() for task in tasks]
 
 
-async def _check_connection(config: Config, name: str, clock: Clock) -> list[TagCheck]:
+async def _check_connection(config: Config, name: str, clock: Clock) -> ConnectionCheck:
     pairs = wiring.tags_of(config, name)
     tags = [tag for _, tag in pairs]
+    words = _words(tags)
     where = wiring.endpoint(config, name, poll=True)
     frame, latency_ms, trouble = Frame.bad(clock.time_ns(), len(tags), BAD_NO_COMMUNICATION), None, ""
     try:
-        connector = wiring.connector(where, tags, clock)
+        connector = wiring.connector(where, [*tags, *words.values()], clock)
         frame, latency_ms = await read_once(connector, where, clock)
     except ConnectorError as error:
         trouble = str(error)
-    checks = []
-    for column, (asset, tag) in enumerate(pairs):
-        status, value = _newest(frame, column)
-        remedy = trouble or (remedy_for(status, tag) if value is None else doubt(value, tag))
-        checks.append(
-            TagCheck(asset, tag.name, tag.unit, name, str(tag.address), value, status, latency_ms, remedy)
-        )
-    return checks
+    about = await _inspect(where, tags, clock) if latency_ms is not None else ("", [""] * len(tags))
+    raw = _raw_words(tags, list(words), frame) if words else about[1]
+    checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble) for i, (asset, tag) in enumerate(pairs))
+    security = _security(where)
+    return ConnectionCheck(name, str(where), security, about[0], latency_ms is not None, latency_ms, trouble, checks)
+
+
+def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str, trouble: str) -> TagCheck:
+    doubted = "" if value is None or trouble else doubt(value, tag)
+    remedy = trouble or doubted or (remedy_for(status, tag) if value is None else "")
+    return TagCheck(asset, tag.name, tag.unit, str(tag.address), value, status, raw, bool(doubted), remedy)
+
+
+def _security(where: wiring.Endpoint) -> str:
+    if not isinstance(where, OpcuaEndpoint):
+        return "not protected: Modbus has no security"
+    if where.security_policy == "None":
+        return "not protected: security_policy \"None\""
+    return f"{where.security_policy}, {where.security_mode}"
+
+
+def _words(tags: Sequence[Tag]) -> dict[ModbusAddress, Tag]:
+    """Return a tag for every register that a tag takes, so that one read shows both values and registers."""
+    addresses = [word for tag in tags for word in _words_of(tag)]
+    return {address: Tag(str(address), "1", address, Dtype.UINT16) for address in addresses}
+
+
+def _words_of(tag: Tag) -> list[ModbusAddress]:
+    address = tag.address
+    if not isinstance(address, ModbusAddress) or address.table in BIT_TABLES:
+        return []
+    return [ModbusAddress(address.unit_id, address.table, address.register + i) for i in range(REGISTERS[tag.dtype])]
+
+
+def _raw_words(tags: Sequence[Tag], words: Sequence[ModbusAddress], frame: Frame) -> list[str]:
+    """Return each tag's registers in the order of the wire, "" where they did not come."""
+    column = {address: len(tags) + i for i, address in enumerate(words)}
+    raw = []
+    for tag in tags:
+        values = [_newest(frame, column[word])[1] for word in _words_of(tag)] if frame.columns > len(tags) else [None]
+        raw.append(" ".join(f"{int(value):04X}" for value in values if value is not None) if all(
+            value is not None for value in values) else "")
+    return raw
+
+
+async def _inspect(where: wiring.Endpoint, tags: Sequence[Tag], clock: Clock) -> tuple[str, list[str]]:
+    """Return what an OPC UA server calls itself and the types of the tags' values; nothing where it does not say."""
+    nothing = ("", [""] * len(tags))
+    if not isinstance(where, OpcuaEndpoint):
+        return nothing
+    from connectors.opcua.browse import inspect
+
+    guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
+    nodes = [tag.address for tag in tags if isinstance(tag.address, NodeAddress)]
+    try:
+        async with asyncio.timeout(READ_S_MAX):
+            found = await inspect(where, nodes, clock, guard)
+    except (ConnectorError, TimeoutError):
+        return nothing  # the values came, so this is no fault to report
+    return found.server, list(found.kinds)
 
 
 async def read_once(
@@ -110,6 +192,6 @@ def _newest(frame: Frame, column: int) -> tuple[int, float | None]:
     return int(frame.status[-1, column]), None if np.isnan(value) else value
 
 
-def failures(checks: Sequence[TagCheck]) -> list[TagCheck]:
+def failures(found: Sequence[ConnectionCheck]) -> list[TagCheck]:
     """Return those that could not be read, or not be believed."""
-    return [found for found in checks if not found.good]
+    return [tag for connection in found for tag in connection.tags if not tag.good]

@@ -8,9 +8,6 @@ import os
 import sys
 import urllib.error
 import urllib.parse
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +21,15 @@ from agent.api import PREFIX
 from agent.api.present import package_version
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
-from agent.backtest.trial import BacktestError
 from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, origins, sole_owner
 from agent.cells import cells
+from agent.checktable import as_json as check_json
+from agent.checktable import show as show_checks
 from agent.clock import SystemClock
+from agent.commission.command import add_commissioning
 from agent.config.base import ConfigError
 from agent.config.file import load
+from agent.console import FAILED, complain, explained, wide
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.history import Reading, read_history
 from agent.learning import learn_bundle
@@ -39,18 +39,15 @@ from agent.loopback import opener_for
 from agent.notify import Notifier
 from agent.options import names, period_s
 from agent.replay import recorded, replay
-from agent.server import ApiServer, ServerError, listen
+from agent.server import ApiServer, listen
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader, StoreError
 from agent.trust import KEY, signing_key
-from connectors.frame import status_name
 from models.bundle import BundleError
-from models.learn import LearnError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-FAILED, UNUSABLE = 1, 2
 API_URL = "http://127.0.0.1:8470"
 ALSO_RUNS = (
     "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
@@ -74,27 +71,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def main() -> None:
     """Run the command line."""
     app()
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn the errors that a person can mend into one message and exit code 2."""
-    try:
-        yield
-    except ConfigError as error:
-        _complain(*error.problems)
-        raise typer.Exit(UNUSABLE) from None
-    except (StoreError, ServerError, BundleError, LearnError, BacktestError) as error:
-        _complain(str(error))
-        raise typer.Exit(UNUSABLE) from None
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-
-
-def _complain(*messages: str) -> None:
-    for message in messages:
-        typer.echo(f"forewarn: {message}", err=True)
 
 
 def _version(wanted: bool) -> None:
@@ -146,91 +122,35 @@ def _fast_loop() -> LoopFactory | None:
     return uvloop.new_event_loop
 
 
-@app.command(epilog="Example: forewarn check agent.toml --json")
-def check(config: ConfigFile, as_json: AsJson = False) -> None:
+@app.command(epilog="Example: forewarn check agent.toml --json. Exit codes: 0 all is well, 1 something is not, 2 usage "
+             "or configuration.")
+def check(
+    config: ConfigFile,
+    as_json: AsJson = False,
+    tags_only: Annotated[
+        bool, typer.Option("--tags-only", help="Leave the bundles out: before the first is learnt.")
+    ] = False,
+) -> None:
     """Read every tag once, and say what each gave and what to do about those that gave nothing."""
     logs.configure("CRITICAL")  # what the libraries would say is in the answer
     with explained():
         read = load(config)
         problems: tuple[str, ...] = ()
-        vouched = origins(read)
+        vouched = {} if tags_only else origins(read)
         warnings = [ALSO_RUNS.format(read.agent.state_dir)] if is_owned(read.agent.state_dir) else []
         try:
-            load_detectors(read)
+            if not tags_only:
+                load_detectors(read)
         except ConfigError as error:
             problems = error.problems
         found = asyncio.run(checking.check(read, SystemClock()))
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "good": not problems and all(one.good for one in found),
-                    "problems": problems,
-                    "warnings": warnings,
-                    "bundles": vouched,
-                    "tags": [_tag_json(one) for one in found],
-                },
-                indent=1,
-            )
-        )
+        typer.echo(json.dumps(check_json(found, problems, warnings, vouched), indent=1))
     else:
-        _complain(*warnings)
-        _show_checks(found, problems)
-        for asset, origin in vouched.items():
-            typer.echo(f"bundle of {asset}: {origin}")
+        complain(*warnings)
+        show_checks(found, problems, vouched, wide())
     if problems or checking.failures(found):
         raise typer.Exit(FAILED)
-
-
-def _tag_json(found: checking.TagCheck) -> dict[str, str | float | bool | None]:
-    return {
-        "asset": found.asset,
-        "tag": found.tag,
-        "unit": found.unit,
-        "connection": found.connection,
-        "address": found.address,
-        "value": found.value,
-        "status": status_name(found.status),
-        "latency_ms": found.latency_ms,
-        "good": found.good,
-        "remedy": found.remedy,
-    }
-
-
-def _show_checks(found: list[checking.TagCheck], problems: tuple[str, ...]) -> None:
-    table = Table("asset", "tag", "value", "unit", "status", "latency", "connection", "address", box=None)
-    table.columns[2].justify = table.columns[5].justify = "right"
-    for one in found:
-        row = cells(
-            one.asset,
-            one.tag,
-            "-" if one.value is None else f"{one.value:.6g}",
-            one.unit,
-            status_name(one.status),
-            "-" if one.latency_ms is None else f"{one.latency_ms:.1f} ms",
-            one.connection,
-            one.address,
-        )
-        table.add_row(*row, style=None if one.good else "red")
-    _wide().print(table)
-    bad = checking.failures(found)
-    typer.echo()
-    for problem in problems:
-        typer.echo(problem)
-    for remedy, ones in groupby(sorted(bad, key=lambda one: one.remedy), lambda one: one.remedy):
-        typer.echo(f"{_called(list(ones), found)}: {remedy}")
-    typer.echo(
-        f"{len(found) - len(bad)} of {len(found)} tags were read"
-        + (f"; {len(problems)} problem{'s' if len(problems) > 1 else ''} with bundles" if problems else "")
-    )
-
-
-def _called(bad: list[checking.TagCheck], found: list[checking.TagCheck]) -> str:
-    """Name tags: by their connection where nothing on it could be read."""
-    connection = bad[0].connection
-    if len(bad) == sum(one.connection == connection for one in found) > 1:
-        return f"connection {connection} ({len(bad)} tags)"
-    return ", ".join(f"{one.asset}.{one.tag}" for one in bad)
 
 
 @app.command("replay", epilog="Example: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl")
@@ -284,7 +204,7 @@ def alerts(
             alert.message,
         )
         table.add_row(*row)
-    _wide().print(table if found else "no alerts")
+    wide().print(table if found else "no alerts")
 
 
 def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
@@ -433,13 +353,8 @@ def _units(pairs: list[str]) -> dict[str, str]:
     return {tag: unit for tag, _, unit in (pair.partition("=") for pair in pairs)}
 
 
-def _wide() -> Console:
-    """Return a console that does not cut tables where the output is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=200)
-
-
 add_backtest(app, learn_heart, SystemClock())
+add_commissioning(app, SystemClock())
 
 if __name__ == "__main__":
     main()

@@ -84,11 +84,15 @@ def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]
 
 def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool = False) -> Endpoint:
     """Return a connection's endpoint; `speed` is the clock's, `poll` asks OPC UA instead of subscribing."""
-    match config.connections[connection]:
-        case ModbusConfig() as said:
+    return endpoint_of(config.connections[connection], period_ns(config, connection) / 1e6 / speed, poll=poll)
+
+
+def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False) -> Endpoint:
+    """Return the endpoint that a connection's table describes, to be read every `period_ms`."""
+    match said:
+        case ModbusConfig():
             return ModbusEndpoint(said.host, said.port, said.timeout_ms, said.max_requests_per_s)
-        case OpcuaConfig() as said:
-            period_ms = period_ns(config, connection) / 1e6 / speed
+        case OpcuaConfig():
             return OpcuaEndpoint(
                 said.url,
                 OpcuaMode.POLL if poll else OpcuaMode(said.mode),

@@ -28,8 +28,10 @@ def toml(
     """Return the TOML of an agent with one asset on one connection.
 
     `connection` is "host:port" for tags on Modbus, "opc.tcp://host:port" for tags on OPC UA. Raise ValueError
-    where it is neither. With `append` the tables that a configuration has once are left out.
+    where it is neither, or not where such tags live. With `append` the tables that a configuration has once are
+    left out.
     """
+    _check_tags(tags, connection)
     lines = [] if append else _head(state_dir, port)
     lines += [f"[connections.{asset}_plc]", *_connection(connection), ""]
     lines += [
@@ -55,6 +57,16 @@ def _head(state_dir: str, port: int) -> list[str]:
         f"port = {port}",
         "",
     ]
+
+
+def _check_tags(tags: Sequence[Tag], connection: str) -> None:
+    """Raise ValueError where a connection speaks another protocol than the tags' addresses are of."""
+    speaks_opcua = connection.startswith("opc.tcp://")
+    are_nodes = any(isinstance(tag.address, NodeAddress) for tag in tags)
+    if are_nodes and not speaks_opcua:
+        raise ValueError(f"{connection!r} is no address for OPC UA; write opc.tcp://HOST:PORT.")
+    if speaks_opcua and not are_nodes:
+        raise ValueError(f"{connection!r} is no address for Modbus; write HOST:PORT.")
 
 
 def _connection(where: str) -> Iterator[str]:

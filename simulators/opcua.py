@@ -110,6 +110,7 @@ class OpcuaPlc:
             kind = ua.VariantType.Boolean if tag.dtype is Dtype.BIT else ua.VariantType.Float
             zero = ua.Variant(False if tag.dtype is Dtype.BIT else 0.0, kind)
             node = await folder.add_variable(node_id, ua.QualifiedName(tag.name, index), zero)
+            await _describe(node, tag)
             self._nodes.append(node)
         await self._write()
 
@@ -143,3 +144,14 @@ class OpcuaPlc:
             SourceTimestamp=time,
             ServerTimestamp=time,
         )
+
+
+async def _describe(node: Node, tag: Tag) -> None:
+    """Give a variable its unit and the range of its instrument (OPC UA Part 8, 5.3.2)."""
+    from asyncua import ua
+
+    if tag.unit:
+        unit = ua.EUInformation(DisplayName=ua.LocalizedText(tag.unit))
+        await node.add_property(0, "EngineeringUnits", unit)
+    if np.isfinite(tag.low) and np.isfinite(tag.high):
+        await node.add_property(0, "InstrumentRange", ua.Range(Low=float(tag.low), High=float(tag.high)))

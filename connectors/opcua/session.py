@@ -10,7 +10,7 @@ import asyncio
 import struct
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -115,7 +115,7 @@ class Session:
         self.client.application_uri = endpoint.application_uri
         self.client.name = self.client.description = "Forewarn"
         # An orphaned session takes one of the few a PLC has: it should end soon, yet not between two reads.
-        self.client.session_timeout = max(_SESSION_TIMEOUT_MS, *(4 * ms for ms in self._sampling_ms))
+        self.client.session_timeout = max([_SESSION_TIMEOUT_MS, *(4 * ms for ms in self._sampling_ms)])
         self._nodes: dict[int, ua.NodeId] = {}
         self._changes: deque[Change] = deque(maxlen=endpoint.buffer_changes)
         self._subscription = 0
@@ -342,6 +342,10 @@ class Session:
 
     def _expect_renewal(self) -> None:
         self.renewal_due = True
+
+    def faults(self, doing: str) -> AbstractContextManager[None]:
+        """Name the faults of requests that are made beside this class (connectors.opcua.browse)."""
+        return self._faults(doing)
 
     @contextmanager
     def _faults(self, doing: str) -> Iterator[None]:

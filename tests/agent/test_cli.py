@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import re
 import signal
@@ -13,8 +15,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from agent.build import JOURNAL, load_detectors, origins, sole_owner
+from agent.check import check
+from agent.checktable import show
+from agent.clock import SystemClock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.store.journal import Journal
@@ -25,7 +31,7 @@ from simulators.plant import Plant
 from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, START_NS, alert, quiet_rows
 
-COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn")
+COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover")
 
 
 def test_version_and_help() -> None:
@@ -149,9 +155,10 @@ def test_check_reads_every_tag_once(simulation: Simulation, tmp_path: Path) -> N
     count = len(Plant("pump", 1).tags)
     assert f"{count} of {count} tags were read" in result.output
     assert re.search(
-        r"discharge_pressure +\d+\.\d+ +bar +Good +\d+\.\d ms +pump_plc +unit 1 input_register 12",
-        result.output,
+        r"discharge_pressure +\d+\.\d+ +bar +Good +[0-9A-F]{4} [0-9A-F]{4} +unit 1 input_register 12", result.output
     )
+    assert re.search(r"pump_plc: Modbus device 127.0.0.1:\d+; reached, read in \d+\.\d ms", result.output)
+    assert "not protected: Modbus has no security" in result.output
     assert list(tmp_path.iterdir()) == [file]  # nothing was touched
 
 
@@ -172,6 +179,39 @@ def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_pat
     assert "the byte or word order may be wrong" in bad["flow"]["remedy"]
     assert "the device has no input_register 9000" in bad["discharge_pressure"]["remedy"]
     assert all(tag["value"] is not None for tag in report["tags"] if tag["good"])
+    (connection,) = report["connections"]
+    assert connection["reached"]
+    assert connection["latency_ms"] > 0
+    assert (bad["discharge_pressure"]["raw"], bad["discharge_pressure"]["latency_ms"]) == ("", connection["latency_ms"])
+    assert re.fullmatch(r"[0-9A-F]{4} [0-9A-F]{4}", bad["flow"]["raw"])
+
+
+def test_check_shows_what_an_opcua_server_is_and_how_its_values_are_typed(
+    simulation: Simulation, tmp_path: Path
+) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text(toml("pump", Plant("pump", 1).opcua_tags, simulation.opcua, bundle="not learnt yet", port=0))
+    result = forewarn("check", "--tags-only", file, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert {tag["tag"]: tag["raw"] for tag in report["tags"]}["running"] == "Boolean"
+    assert {tag["raw"] for tag in report["tags"]} == {"Boolean", "Float"}
+    (connection,) = report["connections"]
+    assert "Server" in connection["server"]
+    assert connection["security"] == 'not protected: security_policy "None"'
+    assert forewarn("check", file).exit_code == 1  # the bundle is not there
+
+
+def test_check_stays_readable_on_a_narrow_terminal(simulation: Simulation, tmp_path: Path) -> None:
+    wrong = ("register = 12\n", "register = 9000\n")
+    config = load(simulation.write(tmp_path / "agent.toml", simulation.modbus, wrong))
+    console = Console(width=80, file=io.StringIO(), legacy_windows=False)
+    show(asyncio.run(check(config, SystemClock())), (), {}, console)
+    lines = console.file.getvalue().splitlines()
+    table = lines[2 : lines.index("")]
+    assert len(table) == 2 + len(config.assets["pump"].tags)  # no line is broken into two
+    assert max(map(len, table)) <= 80
+    assert sum("Good" in line for line in table) == len(config.assets["pump"].tags) - 1
 
 
 def test_check_tells_of_an_unknown_unit_id(simulation: Simulation, tmp_path: Path) -> None:

@@ -307,6 +307,8 @@ def test_the_command_writes_histories_and_configurations(
         ("replay missing.parquet --modbus 0", "missing.parquet"),
         ("history pump --days 0 --out x.parquet", "--days above 0"),
         ("config pump --bundle b", "one of --modbus HOST:PORT and --opcua"),
+        ("config pump --bundle b --opcua 127.0.0.1:4840", "write opc.tcp://HOST:PORT"),
+        ("config pump --bundle b --modbus opc.tcp://127.0.0.1:4840", "write HOST:PORT"),
     ],
 )
 def test_bad_arguments_get_one_message_and_exit_code_2(
