@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 
 COMMANDS_WAITING_MAX = 16
+JOBS_AT_ONCE = 16
+"""Handing work to the thread and back costs as much as logging a frame: what waits is handed over together."""
 UNRECORDED_MAX = 1000
 RETRY_NS = 1_000_000_000
 LAST_TRIES = 2
@@ -113,11 +115,13 @@ class Worker:
                 log.critical("an alert could not be recorded", extra={"alert": codec.encode(alert).decode()})
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
-        while (job := await self._jobs.get()) is not None:
+        ended = False
+        while not ended:
+            jobs, ended = await self._next()
             while len(self._unrecorded) >= UNRECORDED_MAX and not self._finishing:
                 await self._retry(thread)
-            await self._on(thread, self._take, job, self._clock.monotonic_ns())
-            self.jobs_done += 1
+            await self._on(thread, self._take_all, jobs, self._clock.monotonic_ns())
+            self.jobs_done += len(jobs)
         for _ in range(LAST_TRIES):
             if not self._unrecorded:
                 break
@@ -125,6 +129,17 @@ class Worker:
         await self._on(thread, self._telemetry.sync)
         for asset in self._lines:
             await self._on(thread, self._remember, asset)
+
+    async def _next(self) -> tuple[list[Job], bool]:
+        """Wait for a job; return it and those already behind it, and whether they are the last."""
+        jobs: list[Job] = []
+        job = await self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == JOBS_AT_ONCE or self._jobs.empty():
+                return jobs, False
+            job = self._jobs.get_nowait()
+        return jobs, True
 
     def finish(self) -> None:
         """Let `run` return once the jobs queued before are done; to be called once, on the event loop."""
@@ -146,6 +161,10 @@ class Worker:
             self._busy_since_ns = None
 
     # What follows runs on the thread.
+
+    def _take_all(self, jobs: Sequence[Job], monotonic_ns: int) -> None:
+        for job in jobs:
+            self._take(job, monotonic_ns)
 
     def _take(self, job: Job, monotonic_ns: int) -> None:
         line, waiting = self._lines[job.asset], self._commands[job.asset]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -70,10 +71,7 @@ class Averages:
     """Exponentially weighted means of Q columns at R rates; they start from `start` f64[Q], not from the first row."""
 
     def __init__(self, start: Float64s, rates: tuple[float, ...]) -> None:
-        self._keep = np.power.outer(1.0 - np.asarray(rates), np.arange(_BLOCK_ROWS + 1))  # (R, B + 1)
-        lag = np.subtract.outer(np.arange(_BLOCK_ROWS), np.arange(_BLOCK_ROWS))
-        share = np.asarray(rates)[:, None, None] * self._keep[:, np.maximum(lag, 0)]
-        self._kernel = np.where(lag >= 0, share, 0.0)  # (R, B, B)
+        self._keep, self._kernel = _kernels(rates)
         self._state = np.repeat(start[None], len(rates), 0)  # (R, Q)
         self._rates = np.asarray(rates)[:, None]
 
@@ -106,6 +104,18 @@ class Averages:
             out[:, low:high] = self._kernel[:, :n, :n] @ rows + self._keep[:, 1 : n + 1, None] * self._state[:, None]
             self._state = out[:, high - 1].copy()
         return out
+
+
+@cache
+def _kernels(rates: tuple[float, ...]) -> tuple[Float64s, Float64s]:
+    """Return what is kept of the state after 0 to B rows, f64[R, B + 1], and what each row of B adds, f64[R, B, B].
+
+    They depend on the rates alone and are large: all assets share them.
+    """
+    keep = np.power.outer(1.0 - np.asarray(rates), np.arange(_BLOCK_ROWS + 1))
+    lag = np.subtract.outer(np.arange(_BLOCK_ROWS), np.arange(_BLOCK_ROWS))
+    share = np.asarray(rates)[:, None, None] * keep[:, np.maximum(lag, 0)]
+    return keep, np.where(lag >= 0, share, 0.0)
 
 
 def _blocks(complete: Bools) -> list[tuple[int, int]]:

@@ -14,6 +14,7 @@ from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.adaptation import BOUND, Adaptation
 from models.bundle import Manifest, Statistics
+from models.deferred import DeferredFeatures
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
 from models.frozen import FrozenTracker
@@ -55,9 +56,8 @@ class Assessment:
 
     `grid`, `scores` and `coverage` f64[M], the share of good values in the window up to a row, have all rows; the new
     ones have `evidence` f64[N] (NaN where the row could not be judged), `frozen` f64[N, C], the part of it that a tag
-    has by standing still, `condition` i8[N], indices into CONDITIONS, and what the fault head sees of the scored
-    channels and of the whole, `features` f32[N, S, F] and `whole` f32[N, G]. `drift` f64[N, U] is that of the channels
-    the model looks at.
+    has by standing still, `condition` i8[N], indices into CONDITIONS, and `drift` f64[N, U], that of the channels the
+    model looks at. `features` gives what the fault head sees of a new row, until the next ones are assessed.
     """
 
     grid: Grid
@@ -66,8 +66,7 @@ class Assessment:
     evidence: Float64s
     frozen: Float64s
     condition: npt.NDArray[np.int8]
-    features: Float32s
-    whole: Float32s
+    features: DeferredFeatures
     drift: Float64s
 
     @property
@@ -78,7 +77,7 @@ class Assessment:
     @property
     def judged(self) -> Bools:
         """Which new rows count for or against a deviation, bool[N]."""
-        return np.asarray(np.isin(self.condition, (NORMAL, DEVIATING)) & ~np.isnan(self.evidence))
+        return np.asarray(_counts(self.condition) & ~np.isnan(self.evidence))
 
     def position(self, row: int) -> int:
         """Return where the new row stands among all rows."""
@@ -97,8 +96,9 @@ class Assessor:
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
-        self._features = FeatureTracker(learnt.head, learnt.scored)
+        self._features = DeferredFeatures(FeatureTracker(learnt.head, learnt.scored))
         self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
+        self._commanded = np.isin(learnt.used, learnt.modes.setpoints)
         # Before the first sample there is a row without a good value: it is blind, and scores nothing.
         columns = len(manifest.tags)
         self._past = Grid(
@@ -142,10 +142,10 @@ class Assessor:
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
-        features, whole = self._features.update(new, grid.values, grid.good, modes.held, ignored)
-        told = grid.good & ~modes.held & np.isin(condition, (NORMAL, DEVIATING))[:, None]
+        self._features.take(new, grid.values, grid.good, modes.held, ignored)
+        told = grid.good & ~modes.held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
-        return Assessment(seen, scores, coverage, evidence, frozen, condition, features, whole, drift)
+        return Assessment(seen, scores, coverage, evidence, frozen, condition, self._features, drift)
 
     def _deviations(self, scores: Scores, x: Float32s, told: Bools) -> Float64s:
         """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations.
@@ -157,7 +157,7 @@ class Assessor:
         scored = len(learnt.scored)
         values = (x[:, learnt.used] - learnt.centre) / learnt.scale
         values[:, :scored] = scores.deviation
-        values[:, np.isin(learnt.used, learnt.modes.setpoints)] = np.nan  # that people move them is no drift
+        values[:, self._commanded] = np.nan  # that people move them is no drift
         return np.where(told[:, learnt.used], values, np.nan)
 
     def _recovering(self, lost: Bools) -> Bools:
@@ -199,3 +199,8 @@ def _trailing_mean(x: Float32s, rows: int) -> Float64s:
     end = np.arange(1, len(x) + 1)
     start = np.maximum(end - rows, 0)
     return np.asarray((total[end] - total[start]) / (end - start))
+
+
+def _counts(condition: npt.NDArray[np.int8]) -> Bools:
+    """Return which rows are judged for good or ill, as `np.isin` would, which costs more than a score."""
+    return np.asarray((condition == NORMAL) | (condition == DEVIATING))

@@ -150,7 +150,7 @@ def _faults(
     """
     if sign is not None:
         return ((sign, 1.0),)
-    _, logits = detector.judge(assessment.features[row : row + 1], assessment.whole[row : row + 1])
+    _, logits = detector.judge(*assessment.features.back(assessment.rows - 1 - row))
     odds = np.exp(logits[0].astype(np.float64) - logits[0].max(1, keepdims=True))
     share = weight[detector.statistics.scored]
     share = share if share.sum() > 0 else np.ones(len(share))

@@ -16,7 +16,8 @@ from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.verdict import Verdict
 from agent.line.window import Window
-from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Frame
+from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Float32s, Frame, Int64s, UInt32s
+from models.bundle import TagSchema
 
 COMMANDS_MAX = 64
 
@@ -42,6 +43,42 @@ class TagReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest sample of each of C tags: `values` f32[C], `status` u32[C], `time_ns` i64[C]; never changes."""
+
+    tags: tuple[TagSchema, ...]
+    values: Float32s
+    status: UInt32s
+    time_ns: Int64s
+
+    @classmethod
+    def none(cls, tags: tuple[TagSchema, ...]) -> Newest:
+        """Return what is known before the first frame."""
+        waiting = np.full(len(tags), BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
+        return cls(tags, np.full(len(tags), np.nan, np.float32), waiting, np.zeros(len(tags), np.int64))
+
+    def then(self, frame: Frame) -> Newest:
+        """Return what is the newest after a frame; a cell that was not sampled leaves the one before."""
+        if not frame.rows:
+            return self
+        sampled = frame.status != BAD_NO_DATA
+        if sampled[-1].all():
+            times_ns = np.full(len(self.tags), frame.source_time_ns[-1])
+            return Newest(self.tags, frame.values[-1], frame.status[-1], times_ns)
+        columns = np.flatnonzero(sampled.any(0))
+        rows = frame.rows - 1 - np.argmax(sampled[::-1, columns], 0)
+        values, status, times_ns = self.values.copy(), self.status.copy(), self.time_ns.copy()
+        values[columns], status[columns] = frame.values[rows, columns], frame.status[rows, columns]
+        times_ns[columns] = frame.source_time_ns[rows]
+        return Newest(self.tags, values, status, times_ns)
+
+    def readings(self) -> tuple[TagReading, ...]:
+        """Return one object for each tag."""
+        each = zip(self.tags, self.values.tolist(), self.status.tolist(), self.time_ns.tolist(), strict=True)
+        return tuple(TagReading(tag.name, tag.unit, *sample) for tag, *sample in each)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the API may see of an asset at one moment; never changes.
 
@@ -54,11 +91,16 @@ class Snapshot:
     time_ns: int
     verdict: Verdict | None
     alert: Alert | None
-    readings: tuple[TagReading, ...]
+    newest: Newest
     rows: int
     rows_late: int
     commands_dropped: int
     clock_steps: int
+
+    @property
+    def readings(self) -> tuple[TagReading, ...]:
+        """The newest sample of each tag."""
+        return self.newest.readings()
 
 
 class Line:
@@ -92,11 +134,8 @@ class Line:
         self._commands: deque[Command] = deque()
         self._commands_dropped = 0
         self._rows = 0
-        waiting = (
-            TagReading(tag.name, tag.unit, float("nan"), BAD_WAITING_FOR_INITIAL_DATA, 0) for tag in manifest.tags
-        )
-        self._readings = list(waiting)
-        self.snapshot = Snapshot(asset, 0, None, open_alert, tuple(self._readings), 0, 0, 0, 0)
+        self._newest = Newest.none(manifest.tags)
+        self.snapshot = Snapshot(asset, 0, None, open_alert, self._newest, 0, 0, 0, 0)
         self._next_snapshot = self.snapshot
 
     def submit(self, command: Command) -> bool:
@@ -114,7 +153,7 @@ class Line:
         and then calls `publish`.
         """
         changed = self._obey(now_ns)
-        self._read(frame)
+        self._newest = self._newest.then(frame)
         grid = self._window.push(frame)
         verdict = self._next_snapshot.verdict
         if grid.rows:
@@ -129,7 +168,7 @@ class Line:
             now_ns,
             verdict,
             self._alert,
-            tuple(self._readings),
+            self._newest,
             self._rows,
             self._window.late,
             self._commands_dropped,
@@ -196,18 +235,6 @@ class Line:
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""
         return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector))
-
-    def _read(self, frame: Frame) -> None:
-        """Remember the newest sample of each tag."""
-        sampled = frame.status != BAD_NO_DATA
-        for column in np.flatnonzero(sampled.any(0)):
-            row = int(np.flatnonzero(sampled[:, column])[-1])
-            self._readings[column] = replace(
-                self._readings[column],
-                value=float(frame.values[row, column]),
-                status=int(frame.status[row, column]),
-                time_ns=int(frame.source_time_ns[row]),
-            )
 
 
 def _is_active(alert: Alert) -> bool:
