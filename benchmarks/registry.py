@@ -7,6 +7,7 @@ from typing import Final
 
 from benchmarks import (
     ablations,
+    acquisition,
     cmapss,
     cranfield,
     footprint,
@@ -31,6 +32,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "refinement": refinement.run,
     "inference": inference.run,
     "footprint": footprint.run,
+    "acquisition": acquisition.run,
 }
 
 SEEDS: Final[Mapping[str, int]] = {"simulated": simulated.SEEDS}
