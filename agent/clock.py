@@ -31,7 +31,7 @@ class SystemClock:
 
     def monotonic_ns(self) -> int:
         """Return nanoseconds since an arbitrary start; never goes back."""
-        return self._start_monotonic_ns + self._elapsed_ns()
+        return time.monotonic_ns() if self._speed == 1.0 else self._start_monotonic_ns + self._elapsed_ns()
 
     def time_ns(self) -> int:
         """Return nanoseconds since 1970-01-01 UTC; follows steps of the system clock only at speed 1."""

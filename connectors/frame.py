@@ -59,6 +59,9 @@ STATUS_NAMES: Final[dict[int, str]] = {
 }
 
 
+_BAD: Final = np.uint32(BAD)  # the highest severity bit: every Bad status is at least this, no other one is
+
+
 def status_name(status: int) -> str:
     """Return the OPC UA name of a status code, or its class and hexadecimal form where it has no name here."""
     severity = ("Good", "Uncertain", "Bad", "Bad")[(status >> 30) & 3]
@@ -67,7 +70,7 @@ def status_name(status: int) -> str:
 
 def is_bad(status: UInt32s) -> Bools:
     """Return where the severity bits say Bad (Uncertain values are kept as information)."""
-    return np.asarray((status & np.uint32(BAD)) != 0)
+    return np.asarray(status >= _BAD)
 
 
 class Table(StrEnum):
@@ -165,7 +168,7 @@ class Frame:
         assert self.values.dtype == np.float32
         assert self.status.shape == (rows, columns)
         assert self.status.dtype == np.uint32
-        assert not np.any(is_bad(self.status) & ~np.isnan(self.values)), "a Bad value is NaN"
+        assert np.isnan(self.values[is_bad(self.status)]).all(), "a Bad value is NaN"
 
     @property
     def rows(self) -> int:

@@ -41,6 +41,8 @@ class AdaptivePlan:
 
     def due(self, now_ns: int) -> tuple[Block, ...]:
         """Return blocks of refused tags that are worth another request."""
+        if not self._refused:
+            return ()
         columns = [column for column, refusal in self._refused.items() if refusal.due_ns <= now_ns]
         return plan(self._tags, self._limits, columns=columns, avoid=set(self._refused) - set(columns),
                     cuts=self._cuts)

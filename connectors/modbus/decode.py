@@ -30,6 +30,7 @@ from connectors.modbus.plan import BIT_TABLES, REGISTERS, Block
 from connectors.scaling import Scaling
 
 Intps = npt.NDArray[np.intp]
+Places = Intps | slice
 
 _NUMPY: Final[dict[Dtype, str]] = {
     Dtype.INT16: ">i2", Dtype.UINT16: ">u2", Dtype.INT32: ">i4", Dtype.UINT32: ">u4", Dtype.INT64: ">i8",
@@ -68,7 +69,7 @@ class Decoder:
         self._columns_total = len(tags)
         self._scaling = Scaling(tags)
         places = [(column, b) for b, block in enumerate(blocks) for column in block.columns]
-        self._columns = np.array([column for column, _ in places], np.intp)
+        self._columns = _run(np.array([column for column, _ in places], np.intp))
         self._block_of = np.array([b for _, b in places], np.intp)
         self._bit_columns, self._bit_bytes, self._bit_shifts = self._bits(tags, blocks, places)
         self._numbers = self._groups(tags, blocks, places)
@@ -83,10 +84,11 @@ class Decoder:
         assert len(data) == self.size_bytes
         octets = np.frombuffer(data, np.uint8)
         raw = np.zeros(self._columns_total, np.float64)
-        raw[self._bit_columns] = (octets[self._bit_bytes] >> self._bit_shifts) & 1
+        if len(self._bit_columns):
+            raw[self._bit_columns] = (octets[self._bit_bytes] >> self._bit_shifts) & 1
         with np.errstate(invalid="ignore"):  # a signalling NaN on the wire is data, not a fault of ours
             for columns, index, dtype in self._numbers:
-                raw[columns] = octets[index].view(dtype)[:, 0]
+                raw[columns] = octets[index].reshape(-1).view(dtype)
         status = status.copy()
         status[self._columns] = block_status[self._block_of]
         return self._scaling.apply(raw, status)
@@ -108,7 +110,7 @@ class Decoder:
         return table[:, 0], table[:, 1], table[:, 2].astype(np.uint8)
 
     def _groups(self, tags: Sequence[Tag], blocks: Sequence[Block],
-                places: list[tuple[int, int]]) -> list[tuple[Intps, Intps, str]]:
+                places: list[tuple[int, int]]) -> list[tuple[Places, Places, str]]:
         groups: dict[Dtype, list[tuple[int, Intps]]] = {}
         for column, b in places:
             tag = tags[column]
@@ -117,9 +119,15 @@ class Decoder:
                 first = self.offsets[b] + 2 * (address.register - blocks[b].start)
                 index = first + _byte_order(tag.dtype, address.order)
                 groups.setdefault(tag.dtype, []).append((column, index))
-        return [(np.array([column for column, _ in members], np.intp),
-                 np.stack([index for _, index in members]), _NUMPY[dtype])
+        return [(_run(np.array([column for column, _ in members], np.intp)),
+                 _run(np.stack([index for _, index in members])), _NUMPY[dtype])
                 for dtype, members in groups.items()]
+
+
+def _run(places: Intps) -> Places:
+    """Return places that follow one another as the slice they are: numpy copies that faster than it gathers."""
+    flat = places.reshape(-1)
+    return slice(int(flat[0]), int(flat[-1]) + 1) if len(flat) and (np.diff(flat) == 1).all() else places
 
 
 def _byte_order(dtype: Dtype, order: str) -> Intps:
