@@ -26,7 +26,7 @@ GENERIC_NAMES = {"utils", "util", "helpers", "common", "misc"}
 
 # Where a library may be imported: a file, or a folder where it ends in "/".
 IMPORTERS: dict[str, tuple[str, ...]] = {
-    "pymodbus": ("connectors/modbus/wire.py", "simulators/", "agent/north/"),
+    "pymodbus": ("simulators/", "agent/north/"),
     "asyncua": ("connectors/opcua/session.py", "connectors/opcua/browse.py", "simulators/", "agent/north/"),
     "onnxruntime": ("models/runtime.py",),
     "torch": ("models/network.py", "models/train.py", "models/export.py"),
@@ -303,6 +303,7 @@ PLANTED: dict[Rule, list[tuple[str, str]]] = {
     ],
     libraries_stay_in_their_place: [
         ("agent/a.py", "import pymodbus.client"),
+        ("connectors/modbus/wire.py", "from pymodbus.client import AsyncModbusTcpClient"),
         ("connectors/modbus/wire.py", "def f():\n    from asyncua import Client"),
         ("models/bundle.py", "import onnxruntime as ort"),
         ("models/runtime.py", "from torch import nn"),
@@ -354,7 +355,7 @@ CLEAN: dict[Rule, list[tuple[str, str]]] = {
         ("agent/a.py", "def f():\n" + "    x = 1\n" * 69),
     ],
     libraries_stay_in_their_place: [
-        ("connectors/modbus/wire.py", "from pymodbus.client import AsyncModbusTcpClient"),
+        ("simulators/modbus.py", "from pymodbus.server import ModbusTcpServer"),
         ("simulators/opcua.py", "import asyncua"),
         ("agent/clock.py", "import time"),
     ],

@@ -59,7 +59,7 @@ async def _cuts(ports: dict[str, int], count: int) -> dict[str, list[float]]:
         _sh("nft delete table inet cut")
         for name, wait_s in zip(news, await asyncio.gather(*(each.next() for each in news.values())), strict=True):
             waits[name].append(wait_s)
-        print(f"cut of {length_s:.1f} s: {({name: round(each[-1], 2) for name, each in waits.items()})}", file=sys.stderr)
+        print(f"cut of {length_s:.1f} s:", *(f"{each[-1]:.2f} {name}" for name, each in waits.items()), file=sys.stderr)
         await asyncio.sleep(chance.uniform(0, 2))
     for reader in readers:
         reader.cancel()

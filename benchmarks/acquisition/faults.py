@@ -78,7 +78,7 @@ async def _poll(port: int, polls: int, *, dead: bool) -> list[float]:
 
 
 def cuts(peers: Peers, options: Options) -> Iterator[tuple[str, list[Figure]]]:
-    """Cut the network at random, 0.1 to 30 s long, in a network namespace of its own; time until data is fresh again."""
+    """Cut the network at random, 0.1 to 30 s long, in a network namespace; time until data is fresh again."""
     if shutil.which("unshare") is None or shutil.which("nft") is None:
         raise BenchmarkError("cuts need unshare and nft, and root: apt-get install util-linux nftables")
     peers.program("modbus_server")

@@ -66,9 +66,8 @@ def nonsense(chance: random.Random) -> list[bytes]:
         lambda: [ACKNOWLEDGE, b"ERRF" + struct.pack("<II", chance.randint(0, 64), chance.getrandbits(32)) + bytes(8)],
         lambda: [b"ACKF" + struct.pack("<I", chance.choice((0, 7, 0x7FFFFFFF, 0xFFFFFFFF))) + bytes(64)],
         lambda: [ACKNOWLEDGE, b"MSGC" + struct.pack("<I", 65_000) + bytes(64_992)],
-        lambda: [],
     )
-    return kinds[-1]() if chance.random() < SILENT else chance.choice(kinds[:-1])()
+    return [] if chance.random() < SILENT else chance.choice(kinds)()
 
 
 def _mutated(message: bytes, chance: random.Random) -> bytes:

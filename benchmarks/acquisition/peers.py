@@ -1,8 +1,8 @@
 """The other clients and servers: found on this machine or built from the sources beside this file, never shipped.
 
 They live in the folder that FOREWARN_PEERS names (by default build/peers of the checkout): `node_modules` by
-`npm install modbus-serial node-opcua`, `open62541` as the prefix of an installed open62541 1.5 where the system has none;
-what is compiled goes to `bin`.
+`npm install modbus-serial node-opcua`, `open62541` as the prefix of an installed open62541 1.5 where the system has
+none; what is compiled goes to `bin`.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ class Peers:
         ).stderr
         if not target.is_file():
             peer = LIBMODBUS if name.startswith("modbus") else OPEN62541
-            raise BenchmarkError(f"{name} cannot be built with {peer}: {GET[peer]}. The compiler said: {said.strip()[:300]}")
+            raise BenchmarkError(
+                f"{name} cannot be built with {peer}: {GET[peer]}. The compiler said: {said.strip()[:300]}"
+            )
         return target
 
     @contextmanager

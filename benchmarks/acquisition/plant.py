@@ -75,9 +75,9 @@ def _learn(folder: Path) -> Path:
     columns = {"time": np.arange(HISTORY_ROWS, dtype=np.int64) * 10**9 + 1_700_000_000 * 10**9}
     columns |= {f"v{i}": values[:, i].astype(np.float32) for i in range(TAGS)}
     pl.DataFrame(columns).write_parquet(folder / "history.parquet")
-    arguments = ["learn", str(folder / "history.parquet"), "--period", "1s", "--no-sign", "--out", str(folder / "bundle")]
+    arguments = [str(folder / "history.parquet"), "--period", "1s", "--no-sign", "--out", str(folder / "bundle")]
     done = subprocess.run(
-        [sys.executable, "-m", "agent", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+        [sys.executable, "-m", "agent", "learn", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
     )
     if done.returncode:
         raise BenchmarkError(f"no bundle was learnt: {done.stdout[-300:]}{done.stderr[-300:]}")
@@ -129,7 +129,8 @@ def _configuration(ports: list[int], bundle: Path) -> str:
     parts = ['[agent]\nstate_dir = "state"\n\n[api]\nport = 0\n']
     for d, port in enumerate(ports):
         parts.append(
-            f'[connections.d{d}]\nprotocol = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\nmax_requests_per_s = 20.0\n'
+            f'[connections.d{d}]\nprotocol = "modbus-tcp"\nhost = "127.0.0.1"\nport = {port}\n'
+            "max_requests_per_s = 20.0\n"
         )
         for a in range(ASSETS):
             parts.append(f'[assets.d{d}-a{a}]\nbundle = "{bundle}"\nperiod_ms = 1000\n')

@@ -1,8 +1,4 @@
-"""One Modbus TCP connection by pymodbus: the one module that imports it at run time.
-
-pymodbus carries the frames; every reply is checked here, because it would take one with another function
-code or another length for good. Its own reconnection is off.
-"""
+"""One Modbus TCP connection: one request at a time, filtered on the way out, its reply checked on the way in."""
 
 from __future__ import annotations
 
@@ -10,27 +6,17 @@ import asyncio
 import os
 import socket
 from dataclasses import dataclass
-from typing import Any, Final
-
-from pymodbus.client import AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
-from pymodbus.pdu import ExceptionResponse, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from typing import Final, cast
 
 from connectors import ConnectorError
-from connectors.frame import BAD_DECODING_ERROR, BAD_TIMEOUT, GOOD, Table
+from connectors.frame import BAD_DECODING_ERROR, BAD_TIMEOUT, GOOD
 from connectors.modbus.decode import exception_status
 from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.modbus.framing import EXCEPTION, FUNCTIONS, FramingError, Reply, first_reply, request
 from connectors.modbus.plan import Block
 from connectors.readonly import ReadOnlyTransport, check_modbus
 
-_REQUESTS: Final[dict[Table, type[ModbusPDU]]] = {
-    Table.COIL: ReadCoilsRequest,
-    Table.DISCRETE_INPUT: ReadDiscreteInputsRequest,
-    Table.HOLDING_REGISTER: ReadHoldingRegistersRequest,
-    Table.INPUT_REGISTER: ReadInputRegistersRequest,
-}
+_TRANSACTIONS: Final = 0xFFFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,90 +30,130 @@ class Answer:
     exception: int = 0
 
 
-class _Reply(ModbusPDU):
-    """A reply as it came: one count byte and the data. Parsing it here would cost more than all the rest."""
-
-    payload = b""
-
-    def decode(self, data: bytes) -> None:
-        self.payload = bytes(data)
-
-    def __str__(self) -> str:  # pymodbus formats every reply for its debug log, even when that is off
-        return "reply"
-
-
-_REPLIES: Final = tuple(type(f"_Reply{code}", (_Reply,), {"function_code": code}) for code in (1, 2, 3, 4))
-
-
 class Wire:
-    """One TCP connection by pymodbus, its bytes filtered on the way out and its replies checked on the way
-    in.
-    """
+    """One TCP connection. A reply that came too late finds its transaction given up and is nobody's answer."""
 
     def __init__(self, endpoint: ModbusEndpoint) -> None:
         self._endpoint = endpoint
-        self._waiting = False
-        self._reason = ""
-        self.client = AsyncModbusTcpClient(
-            endpoint.host, port=endpoint.port, timeout=endpoint.timeout_ms / 1e3, retries=0,
-            reconnect_delay=0, trace_connect=self._connection_changed)
-        for reply in _REPLIES:
-            self.client.register(reply)
-        self._create = self.client.ctx.call_create
-        self.client.ctx.call_create = self._create_filtered
+        self._timeout_s = endpoint.timeout_ms / 1e3
+        self._transaction = 0
+        self._conversation = _Conversation()
 
     async def connect(self) -> None:
         """Connect; raise ConnectorError saying why that failed."""
-        if not await self.client.connect():
-            reason = self._reason or f"no answer within {self._endpoint.timeout_ms} ms"
-            raise ConnectorError(f"cannot connect to {self._endpoint}: {reason}. Check the address, the "
-                                 "network, and that the device has a connection free")
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await loop.create_connection(lambda: self._conversation, self._endpoint.host, self._endpoint.port)
+        except TimeoutError:
+            why = f"no answer within {self._endpoint.timeout_ms} ms"
+        except (OSError, UnicodeError) as error:  # the latter for a host name that cannot be one
+            why = _reason(error)
+        else:
+            return
+        raise ConnectorError(f"cannot connect to {self._endpoint}: {why}. Check the address, the network, and "
+                             "that the device has a connection free")
 
     def close(self) -> None:
         """Close the connection; may be called twice."""
-        self.client.close()
+        self._conversation.close()
 
     async def request(self, block: Block) -> Answer:
         """Ask for a block; raise ConnectorError where the connection is lost or its order cannot be trusted.
         """
-        request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=block.unit_id)
-        self._waiting = True
+        self._transaction = transaction = self._transaction % _TRANSACTIONS + 1
+        frame = request(transaction, block.unit_id, block.table, block.start, block.count)
         try:
-            reply = await self.client.execute(False, request)
-        except ModbusIOException:
-            return Answer(BAD_TIMEOUT)
-        except (ModbusException, OSError) as error:
+            reply = await self._conversation.ask(frame, transaction, self._timeout_s)
+        except OSError as error:
             raise ConnectorError(f"{self._endpoint} dropped the connection ({error})") from error
-        finally:
-            self._waiting = False
-        if (reply.transaction_id, reply.dev_id) != (request.transaction_id, request.dev_id):
-            raise ConnectorError(
-                f"{self._endpoint} answered transaction {reply.transaction_id} of unit {reply.dev_id} when "
-                f"asked {request.transaction_id} of unit {request.dev_id}: it mixes up its clients")
-        if isinstance(reply, ExceptionResponse):
-            if reply.function_code & 0x7F != request.function_code:
-                return Answer(BAD_DECODING_ERROR)
-            return Answer(exception_status(reply.exception_code), exception=reply.exception_code)
-        if not isinstance(reply, _Reply) or reply.function_code != request.function_code:
-            return Answer(BAD_DECODING_ERROR)
-        if len(reply.payload) != 1 + block.size_bytes or reply.payload[0] != block.size_bytes:
-            return Answer(BAD_DECODING_ERROR)
-        return Answer(GOOD, reply.payload[1:])
+        except FramingError as error:
+            raise ConnectorError(f"{self._endpoint} does not answer in Modbus TCP ({error}): check host and port"
+                                 ) from error
+        if reply is None:
+            return Answer(BAD_TIMEOUT)
+        if reply.unit_id != block.unit_id:
+            raise ConnectorError(f"{self._endpoint} answered for unit {reply.unit_id} when asked for unit "
+                                 f"{block.unit_id}: it mixes up its clients")
+        return _answer(reply, block)
 
-    async def _create_filtered(self) -> tuple[Any, Any]:
-        """Connect, and put the read-only filter between pymodbus and the socket, whoever asked to connect."""
+
+class _Conversation(asyncio.Protocol):
+    """One question at a time over one connection, and the reply to it."""
+
+    def __init__(self) -> None:
+        self._transport: ReadOnlyTransport | None = None
+        self._received = b""
+        self._asked = 0
+        self._reply: asyncio.Future[Reply | None] | None = None
+        self._fault: OSError | FramingError | None = None
+
+    async def ask(self, frame: bytes, transaction: int, timeout_s: float) -> Reply | None:
+        """Send a request and return the reply with its transaction, or None where none came in time.
+
+        Raise OSError where the connection is lost, FramingError where what came is not Modbus TCP.
+        """
+        if self._fault is not None or self._transport is None:
+            raise self._fault or ConnectionResetError("not connected")
+        loop = asyncio.get_running_loop()
+        self._asked, self._reply = transaction, loop.create_future()
+        self._transport.write(frame)
+        # A timer and a bare future: asyncio.wait_for costs more and, in Python 3.11, loses a cancellation.
+        timer = loop.call_later(timeout_s, self._settle, None)
         try:
-            transport, protocol = await self._create()
-        except (OSError, UnicodeError) as error:  # the latter for a host name that cannot be one
-            self._reason = _reason(error)
-            raise OSError(self._reason) from error
-        return ReadOnlyTransport(transport, check_modbus), protocol
+            return await self._reply
+        finally:
+            timer.cancel()
+            self._reply = None
 
-    def _connection_changed(self, connected: bool) -> None:
-        """Wake a waiting request when the device hangs up; pymodbus would let it wait out its time."""
-        future: asyncio.Future[ModbusPDU] = self.client.ctx.response_future
-        if not connected and self._waiting and not future.done():
-            future.set_exception(ConnectionException("closed by the device"))
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Put the read-only filter between us and the socket."""
+        self._transport = ReadOnlyTransport(cast("asyncio.Transport", transport), check_modbus)
+
+    def data_received(self, data: bytes) -> None:
+        """Take the reply that is waited for; others came too late for their question."""
+        self._received += data
+        try:
+            while self._received:
+                reply, size = first_reply(self._received)
+                if reply is None:
+                    return
+                self._received = self._received[size:]
+                if reply.transaction == self._asked:
+                    self._settle(reply)
+        except FramingError as error:
+            self._fail(error)
+            self.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wake who waits: the device has hung up."""
+        self._fail(exc if isinstance(exc, OSError) else ConnectionResetError("closed by the device"))
+
+    def close(self) -> None:
+        """Close the connection; may be called twice."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def _settle(self, reply: Reply | None) -> None:
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_result(reply)
+
+    def _fail(self, fault: OSError | FramingError) -> None:
+        self._fault = self._fault or fault
+        self._received = b""
+        if self._reply is not None and not self._reply.done():
+            self._reply.set_exception(fault)
+
+
+def _answer(reply: Reply, block: Block) -> Answer:
+    """Return what a reply is worth: right function, right count and as many bytes as it says, or nothing."""
+    function = FUNCTIONS[block.table]
+    if reply.function == function + EXCEPTION and len(reply.data) == 1:
+        return Answer(exception_status(reply.data[0]), exception=reply.data[0])
+    size = block.size_bytes
+    if reply.function != function or len(reply.data) != 1 + size or reply.data[0] != size:
+        return Answer(BAD_DECODING_ERROR)
+    return Answer(GOOD, reply.data[1:])
 
 
 def _reason(error: OSError | UnicodeError) -> str:

@@ -15,33 +15,33 @@ from tests.connectors.servers import (
 )
 from tests.wire import ModbusRecorder, RecordingProxy, violations
 
+WRITES = {
+    "write single coil": bytes([5, 0, 0, 0xFF, 0]),
+    "write single register": bytes([6, 0, 0, 0, 1]),
+    "restart communications": bytes([8, 0, 1, 0xFF, 0]),
+    "write multiple coils": bytes([15, 0, 0, 0, 1, 1, 1]),
+    "write multiple registers": bytes([16, 0, 0, 0, 1, 2, 0, 5]),
+    "mask write register": bytes([22, 0, 0, 0xFF, 0xFF, 0, 0]),
+    "read and write registers": bytes([23, 0, 0, 0, 1, 0, 0, 0, 1, 2, 0, 5]),
+}
+
 
 def test_a_planted_write_is_stopped_before_the_socket() -> None:
     async def main() -> None:
         plc = plc_of(4)
         async with modbus_server({1: plc}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
             road = connector(proxy.port, [tag(HOLDING, 0)], ManualClock())
-            await road.open()
-            assert road._wire is not None
-            client = road._wire.client
-            for write in (
-                lambda: client.write_register(0, 1, device_id=1),
-                lambda: client.write_coils(0, [True], device_id=1),
-                lambda: client.mask_write_register(address=0, device_id=1),
-                lambda: client.readwrite_registers(read_address=0, read_count=1, values=[5], device_id=1),
-                lambda: client.diag_restart_communication(True, device_id=1),
-            ):
-                with pytest.raises(WriteRefusedError, match="only reads"):
-                    await write()
-            with pytest.raises(WriteRefusedError):
-                client.ctx.transport.write(answer(b"\0\x01\0\0\0\x06\x01", bytes([6, 0, 0, 0, 1])))
-            assert (await road.read()).values[0, 0] == 100, "reading goes on"
-            client.close()
-            await client.connect()
-            with pytest.raises(WriteRefusedError):  # also on a connection which the library made by itself
-                await client.write_register(0, 1, device_id=1)
+            for _ in range(2):  # also on the next connection
+                await road.open()
+                assert road._wire is not None
+                conversation = road._wire._conversation
+                for pdu in WRITES.values():
+                    with pytest.raises(WriteRefusedError, match="only reads"):
+                        await conversation.ask(answer(b"\0\x01\0\0\0\x06\x01", pdu), 1, 0.1)
+                assert (await road.read()).values[0, 0] == 100, "reading goes on"
             await road.close()
             proxy.assert_read_only()
+            assert set(proxy.codes()) == {3}
             assert plc.words[HOLDING][0] == 100
 
     run(main)

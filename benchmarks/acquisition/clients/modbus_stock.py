@@ -1,6 +1,6 @@
 """Read 124 holding registers as 62 floats by pymodbus as its documentation does, over several connections at once.
 
-python modbus_stock.py PORT CONNECTIONS READS; prints the processor time of the reads in seconds and a sum of the values.
+python modbus_stock.py PORT CONNECTIONS READS; prints the processor time of the reads in seconds and a sum of values.
 """
 
 from __future__ import annotations
