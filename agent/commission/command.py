@@ -18,9 +18,12 @@ from agent.cells import cells
 from agent.checktable import show as show_checks
 from agent.clock import Clock
 from agent.commission.address import connection_at
+from agent.commission.dtypes import ORDERS
+from agent.commission.how import How, checked_template
 from agent.commission.nodes import proposal_of
 from agent.commission.pattern import SEPARATOR, matches
 from agent.commission.proposal import Proposal, toml
+from agent.commission.readers import READERS
 from agent.commission.registermap import MapDefaults, read_map
 from agent.config.base import ConfigError
 from agent.config.file import Config
@@ -44,6 +47,14 @@ First = Annotated[int, typer.Option(
     "--counted-from", min=0, max=1, help="Modbus: what the map's addresses count from, unless in Modicon's notation.")]
 
 
+Policy = Annotated[str | None, typer.Option("--security-policy", help="OPC UA: as in the configuration.")]
+Mode = Annotated[str | None, typer.Option("--security-mode", help="OPC UA: as in the configuration.")]
+Insecure = Annotated[bool, typer.Option("--insecure", help="OPC UA: security policy None.")]
+Certificate = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: our certificate.")]
+PrivateKey = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: its key.")]
+ServerCertificate = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: the server's.")]
+
+
 def add_commissioning(app: typer.Typer, clock: Clock) -> None:
     """Give `app` the commands that propose a configuration."""
 
@@ -56,23 +67,20 @@ def add_commissioning(app: typer.Typer, clock: Clock) -> None:
         counted_from: First = 0,
         asset: Annotated[str, typer.Option(help="Modbus: the machine where the map names none.")] = "machine",
         out: Out = None,
-        security_policy: Annotated[str | None, typer.Option(help="OPC UA: as in the configuration.")] = None,
-        security_mode: Annotated[str | None, typer.Option(help="OPC UA: as in the configuration.")] = None,
-        insecure: Annotated[bool, typer.Option("--insecure", help="OPC UA: security policy None.")] = False,
-        certificate: Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: our certificate.")] = None,
-        private_key: Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: its key.")] = None,
-        server_certificate: Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: the server's.")] = None,
+        security_policy: Policy = None,
+        security_mode: Mode = None,
+        insecure: Insecure = False,
+        certificate: Certificate = None,
+        private_key: PrivateKey = None,
+        server_certificate: ServerCertificate = None,
         max_requests_per_s: Annotated[float | None, typer.Option(help="At most so many requests.")] = None,
         max_nodes: Annotated[int, typer.Option(min=1, help="OPC UA: end after so many nodes.")] = 20_000,
         max_depth: Annotated[int, typer.Option(min=1, help="OPC UA: end so many levels down.")] = 12,
     ) -> None:
         """Propose a configuration for one device: browse an OPC UA server, or take a register map for Modbus."""
         logs.configure("CRITICAL")  # what the libraries would say is in the answer
-        options = {
-            "security_policy": security_policy or ("None" if insecure else None), "security_mode": security_mode,
-            "insecure": insecure, "certificate": certificate, "private_key": private_key,
-            "server_certificate": server_certificate, "max_requests_per_s": max_requests_per_s,
-        }
+        security = _security(insecure, security_policy, security_mode, certificate, private_key, server_certificate)
+        options = {**security, "max_requests_per_s": max_requests_per_s}
         origin = f"forewarn discover {address}"
         with explained():
             _refuse_to_overwrite(out)
@@ -87,6 +95,64 @@ def add_commissioning(app: typer.Typer, clock: Clock) -> None:
                 raise ConfigError((NO_LIST.format(address),))
             proposal = read_map(map_, connection, MapDefaults(unit_id, asset, counted_from))
             _show_read(_deliver(proposal, f"{origin} --map {map_}", out), clock)
+
+
+    @app.command("import", epilog="Example: forewarn import telegraf telegraf.conf --out agent.toml")
+    def import_(
+        kind: Annotated[str, typer.Argument(metavar="KIND", help=f"Whose file it is: {', '.join(READERS)}.")],
+        file: Annotated[Path, typer.Argument(metavar="FILE", help="What the other program exported.")],
+        at: Annotated[str | None, typer.Option(metavar="ADDRESS", help="The device, as for discover.")] = None,
+        unit_id: UnitId = 1,
+        order: Annotated[str | None, typer.Option(help="Modbus: the byte order, where the file is silent.")] = None,
+        node: Annotated[str | None, typer.Option(
+            metavar="NODE", help="OPC UA: the node of a tag, with {tag} for its name.")] = None,
+        namespace: Annotated[list[str] | None, typer.Option(
+            metavar="INDEX=URI", help="OPC UA: the namespace that an index in the file means; repeatable.")] = None,
+        server: Annotated[str | None, typer.Option(help="OPC UA: of several servers in the file.")] = None,
+        out: Out = None,
+        security_policy: Policy = None,
+        security_mode: Mode = None,
+        insecure: Insecure = False,
+        certificate: Certificate = None,
+        private_key: PrivateKey = None,
+        server_certificate: ServerCertificate = None,
+    ) -> None:
+        """Propose a configuration from another program's list of tags; asks no device."""
+        _refuse(kind not in READERS, "KIND", f"{kind} is none of {', '.join(READERS)}")
+        _refuse(order not in (None, *ORDERS), "--order", f"{order} is none of {', '.join(ORDERS)}")
+        security = _security(insecure, security_policy, security_mode, certificate, private_key, server_certificate)
+        with explained():
+            _refuse_to_overwrite(out)
+            how = How(None if at is None else connection_at(at, security), unit_id, order, checked_template(node),
+                      _namespaces(namespace or []), server)
+            _deliver(_imported(kind, file, how), f"forewarn import {kind} {file}", out)
+
+
+def _security(insecure: bool, policy: str | None, mode: str | None, certificate: str | None, private_key: str | None,
+              server_certificate: str | None) -> dict[str, object]:
+    """Return the options of a secure channel by their keys in the configuration."""
+    return {"security_policy": policy or ("None" if insecure else None), "security_mode": mode, "insecure": insecure,
+            "certificate": certificate, "private_key": private_key, "server_certificate": server_certificate}
+
+
+def _namespaces(pairs: list[str]) -> dict[int, str]:
+    parts = [pair.partition("=") for pair in pairs]
+    wrong = [pair for pair, (index, _, uri) in zip(pairs, parts, strict=True) if not index.isdigit() or not uri]
+    _refuse(bool(wrong), "--namespace", f"{' '.join(wrong)} is not INDEX=URI")
+    return {int(index): uri for index, _, uri in parts}
+
+
+def _imported(kind: str, file: Path, how: How) -> Proposal:
+    """Return what a file proposes; raise ConfigError where it is none of its kind, or holds nothing to read."""
+    try:
+        proposal = READERS[kind](file, how)
+    except ConfigError as error:
+        raise ConfigError(tuple(problem if problem.startswith((str(file), "--")) else f"{file}: {problem}"
+                                for problem in error.problems)) from error
+    if not proposal.found:
+        reasons = sorted({f"{one.what}: {one.why}" for one in proposal.left_out})[:LEFT_OUT_SHOWN]
+        raise ConfigError((f"{file}: nothing in it can be read by Forewarn", *reasons))
+    return proposal
 
 
 def _refuse(wrong: bool, option: str, why: str) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config.base import ConfigError
 
 FILE_BYTES_MAX = 32 * 2**20
+NO_HEADER = "no header: its first line must name the columns, such as name;register;dtype;unit"
 _SEPARATORS = ";\t,|"
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
@@ -88,9 +89,13 @@ def rows(text: str, key: str) -> Iterator[Row]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     separator = _separator(lines, key)
     if separator is None:
-        raise ConfigError(("no header: its first line must name the columns, such as name;register;dtype;unit",))
-    header: list[str] | None = None
-    reader = csv.reader(io.StringIO(lines), delimiter=separator)
+        raise ConfigError((NO_HEADER,))
+    yield from below_header(_lines(lines, separator), key)
+
+
+def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield each record with the line that it begins in."""
+    reader = csv.reader(io.StringIO(text), delimiter=separator)
     before = 0
     while True:
         try:
@@ -99,12 +104,21 @@ def rows(text: str, key: str) -> Iterator[Row]:
             raise ConfigError((f"line {reader.line_num}: {error}; save the file as CSV again",)) from error
         if record is None:
             return
-        line, before = before + 1, reader.line_num
+        yield before + 1, record
+        before = reader.line_num
+
+
+def below_header(lines: Iterable[tuple[int, list[str]]], key: str) -> Iterator[Row]:
+    """Yield the records below the header, as `rows` does; raise ConfigError where there is none."""
+    header: list[str] | None = None
+    for line, record in lines:
         if header is None:
             names = [column_name(cell) for cell in record]
             header = names if any(re.fullmatch(key, name) for name in names) else None
         elif any(cell.strip() for cell in record) and not record[0].lstrip().startswith("#"):
             yield Row(line, dict(zip(header, record, strict=False)))
+    if header is None:
+        raise ConfigError((NO_HEADER,))
 
 
 def column_name(cell: str) -> str:

@@ -21,6 +21,11 @@ def split_node(node: str) -> tuple[str, str]:
     return match["uri"], match["identifier"]
 
 
+def is_node(text: str) -> bool:
+    """Return whether a text is a node as the configuration wants it."""
+    return _NODE.fullmatch(text) is not None
+
+
 class OpcuaConfig(ConnectionConfig):
     """An OPC UA server."""
 
@@ -73,7 +78,7 @@ class OpcuaTagKeys(TagIdentity):
     def _node_id(cls, node: str | None, info: ValidationInfo) -> str | None:
         if applies(info, node, "opcua") and node is None:
             raise ValueError(f"missing; needed: {cls.model_fields['node'].description}")
-        if node is not None and _NODE.fullmatch(node) is None:
+        if node is not None and not is_node(node):
             raise ValueError(
                 'allowed: "nsu=<namespace URI>;s=<text>" (or i=<number>, g=<GUID>, b=<base64>); '
                 "the namespace by its URI, because its index may change"
