@@ -94,7 +94,7 @@ def add_commissioning(app: typer.Typer, clock: Clock) -> None:
             if map_ is None:
                 raise ConfigError((NO_LIST.format(address),))
             proposal = read_map(map_, connection, MapDefaults(unit_id, asset, counted_from))
-            _show_read(_deliver(proposal, f"{origin} --map {map_}", out), clock)
+            _show_read(_deliver(proposal, f"{origin} --map {map_}", out, table=False), clock)
 
 
     @app.command("import", epilog="Example: forewarn import telegraf telegraf.conf --out agent.toml")
@@ -200,8 +200,11 @@ def _browsed(connection: OpcuaConfig, patterns: list[str], bounds: tuple[int, in
     return proposal
 
 
-def _deliver(proposal: Proposal, origin: str, out: Path | None) -> Config:
-    """Write or print the configuration, and show what is in it and what is not; return it as it will be loaded."""
+def _deliver(proposal: Proposal, origin: str, out: Path | None, *, table: bool = True) -> Config:
+    """Write or print the configuration, and show what is in it and what is not; return it as it will be loaded.
+
+    Without `table` the tags are shown by what they gave, later.
+    """
     text = toml(proposal, origin=origin)
     config = Config.parse(text, out or Path("agent.toml"))
     if out is None:
@@ -211,21 +214,28 @@ def _deliver(proposal: Proposal, origin: str, out: Path | None) -> Config:
             out.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ConfigError((f"{out}: cannot be written ({error.strerror}); name another file",)) from error
-    _show(proposal, wide(stderr=True))
+    console = wide(stderr=True)
+    if table:
+        console.print(_table(proposal))
+    _show_left_out(proposal, console)
     if out is not None:
         typer.echo(f"{out}: {len(proposal.found)} tags. Look it over, then: forewarn check --tags-only {out}", err=True)
     return config
 
 
-def _show(proposal: Proposal, console: Console) -> None:
-    """Show the tags by machine, and what was left out with the reasons."""
+def _table(proposal: Proposal) -> Table:
+    """Return the tags by machine."""
     table = Table("tag", "unit", "found", box=None, pad_edge=False)
     table.columns[0].overflow = table.columns[2].overflow = "fold"
     for asset, members in proposal.assets.items():
         table.add_row(Text(asset, "bold"))
         for one in members:
             table.add_row(*cells(f"  {one.tag.name}", one.tag.unit, one.note))
-    console.print(table)
+    return table
+
+
+def _show_left_out(proposal: Proposal, console: Console) -> None:
+    """Show what is not proposed, with the reasons."""
     for left in proposal.left_out[:LEFT_OUT_SHOWN]:
         console.print(Text(f"left out: {left.what}: {left.why}"), soft_wrap=True)
     if (more := len(proposal.left_out) - LEFT_OUT_SHOWN) > 0:

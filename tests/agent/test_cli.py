@@ -31,7 +31,7 @@ from simulators.plant import Plant
 from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, START_NS, alert, quiet_rows
 
-COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover")
+COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover", "import")
 
 
 def test_version_and_help() -> None:
