@@ -26,7 +26,8 @@ from agent.cells import cells
 from agent.checktable import as_json as check_json
 from agent.checktable import show as show_checks
 from agent.clock import SystemClock
-from agent.commission.command import add_commissioning
+from agent.commission.discover import add_discover
+from agent.commission.import_command import add_import
 from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import FAILED, complain, explained, wide
@@ -354,7 +355,8 @@ def _units(pairs: list[str]) -> dict[str, str]:
 
 
 add_backtest(app, learn_heart, SystemClock())
-add_commissioning(app, SystemClock())
+add_discover(app, SystemClock())
+add_import(app)
 
 if __name__ == "__main__":
     main()

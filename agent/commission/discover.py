@@ -1,0 +1,139 @@
+"""The command `forewarn discover`: one device, asked or described, becomes a proposed configuration."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from agent import check as checking
+from agent import logs, wiring
+from agent.checktable import show as show_checks
+from agent.clock import Clock
+from agent.commission.address import connection_at
+from agent.commission.delivery import (
+    Certificate,
+    Insecure,
+    Mode,
+    Out,
+    Policy,
+    PrivateKey,
+    ServerCertificate,
+    UnitId,
+    deliver,
+    refuse,
+    refuse_to_overwrite,
+    security,
+)
+from agent.commission.nodes import proposal_of
+from agent.commission.pattern import SEPARATOR, matches
+from agent.commission.proposal import Proposal
+from agent.commission.registermap import MapDefaults, read_map
+from agent.config.base import ConfigError
+from agent.config.file import Config
+from agent.config.opcua import OpcuaConfig
+from agent.console import FAILED, complain, explained, wide
+from connectors.link import LoadGuard
+from connectors.modbus.endpoint import ModbusEndpoint
+
+NO_LIST = (
+    "{}: Modbus has no list of what a device holds, and guessing addresses can disturb it; "
+    "write the device's register map as a CSV file (docs/connecting.md) and give it with --map"
+)
+PATHS_SHOWN = 8
+Match = Annotated[list[str] | None, typer.Option(
+    metavar="PATTERN", help="OPC UA: only these paths; * ? ** {a,b}, repeatable.")]
+MapFile = Annotated[Path | None, typer.Option("--map", metavar="MAP.csv", help="Modbus: the register map.")]
+First = Annotated[int, typer.Option(
+    "--counted-from", min=0, max=1, help="Modbus: what the map's addresses count from, unless in Modicon's notation.")]
+
+
+def add_discover(app: typer.Typer, clock: Clock) -> None:
+    """Give `app` the command `discover`."""
+
+    @app.command(epilog="Example: forewarn discover opc.tcp://192.0.2.11:4840 --insecure --out agent.toml")
+    def discover(
+        address: Annotated[str, typer.Argument(metavar="ADDRESS", help="The one device to ask.")],
+        match: Match = None,
+        map_: MapFile = None,
+        unit_id: UnitId = 1,
+        counted_from: First = 0,
+        asset: Annotated[str, typer.Option(help="Modbus: the machine where the map names none.")] = "machine",
+        out: Out = None,
+        security_policy: Policy = None,
+        security_mode: Mode = None,
+        insecure: Insecure = False,
+        certificate: Certificate = None,
+        private_key: PrivateKey = None,
+        server_certificate: ServerCertificate = None,
+        max_requests_per_s: Annotated[float | None, typer.Option(help="At most so many requests.")] = None,
+        max_nodes: Annotated[int, typer.Option(min=1, help="OPC UA: end after so many nodes.")] = 20_000,
+        max_depth: Annotated[int, typer.Option(min=1, help="OPC UA: end so many levels down.")] = 12,
+    ) -> None:
+        """Propose a configuration for one device: browse an OPC UA server, or take a register map for Modbus."""
+        logs.configure("CRITICAL")  # what the libraries would say is in the answer
+        secured = security(insecure, security_policy, security_mode, certificate, private_key, server_certificate)
+        options = {**secured, "max_requests_per_s": max_requests_per_s}
+        origin = f"forewarn discover {address}"
+        with explained():
+            refuse_to_overwrite(out)
+            connection = connection_at(address, options)
+            if isinstance(connection, OpcuaConfig):
+                refuse(map_ is not None, "--map", "a register map is for Modbus; leave it out for OPC UA")
+                proposal = _browsed(connection, match or ["**"], (max_nodes, max_depth), clock)
+                deliver(proposal, origin, out)
+                return
+            refuse(bool(match), "--match", "patterns are for OPC UA; leave them out for Modbus")
+            if map_ is None:
+                raise ConfigError((NO_LIST.format(address),))
+            proposal = read_map(map_, connection, MapDefaults(unit_id, asset, counted_from))
+            _show_read(deliver(proposal, f"{origin} --map {map_}", out, table=False), clock)
+
+
+def _browsed(connection: OpcuaConfig, patterns: list[str], bounds: tuple[int, int], clock: Clock) -> Proposal:
+    """Browse a server and return what was found; raise ConfigError where nothing was."""
+    from connectors.opcua.browse import BrowseLimits, browse  # asyncua takes 40 MB
+
+    where = wiring.endpoint_of(connection, 1000, poll=True)
+    assert not isinstance(where, ModbusEndpoint)
+    guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
+    seen: list[str] = []
+
+    def wanted(path: tuple[str, ...]) -> bool:
+        if len(seen) < PATHS_SHOWN:
+            seen.append(SEPARATOR.join(path))
+        return any(matches(path, pattern) for pattern in patterns)
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"browsing {connection.url}")
+        space = asyncio.run(browse(
+            where, clock, guard, wanted, BrowseLimits(bounds[1], bounds[0]),
+            lambda nodes, waiting: bar.update(task, description=f"{nodes} nodes seen, {waiting} to ask about")))
+    if space.cut:
+        complain(f"only a part of the address space was looked at: {space.cut}; "
+                 "see --max-nodes and --max-depth")
+    proposal = proposal_of(space.variables, connection)
+    if not proposal.found:
+        examples = "; its first variables: " + ", ".join(seen) if seen else ""
+        why = "; ".join(sorted({one.why for one in proposal.left_out}))
+        reasons = f" ({why})" if why else ""
+        said = f"no number matches {' '.join(patterns)} among {space.nodes} nodes{reasons}{examples}"
+        raise ConfigError((f"{connection.url}: {said}",))
+    typer.echo(f"{space.server or connection.url}: {space.nodes} nodes, {len(proposal.found)} tags of "
+               f"{len(proposal.assets)} machines", err=True)
+    return proposal
+
+
+def _show_read(config: Config, clock: Clock) -> None:
+    """Read the proposed tags once and show what each gave."""
+    console = wide(stderr=True)
+    found = asyncio.run(checking.check(config, clock))
+    console.print()
+    show_checks(found, (), {}, console)
+    if checking.failures(found):
+        raise typer.Exit(FAILED)
