@@ -28,6 +28,7 @@ from agent.checktable import show as show_checks
 from agent.clock import SystemClock
 from agent.commission.discover import add_discover
 from agent.commission.import_command import add_import
+from agent.commission.trust import add_trust
 from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import FAILED, complain, explained, wide
@@ -357,6 +358,7 @@ def _units(pairs: list[str]) -> dict[str, str]:
 add_backtest(app, learn_heart, SystemClock())
 add_discover(app, SystemClock())
 add_import(app)
+add_trust(app, SystemClock())
 
 if __name__ == "__main__":
     main()

@@ -5,8 +5,11 @@ OPC UA is imported with the first connection that speaks it: most commands speak
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -21,9 +24,11 @@ from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LoadGuard
 from connectors.modbus import connector as modbus
 from connectors.modbus.endpoint import ModbusEndpoint
-from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
+from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, Timestamps, User
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
+PKI = "pki"
+"""The folder in the state directory with our certificate (own) and those of servers that are trusted."""
 PUBLISHING_MS_MIN, PUBLISHING_MS_MAX = 20, 500
 
 
@@ -84,11 +89,16 @@ def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]
 
 def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool = False) -> Endpoint:
     """Return a connection's endpoint; `speed` is the clock's, `poll` asks OPC UA instead of subscribing."""
-    return endpoint_of(config.connections[connection], period_ns(config, connection) / 1e6 / speed, poll=poll)
+    where = endpoint_of(config.connections[connection], period_ns(config, connection) / 1e6 / speed, poll=poll,
+                        pki=config.agent.state_dir / PKI)
+    if isinstance(where, ModbusEndpoint):
+        return where
+    return replace(where, trust_command=f"forewarn trust CONFIG {connection}")
 
 
-def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False) -> Endpoint:
-    """Return the endpoint that a connection's table describes, to be read every `period_ms`."""
+def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False,
+                pki: Path | None = None) -> Endpoint:
+    """Return the endpoint that a connection's table describes, to be read every `period_ms`; `pki` holds trust."""
     match said:
         case ModbusConfig():
             return ModbusEndpoint(said.host, said.port, said.timeout_ms, said.max_requests_per_s)
@@ -105,7 +115,17 @@ def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: boo
                 certificate=said.certificate,
                 private_key=said.private_key,
                 server_certificate=said.server_certificate,
+                pki=pki,
+                user=User(said.user, _credential(said.password_file), said.user_certificate, said.user_private_key),
+                timestamps=Timestamps(said.timestamps),
             )
+
+
+def _credential(path: Path | None) -> Path | None:
+    """Return where a secret is: among the credentials that systemd hands over (LoadCredential=), else at its path."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    handed = Path(folder) / path.name if folder and path is not None else None
+    return handed if handed is not None and handed.is_file() else path
 
 
 def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:

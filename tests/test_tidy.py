@@ -27,7 +27,8 @@ GENERIC_NAMES = {"utils", "util", "helpers", "common", "misc"}
 # Where a library may be imported: a file, or a folder where it ends in "/".
 IMPORTERS: dict[str, tuple[str, ...]] = {
     "pymodbus": ("simulators/", "agent/north/"),
-    "asyncua": ("connectors/opcua/session.py", "connectors/opcua/browse.py", "simulators/", "agent/north/"),
+    "asyncua": ("connectors/opcua/session.py", "connectors/opcua/channel.py", "connectors/opcua/browse.py",
+                "simulators/", "agent/north/"),
     "onnxruntime": ("models/runtime.py",),
     "torch": ("models/network.py", "models/train.py", "models/export.py"),
     "time": CLOCKS,

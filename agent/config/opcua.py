@@ -43,6 +43,11 @@ class OpcuaConfig(ConnectionConfig):
     certificate: FilePath | None = Field(default=None, description="our certificate, a file")
     private_key: FilePath | None = Field(default=None, description="the key of our certificate, a file")
     server_certificate: FilePath | None = Field(default=None, description="the server's certificate, a file")
+    user: str = Field(default="", max_length=256, description="the user to log in as")
+    password_file: FilePath | None = Field(default=None, description="the file with the user's password")
+    user_certificate: FilePath | None = Field(default=None, description="the certificate to log in with, a file")
+    user_private_key: FilePath | None = Field(default=None, description="the key of user_certificate, a file")
+    timestamps: Literal["source", "server", "gateway"] = "source"
 
     @field_validator("insecure")
     @classmethod
@@ -57,12 +62,30 @@ class OpcuaConfig(ConnectionConfig):
             raise ValueError(f'insecure = true contradicts security_policy "{policy}"; remove one of them')
         return insecure
 
-    @field_validator("certificate", "private_key", "server_certificate")
+    @field_validator("private_key", "user_private_key")
     @classmethod
-    def _needed_for_security(cls, path: Path | None, info: ValidationInfo) -> Path | None:
-        policy = info.data.get("security_policy")
-        if policy not in (None, "None") and path is None:
-            raise ValueError(f'missing; security_policy "{policy}" needs the path of a file')
+    def _both_or_neither(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        other = {"private_key": "certificate", "user_private_key": "user_certificate"}[info.field_name or ""]
+        if (key is None) != (info.data.get(other) is None):
+            given, missing = (other, info.field_name) if key is None else (info.field_name, other)
+            raise ValueError(f"{given} is given and {missing} is not; give both or neither")
+        return key
+
+    @field_validator("password_file")
+    @classmethod
+    def _with_a_user(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        user = info.data.get("user")
+        if user and path is None:
+            raise ValueError(f'missing; user "{user}" needs the path of a file with the password')
+        if path is not None and user == "":
+            raise ValueError("there is no user; give one or remove it")
+        return path
+
+    @field_validator("user_certificate")
+    @classmethod
+    def _one_identity(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("user"):
+            raise ValueError("user and user_certificate exclude each other; remove one of them")
         return path
 
 

@@ -21,13 +21,46 @@ class OpcuaMode(StrEnum):
     POLL = "poll"
 
 
+class Timestamps(StrEnum):
+    """Whose clock stamps a value: the source's (Part 4, 7.11), the server's, or the gateway's when it arrives."""
+
+    SOURCE = "source"
+    SERVER = "server"
+    GATEWAY = "gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who logs in: a user name with the file of its password, or a user certificate with its key; else anonymous."""
+
+    name: str = ""
+    password_file: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    @property
+    def password(self) -> str:
+        """The password, read anew each time so that it may be changed; raise ConnectorError."""
+        assert self.password_file is not None
+        try:
+            if self.password_file.stat().st_mode & 0o007:
+                raise ConnectorError(f"password_file {self.password_file} may be read by every user of this machine: "
+                                     f"chmod 600 {self.password_file}")
+            return self.password_file.read_text(encoding="utf-8").rstrip("\r\n")
+        except OSError as error:
+            raise ConnectorError(f"password_file {self.password_file} cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise ConnectorError(f"password_file {self.password_file} is not UTF-8") from error
+
+
 @dataclass(frozen=True, slots=True)
 class OpcuaEndpoint:
     """An OPC UA server, how to read it and how to trust it. `timeout_ms` is for each request.
 
-    A policy other than "None" needs the client's certificate and key and the server's certificate, as files
-    (DER or PEM); "None" is neither private nor protected and must be asked for aloud by `insecure`. Values
-    whose source times differ by no more than `group_ms` make one row.
+    A policy other than "None" needs our certificate and key, as files (DER or PEM) or in `pki`, where they are made
+    (`pki`/own), and the server's certificate, as a file or in `pki`/trusted. "None" is neither private nor protected
+    and must be asked for aloud by `insecure`. Values whose source times differ by no more than `group_ms` make one row.
+    `trust_command` is what a person types to trust a server.
     """
 
     url: str
@@ -49,6 +82,10 @@ class OpcuaEndpoint:
     private_key: Path | None = None
     private_key_password: str | None = None
     server_certificate: Path | None = None
+    pki: Path | None = None
+    trust_command: str = "forewarn trust CONFIG CONNECTION"
+    user: User = User()
+    timestamps: Timestamps = Timestamps.SOURCE
     application_uri: str = "urn:forewarn:agent"
 
     def __str__(self) -> str:
@@ -60,7 +97,7 @@ def check_security(endpoint: OpcuaEndpoint) -> None:
     trusted.
     """
     problems = []
-    policy = endpoint.security_policy
+    policy, user = endpoint.security_policy, endpoint.user
     secure = policy in SECURITY_POLICIES[1:]
     if not secure and policy != "None":
         problems.append(f"security_policy \"{policy}\" is none of {', '.join(SECURITY_POLICIES)}")
@@ -71,10 +108,23 @@ def check_security(endpoint: OpcuaEndpoint) -> None:
         problems.append(f"insecure = true contradicts security_policy \"{policy}\"")
     if secure and endpoint.security_mode not in SECURITY_MODES:
         problems.append(f"security_mode \"{endpoint.security_mode}\" is none of {', '.join(SECURITY_MODES)}")
-    files = {"certificate": endpoint.certificate, "private_key": endpoint.private_key,
-             "server_certificate": endpoint.server_certificate}
     if secure:
-        problems += [f"{name} is missing" if path is None else f"{name}: there is no file {path}"
-                     for name, path in files.items() if path is None or not path.is_file()]
+        problems += _missing(endpoint)
+    if user.name and user.certificate:
+        problems.append("user and user_certificate exclude each other")
+    for name, path in {"user_certificate": user.certificate, "user_private_key": user.private_key}.items():
+        if path is not None and not path.is_file():
+            problems.append(f"{name}: there is no file {path}")
     if problems:
         raise ConnectorError(f"{endpoint}: " + "; ".join(problems), retryable=False)
+
+
+def _missing(endpoint: OpcuaEndpoint) -> list[str]:
+    """Return which files a secured endpoint lacks: those without `pki`, and those that are named and not there."""
+    files = {"certificate": endpoint.certificate, "private_key": endpoint.private_key,
+             "server_certificate": endpoint.server_certificate}
+    optional = endpoint.pki is not None
+    half = (endpoint.certificate is None) != (endpoint.private_key is None)
+    return [f"{name} is missing" if path is None else f"{name}: there is no file {path}"
+            for name, path in files.items()
+            if not (path.is_file() if path is not None else optional and not (half and name != "server_certificate"))]

@@ -1,4 +1,4 @@
-"""One OPC UA session by asyncua: the one module that imports it at run time.
+"""One OPC UA session by asyncua: what is asked over a channel of connectors.opcua.channel.
 
 asyncua's own reconnection is not used: it can say "connected" and deliver nothing. A client is used until
 its first fault (see connectors.link); a subscription whose keep-alive is overdue is such a fault.
@@ -7,21 +7,17 @@ its first fault (see connectors.link); a subscription whose keep-alive is overdu
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Final
 
 from asyncua import ua
 from asyncua.client.client import Client
-from asyncua.common.connection import SecureConnection, TransportLimits
-from asyncua.crypto import security_policies
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.uaerrors import UaError, UaStatusCodeError
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from asyncua.ua.uaerrors import UaError
 
 from connectors import ConnectorError
 from connectors.frame import (
@@ -33,75 +29,19 @@ from connectors.frame import (
     Tag,
 )
 from connectors.link import Clock
-from connectors.opcua.endpoint import OpcuaEndpoint
+from connectors.opcua.channel import LOGIN_REQUESTS, faults, log_in, log_out
+from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
 from connectors.opcua.rows import Change
-from connectors.readonly import ReadOnlyTransport, WriteRefusedError, check_opcua
 
-_POLICIES: Final[dict[str, Any]] = {
-    "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
-    "Aes128_Sha256_RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
-    "Aes256_Sha256_RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
-}
-_MODES: Final = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt}
-
-# What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
-_FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupError, AttributeError,
-                  ArithmeticError, AssertionError, RecursionError, struct.error, InvalidSignature,
-                  UnsupportedAlgorithm)
-_REMEDIES: Final[dict[int, str]] = {
-    StatusCodes.BadCertificateUntrusted: "trust this agent's certificate on the server",
-    StatusCodes.BadSecurityChecksFailed: "trust this agent's certificate on the server; compare the clocks",
-    StatusCodes.BadIdentityTokenRejected: "this server lets no anonymous user in: "
-                                             "allow one that may only read",
-    StatusCodes.BadUserAccessDenied: "let the anonymous user read these nodes on the server",
-    StatusCodes.BadTooManySessions: "the server has no session free: close another client",
-    StatusCodes.BadSecurityPolicyRejected: "choose a security_policy which the server offers",
-}
 _NAMESPACE_ARRAY: Final = ua.NodeId(ua.Int32(2255))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_NS_MAX: Final = 2**63 - 1
 _STATUS_MASK: Final = 0xFFFF0000  # the lower half is flags: limits, queue overflow
 _OVERFLOW: Final = 0x480          # info type DataValue, overflow bit (Part 4, 7.39)
-_MESSAGE_BYTES_MAX: Final = 16 * 2**20
-_CHUNKS_MAX: Final = 1024
 _SESSION_TIMEOUT_MS: Final = 60_000
 _TICKS_PER_INTERVAL: Final = 4
 _TICKS_KEPT: Final = 2 * _TICKS_PER_INTERVAL + 1
-SETUP_REQUESTS: Final = 8  # socket, Hello, channel, session, activation, namespaces, subscription, values
-_CLOSE_TIMEOUT_S: Final = 1.0
-
-
-class _ReadOnlyConnection(SecureConnection):
-    """The secure channel, which shows each request to the filter before it is encrypted."""
-
-    def __init__(self, policy: security_policies.SecurityPolicy) -> None:
-        super().__init__(policy, _Limits(max_chunk_count=_CHUNKS_MAX, max_message_size=_MESSAGE_BYTES_MAX))
-        self._passed = b""
-        self._greeted = False
-
-    def message_to_binary(self, message: bytes, message_type: Any = ua.MessageType.SecureMessage,
-                          request_id: int = 0) -> bytes:
-        check_opcua(message)
-        self._passed = super().message_to_binary(message, message_type, request_id)
-        return self._passed
-
-    def check_sent(self, data: bytes) -> None:
-        """Let pass one Hello and what `message_to_binary` has just made; raise WriteRefusedError for all else.
-        """
-        passed, self._passed = self._passed, b""
-        if not self._greeted and data[:4] == b"HELF" and data[4:8] == len(data).to_bytes(4, "little"):
-            self._greeted = True
-        elif not passed or data != passed:
-            raise WriteRefusedError(f"an OPC UA message that went round the filter ({data[:16].hex(' ')})")
-
-
-class _Limits(TransportLimits):
-    """What a server may send us; it can ask for less but not for more (0 means without limit)."""
-
-    def update_client_limits(self, msg: ua.Acknowledge) -> None:
-        super().update_client_limits(msg)
-        self.max_chunk_count = min(self.max_chunk_count or _CHUNKS_MAX, _CHUNKS_MAX)
-        self.max_message_size = min(self.max_message_size or _MESSAGE_BYTES_MAX, _MESSAGE_BYTES_MAX)
+SETUP_REQUESTS: Final = LOGIN_REQUESTS + 3  # namespaces, subscription, values
 
 
 class Session:
@@ -116,6 +56,7 @@ class Session:
         self.client.name = self.client.description = "Forewarn"
         # An orphaned session takes one of the few a PLC has: it should end soon, yet not between two reads.
         self.client.session_timeout = max([_SESSION_TIMEOUT_MS, *(4 * ms for ms in self._sampling_ms)])
+        self.warning = ""
         self._nodes: dict[int, ua.NodeId] = {}
         self._changes: deque[Change] = deque(maxlen=endpoint.buffer_changes)
         self._subscription = 0
@@ -134,43 +75,19 @@ class Session:
 
     async def connect(self) -> None:
         """Connect and log in; raise ConnectorError saying why that failed."""
-        client, endpoint = self.client, self._endpoint
-        with self._faults("connect to"):
-            if endpoint.security_policy != "None":
-                await self._secure()
-            await client.connect_socket()
-            protocol = client.uaclient.protocol
-            if protocol is None or protocol.transport is None:
-                raise ConnectionError("closed by the server")
-            connection = _ReadOnlyConnection(client.uaclient.security_policy)
-            protocol._connection = connection
-            protocol.transport = cast("asyncio.Transport",
-                                      ReadOnlyTransport(protocol.transport, connection.check_sent))
-            await client.send_hello()
-            await client.open_secure_channel()
-            await client.create_session()
-            await client.activate_session(username=client._username, password=client._password)
+        self.warning = await log_in(self.client, self._endpoint, self._clock.time_ns())
         self._schedule_renewal()
-
-    async def _secure(self) -> None:
-        endpoint = self._endpoint
-        assert endpoint.certificate, "see check_security"
-        assert endpoint.private_key
-        assert endpoint.server_certificate
-        await self.client.set_security(
-            _POLICIES[endpoint.security_policy], endpoint.certificate, endpoint.private_key,
-            endpoint.private_key_password, str(endpoint.server_certificate), _MODES[endpoint.security_mode])
 
     async def renew(self) -> None:
         """Renew the security token of the channel before it expires."""
-        with self._faults("renew the secure channel to"):
+        with self.faults("renew the secure channel to"):
             await self.client.open_secure_channel(renew=True)
             self.client.uaclient.revolve_security_token()
         self._schedule_renewal()
 
     async def find(self, addresses: dict[int, NodeAddress]) -> list[int]:
         """Look up where the namespaces are today; return the columns whose namespace the server has."""
-        with self._faults("read the namespaces of"):
+        with self.faults("read the namespaces of"):
             answer = await self.client.uaclient.read_attributes([_NAMESPACE_ARRAY], AttributeIds.Value)
             value = answer[0].Value
             uris = list(value.Value if value is not None else ())
@@ -190,7 +107,7 @@ class Session:
     async def read_values(self, columns: list[int]) -> list[Change]:
         """Read these columns at once."""
         items = [ua.ReadValueId(self._nodes[column], AttributeIds.Value) for column in columns]
-        with self._faults("read from"):
+        with self.faults("read from"):
             answers = await self.client.uaclient.read(
                 ua.ReadParameters(0, ua.TimestampsToReturn.Both, items))
             if len(answers) != len(columns):
@@ -200,7 +117,7 @@ class Session:
     async def subscribe(self, columns: list[int]) -> list[int]:
         """Ask to be told of changes; return the columns for which the server agreed."""
         self._missing_first.update(columns)
-        with self._faults("subscribe at"):
+        with self.faults("subscribe at"):
             if not self._subscription:
                 await self._create_subscription()
             agreed: list[int] = []
@@ -251,15 +168,7 @@ class Session:
         for timer in (self._watchdog, self._renewal, self._ticking):
             if timer is not None:
                 timer.cancel()
-        client = self.client
-        try:
-            if client.uaclient.protocol is not None:
-                with suppress(*_FAULTS):
-                    async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                        await client.close_session()
-                        await client.close_secure_channel()
-        finally:
-            client.disconnect_socket()
+        await log_out(self.client)
 
     async def _create_subscription(self) -> None:
         endpoint = self._endpoint
@@ -320,8 +229,17 @@ class Session:
             elif not isinstance(raw, bool | int | float):
                 status = BAD_TYPE_MISMATCH
         number = float("nan") if status & BAD or raw is None else float(raw)
-        time_ns = _time_ns(value.SourceTimestamp) or _time_ns(value.ServerTimestamp)
-        return Change(column, time_ns, number, status)
+        return Change(column, self._stamp(value), number, status)
+
+    def _stamp(self, value: ua.DataValue) -> int | None:
+        """Return when a value was, by the clock that the configuration believes; None where that gave no time."""
+        match self._endpoint.timestamps:
+            case Timestamps.SOURCE:
+                return _time_ns(value.SourceTimestamp) or _time_ns(value.ServerTimestamp)
+            case Timestamps.SERVER:
+                return _time_ns(value.ServerTimestamp) or self._clock.time_ns()  # some send none: WinCC
+            case Timestamps.GATEWAY:
+                return self._clock.time_ns()
 
     def _feed_watchdog(self) -> None:
         if self._watchdog is not None:
@@ -345,18 +263,7 @@ class Session:
 
     def faults(self, doing: str) -> AbstractContextManager[None]:
         """Name the faults of requests that are made beside this class (connectors.opcua.browse)."""
-        return self._faults(doing)
-
-    @contextmanager
-    def _faults(self, doing: str) -> Iterator[None]:
-        """Turn what asyncua raises for a fault of the wire or the server into a ConnectorError."""
-        try:
-            yield
-        except _FAULTS as error:
-            code = error.code if isinstance(error, UaStatusCodeError) else 0
-            why = str(error) or f"no answer within {self._endpoint.timeout_ms} ms"
-            remedy = _REMEDIES.get(code, "check the address, the network and that the server runs")
-            raise ConnectorError(f"cannot {doing} {self._endpoint}: {why}. Remedy: {remedy}") from error
+        return faults(doing, self._endpoint)
 
 
 _FILTER_REFUSED: Final = frozenset({

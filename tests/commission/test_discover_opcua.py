@@ -119,7 +119,7 @@ def test_a_walk_ends_at_its_bounds_and_says_so(plc: OpcuaPlc, bound: tuple[str, 
 def test_what_cannot_be_is_refused_with_what_to_do(plc: OpcuaPlc, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     for arguments, said, code in [
-        ((url(plc),), "--certificate: missing; security_policy", 2),
+        ((url(plc),), "certificate is missing; private_key is missing", 1),
         ((url(plc), "--insecure", "--map", "x.csv"), "a register map is for Modbus", 2),
         (("opc.tcp://127.0.0.1:1", "--insecure"), "cannot connect to OPC UA server opc.tcp://127.0.0.1:1", 1),
         (("192.0.2.1",), "write opc.tcp://HOST:PORT or modbus-tcp://HOST[:PORT]", 2),

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import Any
 
 from asyncua import Server, ua
+from asyncua.server.user_managers import UserManager
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
@@ -184,7 +185,9 @@ class OpcuaPlc:
         spare_namespaces: int = 3,
         security: Sequence[ua.SecurityPolicyType] = (ua.SecurityPolicyType.NoSecurity,),
         certificate: tuple[Path, Path] | None = None,
+        users: UserManager | None = None,
     ) -> None:
+        self._users = users
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -197,7 +200,7 @@ class OpcuaPlc:
         security: list[ua.SecurityPolicyType],
         certificate: tuple[Path, Path] | None,
     ) -> None:
-        self.server = server = Server()
+        self.server = server = Server(user_manager=self._users)
         await server.init()
         server.set_endpoint("opc.tcp://127.0.0.1:0")
         server.set_security_policy(security)

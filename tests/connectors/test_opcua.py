@@ -24,7 +24,7 @@ from connectors.frame import (
 )
 from connectors.link import LoadGuard
 from connectors.opcua.connector import OpcuaConnector, supervise
-from connectors.opcua.endpoint import OpcuaMode
+from connectors.opcua.endpoint import OpcuaMode, Timestamps
 from tests.connectors.opcua_side import MODES, S, endpoint, linked, tag, until
 from tests.connectors.servers import EPOCH, NAMESPACE, START_NS, ManualClock, OpcuaPlc, eventually, run
 
@@ -112,6 +112,27 @@ def test_times_that_say_nothing_are_not_taken(opcua_plc: OpcuaPlc, mode: OpcuaMo
                 await plc.show({"a": 1.0}, source_ns, server_time=server)
                 async with linked(plc.port, mode, [tag("a")], clock) as (link, _):
                     assert (await link.read()).source_time_ns.tolist() == [expected_ns]
+
+    run(main)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("whose", "server_ns", "expected_ns"), [
+    (Timestamps.SOURCE, START_NS - 7 * S, START_NS - 30 * S),
+    (Timestamps.SERVER, START_NS - 7 * S, START_NS - 7 * S),
+    (Timestamps.SERVER, None, START_NS),
+    (Timestamps.GATEWAY, START_NS - 7 * S, START_NS),
+])
+def test_values_are_stamped_by_the_clock_that_is_believed(
+    opcua_plc: OpcuaPlc, mode: OpcuaMode, whose: Timestamps, server_ns: int | None, expected_ns: int
+) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        server_time = None if server_ns is None else EPOCH + timedelta(microseconds=server_ns // 1000)
+        async with opcua_plc.serving(["a"]) as plc:
+            await plc.show({"a": 1.0}, START_NS - 30 * S, server_time=server_time)
+            async with linked(plc.port, mode, [tag("a")], clock, timestamps=whose) as (link, _):
+                assert (await link.read()).source_time_ns.tolist() == [expected_ns]
 
     run(main)
 

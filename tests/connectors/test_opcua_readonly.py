@@ -9,9 +9,9 @@ from asyncua import Client, ua
 from asyncua.crypto import security_policies
 
 from connectors.link import LoadGuard
+from connectors.opcua.channel import _ReadOnlyConnection
 from connectors.opcua.connector import OpcuaConnector
 from connectors.opcua.endpoint import OpcuaMode
-from connectors.opcua.session import _ReadOnlyConnection
 from connectors.readonly import WriteRefusedError
 from tests.connectors.opcua_side import endpoint, tag
 from tests.connectors.servers import ManualClock, OpcuaPlc, run
