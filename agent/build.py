@@ -40,11 +40,12 @@ LOCK = "lock"
 
 
 def load_detectors(config: Config) -> dict[str, Detector]:
-    """Load each asset's bundle; raise ConfigError with everything that is missing or does not fit."""
+    """Load each asset's bundle, once for all that share it; raise ConfigError with everything that does not fit."""
     from models.runtime import Detector as LoadedDetector  # onnxruntime, which most commands need not wait for
 
     problems: list[str] = []
     detectors: dict[str, Detector] = {}
+    loaded: dict[str, Detector] = {}  # by hash: a detector knows nothing of the assets, which are judged in turn
     trust = _trust(config)
     for name, asset in config.assets.items():
         try:
@@ -52,7 +53,8 @@ def load_detectors(config: Config) -> dict[str, Detector]:
             if refusal := trust.refusal(bundle):
                 problems.append(f"assets.{name}.bundle: {asset.bundle}: {refusal}")
                 continue
-            detector = LoadedDetector(bundle)
+            detector = loaded.get(bundle.hash) or LoadedDetector(bundle)
+            loaded[bundle.hash] = detector
         except BundleError as error:
             problems.append(f"assets.{name}.bundle: {error}")
             continue

@@ -30,6 +30,7 @@ class DeferredFeatures:
         """Take T rows in; the arguments are those of `FeatureTracker.update`."""
         self._waiting.append((scores, values, good, held, ignored))
         self._rows += len(values)
+        self._known = None
         if self._rows >= ROWS_MAX:
             self._work()
 
@@ -49,5 +50,7 @@ class DeferredFeatures:
     def _work(self) -> None:
         scores, *rest = zip(*self._waiting, strict=True)
         together = Scores(*(np.concatenate([getattr(each, name) for each in scores]) for name in Scores.__slots__))
-        self._known = self._tracker.update(together, *(np.concatenate(each) for each in rest))
+        features, whole = self._tracker.update(together, *(np.concatenate(each) for each in rest))
+        newest = slice(-len(self._waiting[-1][1]), None)
+        self._known = features[newest].copy(), whole[newest].copy()  # a view would keep all the rows
         self._waiting, self._rows = [], 0

@@ -331,6 +331,15 @@ def test_learn_writes_a_bundle_that_run_accepts(file: Path, tmp_path: Path) -> N
     assert load_detectors(Config.parse(file.read_text(), file))["pump"].manifest.period_ms == 1000
 
 
+def test_machines_of_one_bundle_share_what_is_loaded_of_it(file: Path, tmp_path: Path) -> None:
+    text = file.read_text()
+    twin = text[text.index("[assets.pump]") :].replace("assets.pump", "assets.twin")
+    assert forewarn("learn", history(tmp_path / "h.parquet"), "--out", tmp_path / "bundles" / "pump", "--config", file,
+                    "--time", "time").exit_code == 0
+    detectors = load_detectors(Config.parse(f"{text}\n{twin}", file))
+    assert detectors["pump"] is detectors["twin"]
+
+
 def test_what_learn_signs_a_gateway_that_requires_signatures_takes(file: Path, tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("[agent]\n", "[agent]\nrequire_signature = true\n"))
     config = Config.parse(file.read_text(), file)
