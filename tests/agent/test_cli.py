@@ -333,7 +333,8 @@ def test_learn_writes_a_bundle_that_run_accepts(file: Path, tmp_path: Path) -> N
 
 def test_machines_of_one_bundle_share_what_is_loaded_of_it(file: Path, tmp_path: Path) -> None:
     text = file.read_text()
-    twin = text[text.index("[assets.pump]") :].replace("assets.pump", "assets.twin")
+    machine = "[assets.pump]" + text.split("[assets.pump]")[1].split("[api]")[0]
+    twin = machine.replace("assets.pump", "assets.twin")
     assert forewarn("learn", history(tmp_path / "h.parquet"), "--out", tmp_path / "bundles" / "pump", "--config", file,
                     "--time", "time").exit_code == 0
     detectors = load_detectors(Config.parse(f"{text}\n{twin}", file))
