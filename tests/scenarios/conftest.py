@@ -1,7 +1,20 @@
-"""One OPC UA server for all scenarios: asyncua's takes seconds to start."""
+"""Two OPC UA servers for all scenarios: asyncua's take seconds to start."""
 
 from __future__ import annotations
 
-from tests.connectors.conftest import opcua_plc
+from collections.abc import Iterator
 
-__all__ = ["opcua_plc"]
+import pytest
+
+from tests.connectors.conftest import opcua_plc
+from tests.connectors.servers import OpcuaPlc
+
+__all__ = ["downloaded_plc", "opcua_plc"]
+
+
+@pytest.fixture(scope="session")
+def downloaded_plc() -> Iterator[OpcuaPlc]:
+    """The same PLC after a program download: its namespace has another index."""
+    plc = OpcuaPlc(spare_namespaces=5)
+    yield plc
+    plc.stop()

@@ -22,7 +22,6 @@ the tests; a test holds it in step.
 """
 NOT_PLAYED = {
     10: "operation limits: asyncua's server, which CI has, knows none; requests are cut to 500 nodes",
-    13: "certificates: refused, expired and unknown ones are played in `tests/connectors/test_opcua_security.py`",
     23: "single-master devices: the connection is not yet let go between polls",
     27: "bits are read out of registers and words (`tests/connectors/test_decode.py`); bytes and strings are not yet",
     28: "rates per group on one connection: a connection has one period yet",

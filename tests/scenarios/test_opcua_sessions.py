@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from asyncua import ua
-from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from agent.clock import SystemClock
 from connectors.frame import is_bad
@@ -19,13 +19,14 @@ from connectors.link import LinkState
 from connectors.opcua.connector import supervise
 from connectors.opcua.endpoint import OpcuaMode
 from connectors.opcua.session import Session
+from connectors.opcua.trust import OWN_CERTIFICATE, Certificate, TrustList
 from tests.connectors.opcua_side import MODES, endpoint, linked, tag
+from tests.connectors.pki import make
 from tests.connectors.servers import ManualClock, OpcuaPlc, run
-from tests.connectors.test_opcua_security import certificates
 from tests.scenarios.stage import all_good, read_until
 from tests.wire import OpcuaRecorder, RecordingProxy
 
-CREATE_SESSION, CLOSE_SESSION, CREATE_SUBSCRIPTION = 461, 473, 787
+CREATE_SESSION, ACTIVATE_SESSION, CLOSE_SESSION, READ = 461, 467, 473, 631
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -56,7 +57,9 @@ def test_a_server_that_restarts_gets_one_session_and_no_flood(opcua_plc: OpcuaPl
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_node_that_is_gone_after_a_restart_keeps_no_other_away(opcua_plc: OpcuaPlc, mode: OpcuaMode) -> None:
+def test_a_node_that_is_gone_after_a_restart_keeps_no_other_away(
+    opcua_plc: OpcuaPlc, downloaded_plc: OpcuaPlc, mode: OpcuaMode
+) -> None:
     """2: for good offline when one node is unknown after a reconnection (telegraf#19186, #18694).
 
     Elsewhere: the subscription is not made again because of one BadNodeIdUnknown.
@@ -66,19 +69,15 @@ def test_a_node_that_is_gone_after_a_restart_keeps_no_other_away(opcua_plc: Opcu
     async def main() -> None:
         clock = ManualClock()
         async with (
-            opcua_plc.serving(["a", "b"]) as plc,
-            linked(plc.port, mode, [tag("a"), tag("b")], clock) as (link, proxy),
+            opcua_plc.serving(["a", "b"]) as before,
+            downloaded_plc.serving(["a"]) as after,
+            linked(before.port, mode, [tag("a"), tag("b")], clock) as (link, proxy),
         ):
             await read_until(link, clock, all_good)
-            await proxy.refuse()
+            proxy.target_port = after.port
             proxy.hang_up()
-            await link.read()
-            await plc.call(plc.server.iserver.subscription_service.delete_subscriptions(
-                list(plc.server.iserver.subscription_service.subscriptions)))
-            await plc.call(plc.server.delete_nodes([plc.server.get_node(plc.node("b"))]))
-            await proxy.accept()
             await read_until(link, clock, lambda f: bool(f.rows) and f.status[-1].tolist() == [0, 0x80340000])
-            await plc.call(plc._add("b", 3.0, ua.VariantType.Double))
+            await after.add("b", 3.0)
             assert await read_until(link, clock, all_good) <= 62
             assert link.health.state is LinkState.DELIVERING
 
@@ -157,37 +156,74 @@ def test_the_wait_between_attempts_grows_to_a_minute_and_no_further() -> None:
     run(main)
 
 
-def test_a_reconnection_is_encrypted_as_the_first_connection_was(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OpcuaPlc, Path]]:
+    """A server that takes encrypted sessions alone, and its certificate."""
+    certificate = make(tmp_path_factory.mktemp("pki"), "server")
+    plc = OpcuaPlc(security=[ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt], certificate=certificate)
+    yield plc, certificate[0]
+    plc.stop()
+
+
+def test_a_reconnection_is_encrypted_as_the_first_connection_was(
+    secured: tuple[OpcuaPlc, Path], tmp_path: Path
+) -> None:
     """7: the connector forgets its security settings when it reconnects (thingsboard-gateway#701).
 
     Elsewhere: the second session asks for policy None and gets BadSecurityPolicyRejected, or worse, is let in.
-    Here: nothing on the wire is ever in the clear, before and after.
+    Here: the configured policy and mode or nothing: no session and no value is ever in the clear, before and after.
     """
 
     async def main() -> None:
-        clock = ManualClock()
-        usage = ExtendedKeyUsageOID
-        server = await certificates(tmp_path, "server", "urn:freeopcua:python:server", usage.SERVER_AUTH)
-        client = await certificates(tmp_path, "client", "urn:forewarn:agent", usage.CLIENT_AUTH)
-        secured = OpcuaPlc(security=[ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt], certificate=server)
-        try:
-            async with (
-                secured.serving(["a"]) as plc,
-                linked(
-                    plc.port, OpcuaMode.POLL, [tag("a")], clock, insecure=False, security_policy="Basic256Sha256",
-                    certificate=client[0], private_key=client[1], server_certificate=server[0],
-                ) as (link, proxy),
-            ):
-                for _ in range(3):
-                    await read_until(link, clock, all_good)
-                    proxy.hang_up()
-                    await link.read()
-                assert proxy.connections >= 3
-                assert set(proxy.codes()) == {0}, "a request that others could read"
-        finally:
-            secured.stop()
+        clock, (server, certificate) = ManualClock(), secured
+        async with (
+            server.serving(["a"]) as plc,
+            linked(plc.port, OpcuaMode.POLL, [tag("a")], clock, **encrypted(tmp_path, certificate)) as (link, proxy),
+        ):
+            for _ in range(3):
+                await read_until(link, clock, all_good)
+                proxy.hang_up()
+                await link.read()
+            assert link.health.attempts >= 3
+            assert {CREATE_SESSION, ACTIVATE_SESSION, READ}.isdisjoint(proxy.codes()), "in the clear"
 
     run(main)
+
+
+def test_a_self_signed_certificate_is_trusted_by_one_command_and_ours_is_made_once(
+    secured: tuple[OpcuaPlc, Path], tmp_path: Path
+) -> None:
+    """13: self-signed servers cannot be trusted, and our own certificate is made anew in a loop (telegraf#17608,
+    #11454).
+
+    Elsewhere: no way to trust one certificate; a new client certificate with each start, unknown to the server.
+    Here: the refusal names fingerprint and command; what was trusted once stays so; our own certificate stays the same.
+    """
+
+    async def main() -> None:
+        clock, (server, certificate) = ManualClock(), secured
+        async with server.serving(["a"]) as plc:
+            how = encrypted(tmp_path, None) | {"trust_command": "forewarn trust agent.toml press"}
+            async with linked(plc.port, OpcuaMode.POLL, [tag("a")], clock, **how) as (link, _):
+                assert is_bad((await link.read()).status).all()
+                fingerprint = Certificate.read(certificate, "it").fingerprint
+                assert f"forewarn trust agent.toml press --fingerprint {fingerprint}" in link.health.error
+                encrypted(tmp_path, certificate)
+                await read_until(link, clock, all_good)
+            own = tmp_path / "own" / OWN_CERTIFICATE
+            ours = own.read_bytes()
+            async with linked(plc.port, OpcuaMode.POLL, [tag("a")], clock, **how) as (link, _):
+                await read_until(link, clock, all_good)
+            assert own.read_bytes() == ours
+
+    run(main)
+
+
+def encrypted(pki: Path, trusted: Path | None) -> dict[str, object]:
+    """Return the options of an encrypted endpoint whose folder of trust holds this certificate."""
+    if trusted is not None:
+        TrustList(pki / "trusted").add(Certificate.read(trusted, "the server"))
+    return {"pki": pki, "security_policy": "Basic256Sha256", "insecure": False, "timeout_ms": 5000}
 
 
 def test_a_connect_that_nobody_answers_ends_and_the_next_one_is_new(opcua_plc: OpcuaPlc) -> None:

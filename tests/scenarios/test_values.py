@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import tomllib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -33,14 +33,6 @@ from tests.connectors.modbus_side import HOLDING, plc_of
 from tests.connectors.opcua_side import MODES, S, linked, tag
 from tests.connectors.servers import EPOCH, START_NS, ManualClock, ModbusPlc, OpcuaPlc, modbus_server, run
 from tests.scenarios.stage import all_good, read_until
-
-
-@pytest.fixture(scope="module")
-def downloaded_plc() -> Iterator[OpcuaPlc]:
-    """The same PLC after a program download: its namespace has another index."""
-    plc = OpcuaPlc(spare_namespaces=5)
-    yield plc
-    plc.stop()
 
 
 @pytest.mark.parametrize("mode", MODES)
