@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from agent import check as checking
 from agent import logs, wiring
@@ -39,6 +41,9 @@ from agent.config.opcua import OpcuaConfig
 from agent.console import FAILED, complain, explained, wide
 from connectors.link import LoadGuard
 from connectors.modbus.endpoint import ModbusEndpoint
+
+if TYPE_CHECKING:
+    from connectors.opcua.browse import AddressSpace
 
 NO_LIST = (
     "{}: Modbus has no list of what a device holds, and guessing addresses can disturb it; "
@@ -71,6 +76,8 @@ def add_discover(app: typer.Typer, clock: Clock) -> None:
         private_key: PrivateKey = None,
         server_certificate: ServerCertificate = None,
         max_requests_per_s: Annotated[float | None, typer.Option(help="At most so many requests.")] = None,
+        machine_level: Annotated[int | None, typer.Option(
+            min=1, help="OPC UA: the level of the path that names a machine. [default: the object of each tag]")] = None,
         max_nodes: Annotated[int, typer.Option(min=1, help="OPC UA: end after so many nodes.")] = 20_000,
         max_depth: Annotated[int, typer.Option(min=1, help="OPC UA: end so many levels down.")] = 12,
     ) -> None:
@@ -84,8 +91,8 @@ def add_discover(app: typer.Typer, clock: Clock) -> None:
             connection = connection_at(address, options)
             if isinstance(connection, OpcuaConfig):
                 refuse(map_ is not None, "--map", "a register map is for Modbus; leave it out for OPC UA")
-                proposal = _browsed(connection, match or ["**"], (max_nodes, max_depth), clock)
-                deliver(proposal, origin, out)
+                bounds = _Bounds(max_nodes, max_depth, clock)
+                deliver(_browsed(connection, match or ["**"], machine_level, bounds), origin, out)
                 return
             refuse(bool(match), "--match", "patterns are for OPC UA; leave them out for Modbus")
             if map_ is None:
@@ -94,13 +101,17 @@ def add_discover(app: typer.Typer, clock: Clock) -> None:
             _show_read(deliver(proposal, f"{origin} --map {map_}", out, table=False), clock)
 
 
-def _browsed(connection: OpcuaConfig, patterns: list[str], bounds: tuple[int, int], clock: Clock) -> Proposal:
-    """Browse a server and return what was found; raise ConfigError where nothing was."""
-    from connectors.opcua.browse import BrowseLimits, browse  # asyncua takes 40 MB
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """How far a walk goes, and the clock that spaces its requests."""
 
-    where = wiring.endpoint_of(connection, 1000, poll=True)
-    assert not isinstance(where, ModbusEndpoint)
-    guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
+    nodes: int
+    depth: int
+    clock: Clock
+
+
+def _browsed(connection: OpcuaConfig, patterns: list[str], level: int | None, bounds: _Bounds) -> Proposal:
+    """Browse a server and return what was found; raise ConfigError where nothing was."""
     seen: list[str] = []
 
     def wanted(path: tuple[str, ...]) -> bool:
@@ -108,25 +119,35 @@ def _browsed(connection: OpcuaConfig, patterns: list[str], bounds: tuple[int, in
             seen.append(SEPARATOR.join(path))
         return any(matches(path, pattern) for pattern in patterns)
 
-    columns = (SpinnerColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"browsing {connection.url}")
-        space = asyncio.run(browse(
-            where, clock, guard, wanted, BrowseLimits(bounds[1], bounds[0]),
-            lambda nodes, waiting: bar.update(task, description=f"{nodes} nodes seen, {waiting} to ask about")))
+    space = _walked(connection, wanted, bounds)
     if space.cut:
-        complain(f"only a part of the address space was looked at: {space.cut}; "
-                 "see --max-nodes and --max-depth")
-    proposal = proposal_of(space.variables, connection)
+        complain(f"only a part of the address space was looked at: {space.cut}; see --max-nodes and --max-depth")
+    proposal = proposal_of(space, connection, level)
     if not proposal.found:
         examples = "; its first variables: " + ", ".join(seen) if seen else ""
         why = "; ".join(sorted({one.why for one in proposal.left_out}))
         reasons = f" ({why})" if why else ""
         said = f"no number matches {' '.join(patterns)} among {space.nodes} nodes{reasons}{examples}"
         raise ConfigError((f"{connection.url}: {said}",))
+    machines = len(proposal.assets)
     typer.echo(f"{space.server or connection.url}: {space.nodes} nodes, {len(proposal.found)} tags of "
-               f"{len(proposal.assets)} machines", err=True)
+               f"{machines} machine{'s' if machines != 1 else ''}", err=True)
     return proposal
+
+
+def _walked(connection: OpcuaConfig, wanted: Callable[[tuple[str, ...]], bool], bounds: _Bounds) -> AddressSpace:
+    """Walk through a server's address space, with a line on the screen that tells how far."""
+    from connectors.opcua.browse import BrowseLimits, browse  # asyncua takes 40 MB
+
+    where = wiring.endpoint_of(connection, 1000, poll=True)
+    assert not isinstance(where, ModbusEndpoint)
+    guard = LoadGuard(bounds.clock, where.max_requests_per_s, where.min_gap_ms)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"browsing {connection.url}")
+        return asyncio.run(browse(
+            where, bounds.clock, guard, wanted, BrowseLimits(bounds.depth, bounds.nodes),
+            lambda nodes, waiting: bar.update(task, description=f"{nodes} nodes seen, {waiting} to ask about")))
 
 
 def _show_read(config: Config, clock: Clock) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from agent.commission.address import Connection
@@ -13,17 +14,25 @@ from agent.commission.units import unit_text
 from connectors.frame import GOOD, Tag, status_name
 
 if TYPE_CHECKING:
-    from connectors.opcua.browse import Variable
+    from connectors.opcua.browse import AddressSpace, Variable
 
 
-def proposal_of(variables: Sequence[Variable], connection: Connection, name: str = "plc") -> Proposal:
-    """Return tags for all variables that can be, by the object that they belong to."""
+def proposal_of(space: AddressSpace, connection: Connection, level: int | None = None, name: str = "plc") -> Proposal:
+    """Return tags for all variables that can be, by the object that they belong to, or by that at a `level` from 1."""
+    variables = [_at_level(variable, level) for variable in space.variables]
     usable = [variable for variable in variables if not variable.obstacle]
     machines = _machine_names(usable)
     found = [Found(machines[variable.path[:variable.machine]], name, _tag(variable), _note(variable),
                    SEPARATOR.join(variable.path)) for variable in usable]
     left = [LeftOut(SEPARATOR.join(variable.path), variable.obstacle) for variable in variables if variable.obstacle]
+    left += [LeftOut(SEPARATOR.join(path) or "Objects", f"the server does not open it ({why})")
+             for path, why in space.closed]
     return settle({name: connection}, found, left)
+
+
+def _at_level(variable: Variable, level: int | None) -> Variable:
+    """Return the variable with the machine at a level of its path, where it is that deep."""
+    return variable if level is None or level >= variable.machine else replace(variable, machine=level)
 
 
 def _machine_names(variables: Sequence[Variable]) -> dict[tuple[str, ...], str]:

@@ -167,7 +167,7 @@ def _unusual(thing: Tag | ModbusAddress, told: Sequence[str]) -> Iterator[tuple[
     for field in fields(thing):
         value = getattr(thing, field.name)
         if field.name not in told and value != field.default:
-            yield field.name, value
+            yield field.name, dict(value) if field.name == "texts" else value
 
 
 def _value(value: object) -> str:

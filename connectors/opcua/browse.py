@@ -76,11 +76,16 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class AddressSpace:
-    """What a walk found: variables in the order of the server; `cut` says which bound ended it early, "" if none."""
+    """What a walk found: variables in the order of the server.
+
+    `closed` are the nodes that the server would not open, each with the name of its status; `cut` says which bound
+    ended the walk early, "" if none did.
+    """
 
     server: str
     variables: tuple[Variable, ...]
     nodes: int
+    closed: tuple[tuple[Path, str], ...]
     cut: str
 
 
@@ -109,7 +114,8 @@ async def browse(endpoint: OpcuaEndpoint, clock: Clock, guard: LoadGuard, wanted
         walk = Walk(session.client.uaclient, session.faults, guard, endpoint.max_nodes_per_request, limits, progress)
         namespaces, server = await walk.introduction()
         places = [place for place in await walk.variables() if wanted(place.path)]
-        return AddressSpace(server, tuple(await walk.described(places, namespaces)), walk.seen, walk.cut)
+        variables = tuple(await walk.described(places, namespaces))
+        return AddressSpace(server, variables, walk.seen, tuple(walk.closed), walk.cut)
     finally:
         await session.close()
 
@@ -170,6 +176,8 @@ class Walk:
         self._limits = limits
         self._progress = progress
         self._known: set[ua.NodeId] = {_OBJECTS}
+        self._refused: dict[ua.NodeId, str] = {}
+        self.closed: list[tuple[Path, str]] = []
         self.cut = ""
 
     @property
@@ -234,6 +242,7 @@ class Walk:
             if found is None:
                 (again,) = await self._browse_once([batch[position].node])
                 results[position] = again or []
+        self.closed += [(place.path, self._refused[place.node]) for place in batch if place.node in self._refused]
         return [found or [] for found in results]
 
     async def _browse_once(self, nodes: list[ua.NodeId]) -> list[list[ua.ReferenceDescription] | None]:
@@ -257,6 +266,10 @@ class Walk:
         found: list[list[ua.ReferenceDescription] | None] = [
             None if result.StatusCode.value == StatusCodes.BadNoContinuationPoints else list(result.References or ())
             for result in results]
+        for node, result in zip(nodes, results, strict=True):
+            self._refused.pop(node, None)  # its last answer counts
+            if result.StatusCode.is_bad():
+                self._refused[node] = result.StatusCode.name
         await self._continue(found, {i: result.ContinuationPoint for i, result in enumerate(results)
                                      if result.ContinuationPoint})
         return found

@@ -96,6 +96,15 @@ def test_a_server_becomes_a_configuration_that_check_accepts(plc: OpcuaPlc, tmp_
     assert "12 of 12 tags were read" in checked.output
 
 
+def test_a_level_of_the_path_can_be_the_machine(plc: OpcuaPlc, tmp_path: Path) -> None:
+    out = tmp_path / "agent.toml"
+    options = ("--insecure", "--max-requests-per-s", 1000, "--machine-level", 1, "--match", "**/{pressure,speed}")
+    result = forewarn("discover", url(plc), *options, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert [(asset, tag.name) for asset, tag in wiring.tags_of(load(out), "plc")] == [
+        (line, name) for line in ("Line1", "Line2") for name in ("Press.pressure", "Press.motor.speed")]
+
+
 def test_patterns_choose(plc: OpcuaPlc) -> None:
     arguments = ("discover", url(plc), "--insecure", "--max-requests-per-s", 1000)
     result = forewarn(*arguments, "--match", "Line1/**/{pressure,motor}", "--match", "**/running")
@@ -141,7 +150,8 @@ class Pages:
 
     def _references(self, node: ua.NodeId) -> list[ua.ReferenceDescription]:
         if node.Identifier == 85:
-            return [self._reference(ua.NodeId(f"f{i}", 2), ua.NodeClass.Object) for i in range(2)]
+            folders = [ua.NodeId(f"f{i}", 2) for i in range(2)]
+            return [self._reference(one, ua.NodeClass.Object) for one in (*folders, ua.NodeId("secret", 2))]
         if str(node.Identifier).startswith("f"):
             half = self.variables[int(node.Identifier[1:])::2]
             return [self._reference(one, ua.NodeClass.Variable) for one in half]
@@ -155,7 +165,8 @@ class Pages:
     async def browse(self, parameters: ua.BrowseParameters) -> list[ua.BrowseResult]:
         if len(parameters.NodesToBrowse) > self._nodes_max:
             raise UaStatusCodeError(ua.StatusCodes.BadTooManyOperations)
-        return [self._result(self._references(one.NodeId)) for one in parameters.NodesToBrowse]
+        return [ua.BrowseResult(ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)) if one.NodeId.Identifier == "secret"
+                else self._result(self._references(one.NodeId)) for one in parameters.NodesToBrowse]
 
     def _result(self, references: list[ua.ReferenceDescription]) -> ua.BrowseResult:
         first, rest = references[:self._page], references[self._page:]
@@ -197,6 +208,7 @@ def test_every_variable_is_found_once_however_the_server_serves_it(page: int, no
         assert sorted(place.path[-1] for place in places) == sorted(str(node.Identifier) for node in server.variables)
         assert not server.points
         assert not walk.cut
+        assert walk.closed == [(("secret",), "BadUserAccessDenied")]
 
     run(main)
 
