@@ -17,21 +17,31 @@ from agent.config.file import Config
 from agent.console import wide
 
 LEFT_OUT_SHOWN = 20
+STATE_DIR = "/var/lib/forewarn"
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the configuration there. [default: print it]")]
 UnitId = Annotated[int, typer.Option(min=0, max=255, help="Modbus: the unit id where the map names none.")]
+StateDir = Annotated[str, typer.Option(metavar="DIR", help="Where the agent keeps what it must not forget.")]
 Policy = Annotated[str | None, typer.Option("--security-policy", help="OPC UA: as in the configuration.")]
 Mode = Annotated[str | None, typer.Option("--security-mode", help="OPC UA: as in the configuration.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="OPC UA: security policy None.")]
 Certificate = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: our certificate.")]
 PrivateKey = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: its key.")]
 ServerCertificate = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: the server's.")]
+User = Annotated[str | None, typer.Option("--user", help="OPC UA: the user to log in as.")]
+PasswordFile = Annotated[str | None, typer.Option(metavar="FILE", help="OPC UA: the file with the user's password.")]
 
 
 def security(insecure: bool, policy: str | None, mode: str | None, certificate: str | None, private_key: str | None,
-             server_certificate: str | None) -> dict[str, object]:
-    """Return the options of a secure channel by their keys in the configuration."""
+             server_certificate: str | None, user: str | None, password_file: str | None) -> dict[str, object]:
+    """Return the options of a secure channel and of who logs in, by their keys in the configuration."""
     return {"security_policy": policy or ("None" if insecure else None), "security_mode": mode, "insecure": insecure,
-            "certificate": certificate, "private_key": private_key, "server_certificate": server_certificate}
+            "certificate": certificate, "private_key": private_key, "server_certificate": server_certificate,
+            "user": user, "password_file": password_file}
+
+
+def folder(state_dir: str) -> Path:
+    """Return the folder meant by --state-dir; in the file, a relative path would be relative to the file."""
+    return Path(state_dir).expanduser().absolute()
 
 
 def refuse(wrong: bool, option: str, why: str) -> None:
@@ -46,12 +56,12 @@ def refuse_to_overwrite(out: Path | None) -> None:
         raise ConfigError((f"{out}: exists already; give --out another name, or remove it first",))
 
 
-def deliver(proposal: Proposal, origin: str, out: Path | None, *, table: bool = True) -> Config:
+def deliver(proposal: Proposal, origin: str, out: Path | None, state_dir: str, *, table: bool = True) -> Config:
     """Write or print the configuration, and show what is in it and what is not; return it as it will be loaded.
 
     Without `table` the tags are shown by what they gave, later.
     """
-    text = toml(proposal, origin=origin)
+    text = toml(proposal, origin=origin, state_dir=str(folder(state_dir)))
     config = Config.parse(text, out or Path("agent.toml"))
     if out is None:
         typer.echo(text, nl=False)

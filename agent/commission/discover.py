@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,15 +18,20 @@ from agent.checktable import show as show_checks
 from agent.clock import Clock
 from agent.commission.address import connection_at
 from agent.commission.delivery import (
+    STATE_DIR,
     Certificate,
     Insecure,
     Mode,
     Out,
+    PasswordFile,
     Policy,
     PrivateKey,
     ServerCertificate,
+    StateDir,
     UnitId,
+    User,
     deliver,
+    folder,
     refuse,
     refuse_to_overwrite,
     security,
@@ -35,12 +40,13 @@ from agent.commission.nodes import proposal_of
 from agent.commission.pattern import SEPARATOR, matches
 from agent.commission.proposal import Proposal
 from agent.commission.registermap import MapDefaults, read_map
+from agent.commission.trust import believe
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.console import FAILED, complain, explained, wide
 from connectors.link import LoadGuard
-from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.opcua.endpoint import OpcuaEndpoint
 
 if TYPE_CHECKING:
     from connectors.opcua.browse import AddressSpace
@@ -75,15 +81,21 @@ def add_discover(app: typer.Typer, clock: Clock) -> None:
         certificate: Certificate = None,
         private_key: PrivateKey = None,
         server_certificate: ServerCertificate = None,
+        fingerprint: Annotated[str, typer.Option(
+            metavar="SHA256", help="OPC UA: trust the server's certificate if this is its fingerprint.")] = "",
+        user: User = None,
+        password_file: PasswordFile = None,
+        state_dir: StateDir = STATE_DIR,
         max_requests_per_s: Annotated[float | None, typer.Option(help="At most so many requests.")] = None,
         machine_level: Annotated[int | None, typer.Option(
-            min=1, help="OPC UA: the level of the path that names a machine. [default: the object of each tag]")] = None,
+            min=1, help="OPC UA: the level of the path that names machines. [default: each tag's object]")] = None,
         max_nodes: Annotated[int, typer.Option(min=1, help="OPC UA: end after so many nodes.")] = 20_000,
         max_depth: Annotated[int, typer.Option(min=1, help="OPC UA: end so many levels down.")] = 12,
     ) -> None:
         """Propose a configuration for one device: browse an OPC UA server, or take a register map for Modbus."""
         logs.configure("CRITICAL")  # what the libraries would say is in the answer
-        secured = security(insecure, security_policy, security_mode, certificate, private_key, server_certificate)
+        secured = security(insecure, security_policy, security_mode, certificate, private_key, server_certificate,
+                           user, password_file)
         options = {**secured, "max_requests_per_s": max_requests_per_s}
         origin = f"forewarn discover {address}"
         with explained():
@@ -91,26 +103,38 @@ def add_discover(app: typer.Typer, clock: Clock) -> None:
             connection = connection_at(address, options)
             if isinstance(connection, OpcuaConfig):
                 refuse(map_ is not None, "--map", "a register map is for Modbus; leave it out for OPC UA")
-                bounds = _Bounds(max_nodes, max_depth, clock)
-                deliver(_browsed(connection, match or ["**"], machine_level, bounds), origin, out)
+                walk = _Walk(_server(connection, state_dir, fingerprint, clock), max_nodes, max_depth, clock)
+                deliver(_browsed(connection, match or ["**"], machine_level, walk), origin, out, state_dir)
                 return
             refuse(bool(match), "--match", "patterns are for OPC UA; leave them out for Modbus")
             if map_ is None:
                 raise ConfigError((NO_LIST.format(address),))
             proposal = read_map(map_, connection, MapDefaults(unit_id, asset, counted_from))
-            _show_read(deliver(proposal, f"{origin} --map {map_}", out, table=False), clock)
+            _show_read(deliver(proposal, f"{origin} --map {map_}", out, state_dir, table=False), clock)
+
+
+def _server(connection: OpcuaConfig, state_dir: str, fingerprint: str, clock: Clock) -> OpcuaEndpoint:
+    """Return the endpoint to browse, after its certificate was trusted where a fingerprint is given."""
+    where = wiring.endpoint_of(connection, 1000, poll=True, pki=folder(state_dir) / wiring.PKI)
+    assert isinstance(where, OpcuaEndpoint)
+    if fingerprint:
+        from connectors.opcua.trust import TrustList  # heavy, and of use to few commands
+
+        believe(where, fingerprint, TrustList(folder(state_dir) / wiring.PKI / "trusted"), clock)
+    return replace(where, trust_command=f"forewarn discover {connection.url}")
 
 
 @dataclass(frozen=True, slots=True)
-class _Bounds:
-    """How far a walk goes, and the clock that spaces its requests."""
+class _Walk:
+    """Which server to walk through, how far, and the clock that spaces the requests."""
 
+    where: OpcuaEndpoint
     nodes: int
     depth: int
     clock: Clock
 
 
-def _browsed(connection: OpcuaConfig, patterns: list[str], level: int | None, bounds: _Bounds) -> Proposal:
+def _browsed(connection: OpcuaConfig, patterns: list[str], level: int | None, walk: _Walk) -> Proposal:
     """Browse a server and return what was found; raise ConfigError where nothing was."""
     seen: list[str] = []
 
@@ -119,7 +143,7 @@ def _browsed(connection: OpcuaConfig, patterns: list[str], level: int | None, bo
             seen.append(SEPARATOR.join(path))
         return any(matches(path, pattern) for pattern in patterns)
 
-    space = _walked(connection, wanted, bounds)
+    space = _walked(wanted, walk)
     if space.cut:
         complain(f"only a part of the address space was looked at: {space.cut}; see --max-nodes and --max-depth")
     proposal = proposal_of(space, connection, level)
@@ -135,18 +159,16 @@ def _browsed(connection: OpcuaConfig, patterns: list[str], level: int | None, bo
     return proposal
 
 
-def _walked(connection: OpcuaConfig, wanted: Callable[[tuple[str, ...]], bool], bounds: _Bounds) -> AddressSpace:
+def _walked(wanted: Callable[[tuple[str, ...]], bool], walk: _Walk) -> AddressSpace:
     """Walk through a server's address space, with a line on the screen that tells how far."""
     from connectors.opcua.browse import BrowseLimits, browse  # asyncua takes 40 MB
 
-    where = wiring.endpoint_of(connection, 1000, poll=True)
-    assert not isinstance(where, ModbusEndpoint)
-    guard = LoadGuard(bounds.clock, where.max_requests_per_s, where.min_gap_ms)
+    guard = LoadGuard(walk.clock, walk.where.max_requests_per_s, walk.where.min_gap_ms)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"browsing {connection.url}")
+        task = bar.add_task(f"browsing {walk.where.url}")
         return asyncio.run(browse(
-            where, bounds.clock, guard, wanted, BrowseLimits(bounds.depth, bounds.nodes),
+            walk.where, walk.clock, guard, wanted, BrowseLimits(walk.depth, walk.nodes),
             lambda nodes, waiting: bar.update(task, description=f"{nodes} nodes seen, {waiting} to ask about")))
 
 

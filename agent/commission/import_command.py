@@ -10,14 +10,18 @@ import typer
 from agent.commission.address import connection_at
 from agent.commission.delivery import (
     LEFT_OUT_SHOWN,
+    STATE_DIR,
     Certificate,
     Insecure,
     Mode,
     Out,
+    PasswordFile,
     Policy,
     PrivateKey,
     ServerCertificate,
+    StateDir,
     UnitId,
+    User,
     deliver,
     refuse,
     refuse_to_overwrite,
@@ -53,16 +57,20 @@ def add_import(app: typer.Typer) -> None:
         certificate: Certificate = None,
         private_key: PrivateKey = None,
         server_certificate: ServerCertificate = None,
+        user: User = None,
+        password_file: PasswordFile = None,
+        state_dir: StateDir = STATE_DIR,
     ) -> None:
         """Propose a configuration from another program's list of tags; asks no device."""
         refuse(kind not in READERS, "KIND", f"{kind} is none of {', '.join(READERS)}")
         refuse(order not in (None, *ORDERS), "--order", f"{order} is none of {', '.join(ORDERS)}")
-        secured = security(insecure, security_policy, security_mode, certificate, private_key, server_certificate)
+        secured = security(insecure, security_policy, security_mode, certificate, private_key, server_certificate,
+                           user, password_file)
         with explained():
             refuse_to_overwrite(out)
             how = How(None if at is None else connection_at(at, secured), unit_id, order, checked_template(node),
                       _namespaces(namespace or []), server)
-            deliver(_imported(kind, file, how), f"forewarn import {kind} {file}", out)
+            deliver(_imported(kind, file, how), f"forewarn import {kind} {file}", out, state_dir)
 
 
 def _namespaces(pairs: list[str]) -> dict[int, str]:

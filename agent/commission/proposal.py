@@ -126,7 +126,7 @@ def _protocol(connection: ConnectionConfig) -> str:
     return str(getattr(connection, "protocol"))  # noqa: B009 - each kind of connection has its own literal
 
 
-def toml(proposal: Proposal, *, origin: str, state_dir: str = "/var/lib/forewarn") -> str:
+def toml(proposal: Proposal, *, origin: str, state_dir: str) -> str:
     """Return the configuration, with comments that say where each tag comes from; `origin` heads it."""
     lines = [
         f"# Proposed by `{_comment(origin)}`.",

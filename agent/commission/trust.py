@@ -45,7 +45,7 @@ def add_trust(app: typer.Typer, clock: Clock) -> None:
             elif remove:
                 _remove(trusted, remove)
             else:
-                _trust(read, connection, fingerprint, trusted, clock)
+                believe(_server(read, connection), fingerprint, trusted, clock)
 
 
 def _show_all(trusted: TrustList) -> None:
@@ -60,11 +60,10 @@ def _remove(trusted: TrustList, fingerprint: str) -> None:
     typer.echo("removed; a session that is open stays so until the agent is restarted")
 
 
-def _trust(config: Config, connection: str, fingerprint: str, trusted: TrustList, clock: Clock) -> None:
-    """Fetch the certificate of a connection's server, show it and, if told to, trust it."""
+def believe(where: OpcuaEndpoint, fingerprint: str, trusted: TrustList, clock: Clock) -> None:
+    """Fetch the certificate of a server, show it and trust it: if it has this fingerprint, else if a person says so."""
     from connectors.opcua.trust import plain
 
-    where = _server(config, connection)
     certificate, doubts = asyncio.run(_fetch(where, clock))
     typer.echo("\n".join([f"{where} shows this certificate:", "", *certificate.describe(), ""]))
     for doubt in doubts:

@@ -19,7 +19,9 @@ from connectors import ConnectorError
 from connectors.frame import NodeAddress
 from connectors.link import LoadGuard
 from connectors.opcua.browse import BrowseLimits, Walk
+from connectors.opcua.trust import Certificate
 from tests.agent.commands import forewarn
+from tests.connectors.pki import make
 from tests.connectors.servers import NAMESPACE, ManualClock, OpcuaPlc, run
 
 BAR = int.from_bytes(b"BAR", "big")
@@ -128,7 +130,7 @@ def test_a_walk_ends_at_its_bounds_and_says_so(plc: OpcuaPlc, bound: tuple[str, 
 def test_what_cannot_be_is_refused_with_what_to_do(plc: OpcuaPlc, tmp_path: Path) -> None:
     (tmp_path / "there").touch()
     for arguments, said, code in [
-        ((url(plc),), "certificate is missing; private_key is missing", 1),
+        ((url(plc),), "does not offer Basic256Sha256 SignAndEncrypt, and nothing less is taken", 1),
         ((url(plc), "--insecure", "--map", "x.csv"), "a register map is for Modbus", 2),
         (("opc.tcp://127.0.0.1:1", "--insecure"), "cannot connect to OPC UA server opc.tcp://127.0.0.1:1", 1),
         (("192.0.2.1",), "write opc.tcp://HOST:PORT or modbus-tcp://HOST[:PORT]", 2),
@@ -137,6 +139,26 @@ def test_what_cannot_be_is_refused_with_what_to_do(plc: OpcuaPlc, tmp_path: Path
         result = forewarn("discover", *arguments)
         assert said in " ".join(result.output.replace("│", " ").split())
         assert result.exit_code == code
+
+
+def test_a_secured_server_is_browsed_once_its_fingerprint_was_compared(tmp_path: Path) -> None:
+    files = make(tmp_path, "server", days=(-1, 9000))
+    plc = OpcuaPlc(security=[ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt], certificate=files)
+    asyncio.run(plc.call(plant(plc)))
+    fingerprint = Certificate.read(files[0], "test").fingerprint
+    out = tmp_path / "agent.toml"
+    arguments = ("discover", url(plc), "--state-dir", tmp_path / "state", "--max-requests-per-s", 1000, "--out", out)
+    stranger = forewarn(*arguments)
+    assert stranger.exit_code == 1
+    assert f"forewarn discover {url(plc)} --fingerprint {fingerprint}" in stranger.output
+    wrong = forewarn(*arguments, "--fingerprint", "AB:CD")
+    assert (wrong.exit_code, out.exists()) == (1, False)
+    result = forewarn(*arguments, "--fingerprint", fingerprint)
+    assert result.exit_code == 0, result.output
+    checked = forewarn("check", "--tags-only", out)  # which trusts by the same folder
+    assert checked.exit_code == 0, checked.output
+    assert "Basic256Sha256, SignAndEncrypt" in checked.output
+    plc.stop()
 
 
 class Pages:

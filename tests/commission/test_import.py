@@ -260,7 +260,7 @@ def test_the_command_writes_a_configuration_and_says_what_it_left_out(tmp_path: 
     (("kepware", "kepware.csv"), "kepware.csv: the file does not say where the device is; give its address with --at"),
     (("kepware", "kepware.csv", "--at", "opc.tcp://192.0.2.1:4840", "--insecure"), "for KEPServerEX --node"),
     (("l5x", "project.L5X", "--at", "modbus-tcp://192.0.2.1"), "these tags have names and no Modbus registers"),
-    (("tia", "tia.xml", "--at", "opc.tcp://192.0.2.1:4840"), "--certificate: missing"),
+    (("tia", "tia.xml", "--at", "opc.tcp://192.0.2.1:4840", "--user", "x"), "--password-file: missing; user"),
     (("l5x", "project.L5X", "--node", "ns=2;s={tag}"), '--node: got "ns=2;s={tag}"; write "nsu=<namespace URI>'),
     (("ignition", "ignition.json", "--namespace", "x"), "x is not INDEX=URI"),
     (("kepware", "kepware.csv", "--order", "AB"), "AB is none of ABCD"),

@@ -18,7 +18,7 @@ FILE = Path("agent.toml")
 
 def loaded(proposal: Proposal) -> list[tuple[str, Tag]]:
     """The tags as the agent will have them, by connection in the order of the file."""
-    config = Config.parse(toml(proposal, origin="a test"), FILE)
+    config = Config.parse(toml(proposal, origin="a test", state_dir="state"), FILE)
     return [pair for name in config.connections for pair in wiring.tags_of(config, name)]
 
 
