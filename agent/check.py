@@ -15,7 +15,8 @@ from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
 from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, Tag, is_bad
 from connectors.link import LoadGuard
-from connectors.modbus.plan import BIT_TABLES, REGISTERS
+from connectors.modbus.orders import registers_of
+from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint
 
 CONNECT_S_MAX = 15.0
@@ -119,7 +120,7 @@ def _words_of(tag: Tag) -> list[ModbusAddress]:
     address = tag.address
     if not isinstance(address, ModbusAddress) or address.table in BIT_TABLES:
         return []
-    return [ModbusAddress(address.unit_id, address.table, address.register + i) for i in range(REGISTERS[tag.dtype])]
+    return [ModbusAddress(address.unit_id, address.table, address.register + i) for i in range(registers_of(tag))]
 
 
 def _raw_words(tags: Sequence[Tag], words: Sequence[ModbusAddress], frame: Frame) -> list[str]:

@@ -10,6 +10,7 @@ from connectors.frame import (
     BAD_NO_COMMUNICATION,
     BAD_NODE_ID_UNKNOWN,
     BAD_OUT_OF_RANGE,
+    BAD_SENSOR_FAILURE,
     BAD_TIMEOUT,
     BAD_TYPE_MISMATCH,
     Dtype,
@@ -68,6 +69,11 @@ def _for_modbus(status: int, tag: Tag, address: ModbusAddress) -> str:
             return f"the gateway knows no way to unit {address.unit_id}: check unit_id"
         case _ if status == BAD_DECODING_ERROR:
             return f"what came is no number: {_order(tag)}check dtype and register"
+        case _ if status == BAD_TYPE_MISMATCH:
+            known = ", ".join(text for text, _ in tag.texts)
+            return f"the text is none of {known}: add it to texts, or check register, length and order"
+        case _ if status == BAD_SENSOR_FAILURE:
+            return "the device gives one of the numbers in invalid, which mean no value: look at the sensor"
         case _ if status == BAD_CONFIGURATION_ERROR:
             return (
                 f"the device refuses to read its {address.table.value} table there: check table and register"

@@ -42,7 +42,8 @@ def tag_of(said: TagConfig, period_ms: int) -> Tag:
         assert said.unit_id is not None
         assert said.table is not None
         assert said.register_ is not None, "the configuration was checked"
-        address = ModbusAddress(said.unit_id, said.table, said.register_, said.order or "ABCD", said.bit)
+        address = ModbusAddress(said.unit_id, said.table, said.register_, said.order or "ABCD", said.bit,
+                                said.bits or 1, said.length or 0)
         if said.bit is not None or said.table in (Table.COIL, Table.DISCRETE_INPUT):
             dtype = Dtype.BIT
     return Tag(
@@ -55,6 +56,9 @@ def tag_of(said: TagConfig, period_ms: int) -> Tag:
         said.low,
         said.high,
         said.period_ms or period_ms,
+        said.clamp,
+        said.invalid,
+        tuple(said.texts.items()),
     )
 
 

@@ -17,6 +17,7 @@ Bools = npt.NDArray[np.bool_]
 # Status codes of OPC UA Part 4, 7.39 and Part 6, A.2. The two top bits are the severity: 00 good, 01 uncertain, 10 bad.
 GOOD: Final = 0x00000000
 UNCERTAIN: Final = 0x40000000
+UNCERTAIN_ENGINEERING_UNITS_EXCEEDED: Final = 0x40940000
 BAD: Final = 0x80000000
 BAD_UNEXPECTED_ERROR: Final = 0x80010000
 BAD_INTERNAL_ERROR: Final = 0x80020000
@@ -39,6 +40,7 @@ BAD_NO_DATA: Final = 0x809B0000
 STATUS_NAMES: Final[dict[int, str]] = {
     GOOD: "Good",
     UNCERTAIN: "Uncertain",
+    UNCERTAIN_ENGINEERING_UNITS_EXCEEDED: "UncertainEngineeringUnitsExceeded",
     BAD: "Bad",
     BAD_UNEXPECTED_ERROR: "BadUnexpectedError",
     BAD_INTERNAL_ERROR: "BadInternalError",
@@ -83,17 +85,25 @@ class Table(StrEnum):
 
 
 class Dtype(StrEnum):
-    """What a tag's bits mean on the wire."""
+    """What a tag's bits mean on the wire; BCD holds a decimal digit in every four bits."""
 
     BIT = "bit"
+    INT8_HIGH = "int8_high"
+    INT8_LOW = "int8_low"
+    UINT8_HIGH = "uint8_high"
+    UINT8_LOW = "uint8_low"
     INT16 = "int16"
     UINT16 = "uint16"
     INT32 = "int32"
     UINT32 = "uint32"
     INT64 = "int64"
     UINT64 = "uint64"
+    FLOAT16 = "float16"
     FLOAT32 = "float32"
     FLOAT64 = "float64"
+    BCD16 = "bcd16"
+    BCD32 = "bcd32"
+    STRING = "string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +111,8 @@ class ModbusAddress:
     """Where a tag lives in a Modbus unit.
 
     `register` counts from 0 as on the wire. `order` names the bytes of the value as they arrive, `A` the most
-    significant: "ABCD" is big-endian, "CDAB" swaps words, "BADC" swaps bytes inside words, "DCBA" both; a 64-bit
-    value uses the same four letters for the same two choices. `bit` picks one bit (0 the least) of a register.
+    significant (connectors.modbus.orders). `bit` picks `bits` bits of a register, from that one (0 the least) up.
+    `length` is how many registers a string takes.
     """
 
     unit_id: int
@@ -110,9 +120,13 @@ class ModbusAddress:
     register: int
     order: str = "ABCD"
     bit: int | None = None
+    bits: int = 1
+    length: int = 0
 
     def __str__(self) -> str:
         bit = "" if self.bit is None else f" bit {self.bit}"
+        if self.bit is not None and self.bits > 1:
+            bit = f" bits {self.bit} to {self.bit + self.bits - 1}"
         return f"unit {self.unit_id} {self.table.value} {self.register}{bit}"
 
 
@@ -134,8 +148,10 @@ class NodeAddress:
 class Tag:
     """One measured quantity: value = raw * scale + offset, in `unit`.
 
-    A value outside [`low`, `high`] (in `unit`) is impossible for the sensor and reported as BadOutOfRange.
-    `period_ms` is how often the tag is wanted. For replayed recordings the address is None.
+    A value outside [`low`, `high`] (in `unit`) is impossible for the sensor and reported as BadOutOfRange; with `clamp`
+    it is the limit, with the status UncertainEngineeringUnitsExceeded. `invalid` are the raw numbers that mean "no
+    value" (BadSensorFailure), `texts` what the texts of a string stand for, as raw numbers; any other text is
+    BadTypeMismatch. `period_ms` is how often the tag is wanted. For replayed recordings the address is None.
     """
 
     name: str
@@ -147,6 +163,9 @@ class Tag:
     low: float = -np.inf
     high: float = np.inf
     period_ms: int = 1000
+    clamp: bool = False
+    invalid: tuple[float, ...] = ()
+    texts: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

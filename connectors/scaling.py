@@ -8,12 +8,23 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from connectors.frame import BAD_DECODING_ERROR, BAD_OUT_OF_RANGE, Float32s, Tag, UInt32s, is_bad
+from connectors.frame import (
+    BAD_DECODING_ERROR,
+    BAD_OUT_OF_RANGE,
+    BAD_SENSOR_FAILURE,
+    UNCERTAIN_ENGINEERING_UNITS_EXCEEDED,
+    Dtype,
+    Float32s,
+    Tag,
+    UInt32s,
+    is_bad,
+)
 
 Float64s = npt.NDArray[np.float64]
 
 _SMALLEST: Final = float(np.finfo(np.float32).smallest_normal)
 _LARGEST: Final = float(np.finfo(np.float32).max)
+_SIGNED_BITS: Final = {Dtype.INT8_HIGH: 8, Dtype.INT8_LOW: 8, Dtype.INT16: 16, Dtype.INT32: 32, Dtype.INT64: 64}
 
 
 class Scaling:
@@ -27,28 +38,54 @@ class Scaling:
         self._plain = bool((self._scale == 1).all() and (self._offset == 0).all())
         self._lowest = np.maximum(self._low, -_LARGEST)
         self._highest = np.minimum(self._high, _LARGEST)
+        self._clamp = np.array([tag.clamp for tag in tags], np.bool_)
+        self._invalid = _invalid(tags)
 
     def apply(self, raw: Float64s, status: UInt32s) -> tuple[Float32s, UInt32s]:
         """Turn raw numbers [..., C] into values; Bad cells become NaN.
 
-        NaN and infinity are BadDecodingError. Outside [low, high], or subnormal, is BadOutOfRange: a number
-        nearer to zero than 1.2e-38 is never a measurement but the signature of swapped words.
+        NaN and infinity are BadDecodingError, a raw number that means "no value" BadSensorFailure. Outside
+        [low, high] the value is the limit and Uncertain where the tag is clamped, else BadOutOfRange. Subnormal
+        is BadOutOfRange as well: a number nearer to zero than 1.2e-38 is never a measurement but the signature
+        of swapped words.
         """
         with np.errstate(over="ignore", invalid="ignore"):
             wide = raw if self._plain else raw * self._scale + self._offset
             values = wide.astype(np.float32)
             if not status.any() and self._all_possible(raw, wide):
                 return values, status.copy()  # as most rows are: each step below would cost as much as all of this
-            impossible = (wide < self._low) | (wide > self._high) | np.isinf(values)
-        impossible |= (np.abs(raw) < _SMALLEST) & (raw != 0)
-        faults = np.where(np.isfinite(raw), np.where(impossible, BAD_OUT_OF_RANGE, 0), BAD_DECODING_ERROR)
+            outside = (wide < self._low) | (wide > self._high)
+            limited = np.where(self._clamp, np.clip(wide, self._low, self._high), wide).astype(np.float32)
+        faults = np.where(outside, np.where(self._clamp, UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, BAD_OUT_OF_RANGE), 0)
+        faults[np.isinf(limited) | ((np.abs(raw) < _SMALLEST) & (raw != 0))] = BAD_OUT_OF_RANGE
+        faults[~np.isfinite(raw)] = BAD_DECODING_ERROR
+        for numbers in self._invalid:
+            faults[raw == numbers] = BAD_SENSOR_FAILURE
         status = np.where(is_bad(status) | (faults == 0), status, faults).astype(np.uint32)
-        values[is_bad(status)] = np.nan
-        return values, status
+        limited[is_bad(status)] = np.nan
+        return limited, status
 
     def _all_possible(self, raw: Float64s, wide: Float64s) -> bool:
-        """Return whether every number is finite and within what a sensor can give."""
+        """Return whether every number is finite, means a value, and is within what a sensor can give."""
         small = np.abs(raw) < _SMALLEST
         return bool(
             ((wide >= self._lowest) & (wide <= self._highest)).all() and not (small.any() and raw[small].any())
-        )
+        ) and not any((raw == numbers).any() for numbers in self._invalid)
+
+
+def _invalid(tags: Sequence[Tag]) -> list[Float64s]:
+    """Return rows [C] of numbers that mean "no value", NaN where a tag has no more of them.
+
+    A number is written as people read it: 0x8000 is also what an int16 takes for -32768, and 1e38 also what a float32
+    can hold of it.
+    """
+    numbers: list[list[float]] = []
+    for tag in tags:
+        bits = _SIGNED_BITS.get(tag.dtype, 0)
+        with np.errstate(over="ignore"):
+            said = {float(number) for number in tag.invalid} | {float(np.float32(number)) for number in tag.invalid}
+        if bits:
+            said |= {number - 2.0**bits for number in said if 2.0 ** (bits - 1) <= number < 2.0**bits}
+        numbers.append(sorted(said))
+    return [np.array([own[i] if i < len(own) else np.nan for own in numbers], np.float64)
+            for i in range(max(map(len, numbers), default=0))]

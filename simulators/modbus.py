@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import struct
 from collections.abc import Sequence
 from typing import Final, cast
 
@@ -29,6 +30,11 @@ _TYPES: Final = {
     Dtype.FLOAT64: ModbusClientMixin.DATATYPE.FLOAT64,
 }
 _RANGES: Final = {dtype: np.iinfo(dtype.value) for dtype in _TYPES if "int" in dtype.value}
+_BYTES: Final = {Dtype.INT8_HIGH: (-128, 127, 8), Dtype.INT8_LOW: (-128, 127, 0), Dtype.UINT8_HIGH: (0, 255, 8),
+                 Dtype.UINT8_LOW: (0, 255, 0)}
+"""Lowest and highest number in one byte of a register, and how many bits it is shifted."""
+_PARTS: Final = frozenset({Dtype.BIT, *_BYTES})
+_DIGITS: Final = {Dtype.BCD16: 4, Dtype.BCD32: 8}
 _FUNCTIONS: Final = {
     Table.COIL: 1,
     Table.DISCRETE_INPUT: 2,
@@ -40,17 +46,56 @@ _MBAP_UNIT = 6  # the byte of a Modbus TCP frame that names the unit
 
 
 def encode(value: float, tag: Tag, *, swapped: bool = False) -> list[int]:
-    """Return the registers of a value in the tag's unit; `swapped` puts their words the wrong way round."""
+    """Return the registers of a value in the tag's unit; `swapped` puts their words the wrong way round.
+
+    A number that the type cannot hold becomes the nearest that it can; the other bits of a bit's or byte's register
+    are 0.
+    """
     assert isinstance(tag.address, ModbusAddress)
     raw = (value - tag.offset) / tag.scale
+    if tag.dtype is Dtype.STRING:
+        text = next((text for text, number in tag.texts if number == raw), "")
+        octets = text.encode("latin-1").ljust(2 * tag.address.length, b"\0")
+    else:
+        octets = _number(raw, tag)
+    registers = _arrange(octets, tag.address.order)
+    return registers[::-1] if swapped else registers
+
+
+def _number(raw: float, tag: Tag) -> bytes:
+    """Return a raw number as big-endian bytes."""
+    whole = 0 if math.isnan(raw) else round(min(max(raw, -2.0**64), 2.0**64))
+    if tag.dtype in _BYTES:
+        low, high, shift = _BYTES[tag.dtype]
+        return ((min(max(whole, low), high) & 0xFF) << shift).to_bytes(2, "big")
+    if tag.dtype in _DIGITS:
+        digits = _DIGITS[tag.dtype]
+        return bytes.fromhex(f"{min(max(whole, 0), 10**digits - 1):0{digits}d}")
+    if tag.dtype is Dtype.FLOAT16:
+        return struct.pack(">e", min(max(raw, -65_504.0), 65_504.0))
+    if tag.dtype is Dtype.BIT:
+        assert isinstance(tag.address, ModbusAddress)
+        bit, bits = tag.address.bit or 0, tag.address.bits
+        return (min(max(whole, 0), (1 << bits) - 1) << bit).to_bytes(2, "big")
+    number: int | float = raw
     if tag.dtype in _RANGES:
         limits = _RANGES[tag.dtype]
-        raw = 0 if math.isnan(raw) else int(min(max(round(raw), limits.min), limits.max))
-    little = (tag.address.order in ("CDAB", "DCBA")) != swapped
-    registers = ModbusClientMixin.convert_to_registers(raw, _TYPES[tag.dtype], "little" if little else "big")
-    if tag.address.order in ("BADC", "DCBA"):
-        return [(register >> 8) | ((register & 0xFF) << 8) for register in registers]
-    return registers
+        number = min(max(whole, int(limits.min)), int(limits.max))
+    registers = ModbusClientMixin.convert_to_registers(number, _TYPES[tag.dtype])
+    return b"".join(register.to_bytes(2, "big") for register in registers)
+
+
+def _arrange(octets: bytes, order: str) -> list[int]:
+    """Return big-endian bytes as registers in the order that its letters say."""
+    if len(order) == len(octets) > 4:
+        octets = bytes(octets["ABCDEFGH".index(letter)] for letter in order)
+        order = "ABCD"
+    words = [octets[i:i + 2] for i in range(0, len(octets), 2)]
+    if order in ("CDAB", "DCBA"):
+        words.reverse()
+    if order in ("BADC", "DCBA", "BA"):
+        words = [word[::-1] for word in words]
+    return [int.from_bytes(word, "big") for word in words]
 
 
 class ModbusPlc:
@@ -116,13 +161,18 @@ class ModbusPlc:
         assert self._server is not None, "start it first"
         row = self._frozen if self._symptom is Symptom.STALE else self._row
         zeros, swapped = self._symptom is Symptom.ZEROS, self._symptom is Symptom.SWAPPED_WORDS
+        shared: dict[tuple[Table, int], int] = {}
         for tag, value in zip(self.tags, row.tolist(), strict=True):
             address = cast("ModbusAddress", tag.address)
             content: list[int] | list[bool]
-            if tag.dtype is Dtype.BIT:
+            if address.table in _BITS:
                 content = [value > 0.5 and not zeros]
             else:
                 content = encode(tag.offset if zeros else value, tag, swapped=swapped)
+                if tag.dtype in _PARTS:  # several tags may have a part of the same register
+                    place = address.table, address.register
+                    content = [shared.get(place, 0) | content[0]]
+                    shared[place] = content[0]
             await self._server.async_setValues(UNIT_ID, _FUNCTIONS[address.table], address.register, content)
 
     def _device(self) -> SimDevice:
@@ -155,7 +205,9 @@ class ModbusPlc:
 def _end(tag: Tag) -> int:
     """Return the first register, or bit, after a tag."""
     address = cast("ModbusAddress", tag.address)
-    return address.register + (1 if tag.dtype is Dtype.BIT else _TYPES[tag.dtype].value[1])
+    if tag.dtype in _TYPES:
+        return address.register + _TYPES[tag.dtype].value[1]
+    return address.register + {Dtype.STRING: address.length, Dtype.BCD32: 2}.get(tag.dtype, 1)
 
 
 def _nobody() -> SimDevice:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
 
 from agent.commission.sheet import integer
+from agent.config.modicon import TABLES
 from connectors.frame import Table
 
-TABLES: Final = {"0": Table.COIL, "1": Table.DISCRETE_INPUT, "3": Table.INPUT_REGISTER, "4": Table.HOLDING_REGISTER}
 _MODICON = re.compile(r"([0134])[xX]?(\d{4,5})")
 _WITH_BIT = re.compile(r"(.+?)[.:/](\d{1,2})")
 

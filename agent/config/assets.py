@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from pydantic import Field, Strict, ValidationInfo, field_validator
 from agent.config.base import FilePath, Model, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
+from connectors.frame import Dtype
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(day|week|month|year)")
 _PERIOD_S = {"day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
@@ -33,6 +35,15 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
     offset: float = Field(default=0.0, allow_inf_nan=False, description="value = raw * scale + offset")
     low: float = Field(default=float("-inf"), description="the lowest possible value, in the tag's unit")
     high: float = Field(default=float("inf"), description="the highest possible value, in the tag's unit")
+    clamp: bool = Field(
+        default=False, description="whether a value outside low to high becomes the limit, instead of nothing"
+    )
+    invalid: Annotated[tuple[float, ...], Strict(False)] = Field(
+        default=(), max_length=16, description='raw numbers that mean "no value", such as 0x8000 or 1e38'
+    )
+    texts: dict[str, float] = Field(
+        default={}, max_length=256, description='what texts stand for, such as { RUN = 1, STOP = 0 }'
+    )
     period_ms: PeriodMs | None = Field(
         default=None, description="milliseconds between reads; default: the asset's"
     )
@@ -51,6 +62,26 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
         if not low < high:
             raise ValueError(f"must be above low ({low:g})")
         return high
+
+    @field_validator("clamp")
+    @classmethod
+    def _has_limits(cls, clamp: bool, info: ValidationInfo) -> bool:
+        limits = [info.data[key] for key in ("low", "high") if key in info.data]
+        if clamp and all(math.isinf(limit) for limit in limits):
+            raise ValueError("there is no limit to clamp to; add low or high, or remove clamp")
+        return clamp
+
+    @field_validator("texts")
+    @classmethod
+    def _of_a_text(cls, texts: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        dtype = info.data.get("dtype")
+        if dtype is Dtype.STRING and not texts:
+            raise ValueError('missing; dtype "string" needs what its texts stand for, such as { RUN = 1, STOP = 0 }')
+        if texts and (info.data.get("table") is not None or dtype is not None) and dtype is not Dtype.STRING:
+            raise ValueError(f'a {dtype or Dtype.BIT} has no texts; write dtype = "string" or remove it')
+        if any(not math.isfinite(number) for number in texts.values()):
+            raise ValueError("allowed: a finite number for each text")
+        return texts
 
 
 class AssetConfig(Model):

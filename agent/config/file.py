@@ -35,7 +35,7 @@ class Config(Model):
         except tomllib.TOMLDecodeError as error:
             raise ConfigError((f"{file}: not TOML: {error}",)) from error
         found = list(problems.across_tables(raw))
-        context = {"folder": file.absolute().parent, "protocols": _protocols(raw)}
+        context = {"folder": file.absolute().parent, "protocols": _protocols(raw), "address_bases": _bases(raw)}
         try:
             config = cls.model_validate(raw, context=context)
         except ValidationError as error:
@@ -58,13 +58,20 @@ def load(file: Path) -> Config:
     return Config.parse(text, file)
 
 
-
 def _protocols(raw: Mapping[str, object]) -> dict[str, str | None]:
     connections = raw.get("connections")
     if not isinstance(connections, dict):
         return {}
     said = {name: t.get("protocol") if isinstance(t, dict) else None for name, t in connections.items()}
     return {name: it if it in ("modbus-tcp", "opcua") else None for name, it in said.items()}
+
+
+def _bases(raw: Mapping[str, object]) -> dict[str, int]:
+    """Return the address_base of each connection that says one."""
+    connections = raw.get("connections")
+    tables = connections.items() if isinstance(connections, dict) else ()
+    said = {name: table.get("address_base") for name, table in tables if isinstance(table, dict)}
+    return {name: base for name, base in said.items() if base in (0, 1)}
 
 
 def _model_at(loc: problems.Location) -> type[BaseModel]:

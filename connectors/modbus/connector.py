@@ -70,8 +70,7 @@ class ModbusConnector:
         self._clock = clock
         self._guard = guard
         if earlier is None:
-            limits = PlanLimits(endpoint.max_registers, endpoint.max_bits, endpoint.gap_registers,
-                                16 * endpoint.gap_registers)
+            limits = PlanLimits(endpoint.max_registers, endpoint.max_bits, endpoint.gap_registers)
             self._plan = AdaptivePlan(tags, limits)
             self._silences: dict[int, _Silence] = {}
         else:

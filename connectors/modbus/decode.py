@@ -7,6 +7,7 @@ many tags there are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -20,22 +21,29 @@ from connectors.frame import (
     BAD_NODE_ID_UNKNOWN,
     BAD_OUT_OF_SERVICE,
     BAD_TIMEOUT,
+    BAD_TYPE_MISMATCH,
+    GOOD,
     Dtype,
     Float32s,
     ModbusAddress,
     Tag,
     UInt32s,
 )
-from connectors.modbus.plan import BIT_TABLES, REGISTERS, Block
-from connectors.scaling import Scaling
+from connectors.modbus.orders import Intps, arrival, registers_of, string_arrival
+from connectors.modbus.plan import BIT_TABLES, Block
+from connectors.scaling import Float64s, Scaling
 
-Intps = npt.NDArray[np.intp]
 Places = Intps | slice
 
 _NUMPY: Final[dict[Dtype, str]] = {
+    Dtype.INT8_HIGH: ">i1", Dtype.INT8_LOW: ">i1", Dtype.UINT8_HIGH: ">u1", Dtype.UINT8_LOW: ">u1",
     Dtype.INT16: ">i2", Dtype.UINT16: ">u2", Dtype.INT32: ">i4", Dtype.UINT32: ">u4", Dtype.INT64: ">i8",
-    Dtype.UINT64: ">u8", Dtype.FLOAT32: ">f4", Dtype.FLOAT64: ">f8",
+    Dtype.UINT64: ">u8", Dtype.FLOAT16: ">f2", Dtype.FLOAT32: ">f4", Dtype.FLOAT64: ">f8",
+    Dtype.BCD16: "bcd", Dtype.BCD32: "bcd",
 }
+"""How numpy reads the big-endian bytes of a value; it has no BCD."""
+UInt16s = npt.NDArray[np.uint16]
+_ONE_BYTE: Final = {Dtype.INT8_HIGH: 0, Dtype.UINT8_HIGH: 0, Dtype.INT8_LOW: 1, Dtype.UINT8_LOW: 1}
 
 EXCEPTION_STATUS: Final[dict[int, int]] = {
     1: BAD_CONFIGURATION_ERROR,  # illegal function: the device does not have that table
@@ -71,8 +79,10 @@ class Decoder:
         places = [(column, b) for b, block in enumerate(blocks) for column in block.columns]
         self._columns = _run(np.array([column for column, _ in places], np.intp))
         self._block_of = np.array([b for _, b in places], np.intp)
-        self._bit_columns, self._bit_bytes, self._bit_shifts = self._bits(tags, blocks, places)
+        self._fields = self._bit_fields(tags, blocks, places)
         self._numbers = self._groups(tags, blocks, places)
+        self._strings = [_String.of(column, b, tags[column], self._first(tags[column], blocks, b))
+                         for column, b in places if tags[column].dtype is Dtype.STRING]
 
     def decode(self, data: bytes | bytearray, block_status: UInt32s,
                status: UInt32s) -> tuple[Float32s, UInt32s]:
@@ -84,44 +94,89 @@ class Decoder:
         assert len(data) == self.size_bytes
         octets = np.frombuffer(data, np.uint8)
         raw = np.zeros(self._columns_total, np.float64)
-        if len(self._bit_columns):
-            raw[self._bit_columns] = (octets[self._bit_bytes] >> self._bit_shifts) & 1
+        if self._fields is not None:
+            columns, index, shift, mask = self._fields
+            raw[columns] = (octets[index].view(">u2")[:, 0] >> shift) & mask
         with np.errstate(invalid="ignore"):  # a signalling NaN on the wire is data, not a fault of ours
-            for columns, index, dtype in self._numbers:
-                raw[columns] = octets[index].reshape(-1).view(dtype)
+            for places, gather, dtype, width in self._numbers:
+                given = octets[gather].reshape(-1)
+                raw[places] = _bcd(given.reshape(-1, width)) if dtype == "bcd" else given.view(dtype)
         status = status.copy()
         status[self._columns] = block_status[self._block_of]
+        for string in self._strings:
+            known = string.numbers.get(string.text(octets))
+            raw[string.column] = 0.0 if known is None else known
+            if known is None and status[string.column] == GOOD:
+                status[string.column] = BAD_TYPE_MISMATCH
         return self._scaling.apply(raw, status)
 
-    def _bits(self, tags: Sequence[Tag], blocks: Sequence[Block],
-              places: list[tuple[int, int]]) -> tuple[Intps, Intps, npt.NDArray[np.uint8]]:
-        found: list[tuple[int, int, int]] = []
+    def unknown_texts(self, data: bytes | bytearray, block_status: UInt32s) -> dict[int, str]:
+        """Return the texts that stand for nothing, by column, of blocks that came well."""
+        octets = np.frombuffer(data, np.uint8)
+        return {string.column: string.text(octets) for string in self._strings
+                if block_status[string.block] == GOOD and string.text(octets) not in string.numbers}
+
+    def _first(self, tag: Tag, blocks: Sequence[Block], b: int) -> int:
+        """Return where in the data the first byte of a tag of block `b` lies."""
+        return self.offsets[b] + 2 * (_address(tag).register - blocks[b].start)
+
+    def _bit_fields(self, tags: Sequence[Tag], blocks: Sequence[Block],
+                    places: list[tuple[int, int]]) -> tuple[Intps, Intps, UInt16s, UInt16s] | None:
+        """Return columns, the two bytes [N, 2] each field is in, how far to shift them, and what to keep."""
+        columns, index, shifts, masks = [], [], [], []
         for column, b in places:
             address = _address(tags[column])
-            block, base = blocks[b], self.offsets[b]
-            if block.table in BIT_TABLES:  # the first is the lowest bit of the first byte
-                byte, shift = divmod(address.register - block.start, 8)
-                found.append((column, base + byte, shift))
-            elif address.bit is not None:
-                high, shift = divmod(address.bit, 8)
-                low_byte = 0 if _swaps_bytes(address.order) else 1
-                found.append((column, base + 2 * (address.register - block.start) + (low_byte ^ high), shift))
-        table = np.array(found, np.intp).reshape(-1, 3)
-        return table[:, 0], table[:, 1], table[:, 2].astype(np.uint8)
+            if tags[column].dtype is not Dtype.BIT:
+                continue
+            if blocks[b].table in BIT_TABLES:  # the first is the lowest bit of the first byte
+                byte, shift = divmod(address.register - blocks[b].start, 8)
+                index.append([self.offsets[b] + byte] * 2)
+            else:
+                assert address.bit is not None, "the plan was checked"
+                shift = address.bit
+                index.append((self._first(tags[column], blocks, b) + arrival(address.order, 1)).tolist())
+            columns.append(column)
+            shifts.append(shift)
+            masks.append((1 << address.bits) - 1)
+        if not columns:
+            return None
+        return (np.array(columns, np.intp), np.array(index, np.intp),
+                np.array(shifts, np.uint16), np.array(masks, np.uint16))
 
     def _groups(self, tags: Sequence[Tag], blocks: Sequence[Block],
-                places: list[tuple[int, int]]) -> list[tuple[Places, Places, str]]:
-        groups: dict[Dtype, list[tuple[int, Intps]]] = {}
+                places: list[tuple[int, int]]) -> list[tuple[Places, Places, str, int]]:
+        """Return columns and the bytes [N, width] of their values in big-endian order, by how numpy reads them."""
+        groups: dict[tuple[str, int], list[tuple[int, Intps]]] = {}
         for column, b in places:
             tag = tags[column]
-            if tag.dtype is not Dtype.BIT:
-                address = _address(tag)
-                first = self.offsets[b] + 2 * (address.register - blocks[b].start)
-                index = first + _byte_order(tag.dtype, address.order)
-                groups.setdefault(tag.dtype, []).append((column, index))
+            if tag.dtype not in _NUMPY:
+                continue
+            index = self._first(tag, blocks, b) + arrival(_address(tag).order, registers_of(tag))
+            if (byte := _ONE_BYTE.get(tag.dtype)) is not None:
+                index = index[byte:byte + 1]
+            groups.setdefault((_NUMPY[tag.dtype], len(index)), []).append((column, index))
         return [(_run(np.array([column for column, _ in members], np.intp)),
-                 _run(np.stack([index for _, index in members])), _NUMPY[dtype])
-                for dtype, members in groups.items()]
+                 _run(np.stack([index for _, index in members])), dtype, width)
+                for (dtype, width), members in groups.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class _String:
+    """A text of a fixed number of registers, and what its texts stand for."""
+
+    column: int
+    block: int
+    index: Intps
+    numbers: dict[str, float]
+
+    @classmethod
+    def of(cls, column: int, block: int, tag: Tag, first: int) -> _String:
+        index = first + string_arrival(_address(tag).order, registers_of(tag))
+        return cls(column, block, index, dict(tag.texts))
+
+    def text(self, octets: npt.NDArray[np.uint8]) -> str:
+        """Return the text up to its first NUL, without the blanks that fill it up."""
+        return octets[self.index].tobytes().partition(b"\0")[0].decode("latin-1").strip()
 
 
 def _run(places: Intps) -> Places:
@@ -130,18 +185,11 @@ def _run(places: Intps) -> Places:
     return slice(int(flat[0]), int(flat[-1]) + 1) if len(flat) and (np.diff(flat) == 1).all() else places
 
 
-def _byte_order(dtype: Dtype, order: str) -> Intps:
-    """Return, for each byte of the big-endian value, where it lies among the bytes that arrive."""
-    index = np.arange(2 * REGISTERS[dtype], dtype=np.intp).reshape(-1, 2)  # [words, bytes of a word]
-    if order in ("CDAB", "DCBA"):
-        index = index[::-1]
-    if _swaps_bytes(order):
-        index = index[:, ::-1]
-    return index.reshape(-1)
-
-
-def _swaps_bytes(order: str) -> bool:
-    return order in ("BADC", "DCBA")
+def _bcd(octets: npt.NDArray[np.uint8]) -> Float64s:
+    """Return the numbers whose decimal digits are the halves of bytes [N, width]; NaN where one is above 9."""
+    digits = np.stack([octets >> 4, octets & 15], axis=-1).reshape(len(octets), -1)
+    numbers = digits @ 10.0 ** np.arange(digits.shape[1] - 1, -1, -1)
+    return np.where((digits > 9).any(axis=1), np.nan, numbers)
 
 
 def _address(tag: Tag) -> ModbusAddress:

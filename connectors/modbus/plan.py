@@ -9,15 +9,11 @@ from typing import Final
 
 from connectors import ConnectorError
 from connectors.frame import Dtype, ModbusAddress, Table, Tag
+from connectors.modbus.orders import names, registers_of
 
-ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
-REGISTERS: Final[dict[Dtype, int]] = {
-    Dtype.BIT: 1, Dtype.INT16: 1, Dtype.UINT16: 1, Dtype.INT32: 2, Dtype.UINT32: 2, Dtype.FLOAT32: 2,
-    Dtype.INT64: 4, Dtype.UINT64: 4, Dtype.FLOAT64: 4,
-}
-"""How many registers a value of each type takes."""
 BIT_TABLES: Final = frozenset({Table.COIL, Table.DISCRETE_INPUT})
 _ADDRESSES: Final = 65_536
+_STRING_MOST: Final = 125
 Cut = tuple[int, Table, int]
 """Unit id, table, register: no block may hold both this register and the one before it."""
 
@@ -28,13 +24,19 @@ class PlanLimits:
     default.
 
     A gap is what lies unused between two tags: reading a few registers in vain costs a PLC less than a
-    request.
+    request, but some devices refuse a request that touches a register they do not have: 0 reads over none.
+    With `one_request_per_tag` nothing is read together, for devices that give one value at a time.
     """
 
-    registers: int = 125
-    bits: int = 2000
-    gap_registers: int = 8
-    gap_bits: int = 128
+    max_registers: int = 125
+    max_bits: int = 2000
+    max_gap_registers: int = 8
+    one_request_per_tag: bool = False
+
+    @property
+    def max_gap_bits(self) -> int:
+        """The widest gap between two bits: as many bytes as between two registers."""
+        return 16 * self.max_gap_registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class _Span:
         address = tag.address
         assert isinstance(address, ModbusAddress)
         return cls(column, address.unit_id, address.table, address.register,
-                   address.register + REGISTERS[tag.dtype])
+                   address.register + registers_of(tag))
 
 
 def check(tags: Sequence[Tag]) -> None:
@@ -121,13 +123,14 @@ def _place(span: _Span) -> tuple[int, str, int, int, int]:
 def _merge(spans: list[_Span], limits: PlanLimits, walls: list[tuple[int, int]],
            edges: list[int]) -> list[Block]:
     bits = spans[0].table in BIT_TABLES
-    most, gap = (limits.bits, limits.gap_bits) if bits else (limits.registers, limits.gap_registers)
+    most = limits.max_bits if bits else limits.max_registers
+    gap = limits.max_gap_bits if bits else limits.max_gap_registers
     blocks: list[Block] = []
     inside = [spans[0]]
     end = spans[0].end
     for span in spans[1:]:
         start = inside[0].start
-        joins = (
+        joins = not limits.one_request_per_tag and (
             span.start <= end + gap
             and max(end, span.end) - start <= most
             and not any(wall_start < span.start and wall_end > end for wall_start, wall_end in walls)
@@ -153,9 +156,12 @@ def _problem(tag: Tag) -> str:
         return "has no Modbus address"
     if not 0 <= address.unit_id <= 255:
         return f"unit id {address.unit_id} is not in 0..255"
-    if address.order not in ORDERS:
-        return f"order '{address.order}' is none of {', '.join(ORDERS)}"
-    last = address.register + REGISTERS[tag.dtype] - 1
+    registers = registers_of(tag)
+    if tag.dtype is Dtype.STRING and not 1 <= registers <= _STRING_MOST:
+        return f"a string takes 1 to {_STRING_MOST} registers (length), not {registers}"
+    if address.order not in names(tag.dtype):
+        return f"order '{address.order}' ({tag.dtype.value}) is none of {', '.join(names(tag.dtype))}"
+    last = address.register + registers - 1
     if not 0 <= address.register <= last < _ADDRESSES:
         return f"register {address.register} ({tag.dtype.value}) is not in 0..{_ADDRESSES - 1}"
     if address.table in BIT_TABLES:
@@ -163,6 +169,6 @@ def _problem(tag: Tag) -> str:
             return f"a {address.table.value} holds a bit: give dtype 'bit' and no bit number"
     elif (tag.dtype is Dtype.BIT) != (address.bit is not None):
         return "a bit of a register needs dtype 'bit' and a bit number"
-    elif address.bit is not None and not 0 <= address.bit <= 15:
-        return f"bit {address.bit} is not in 0..15"
+    elif address.bit is not None and not (address.bit >= 0 and 1 <= address.bits <= 16 - address.bit):
+        return f"bit {address.bit} and the {address.bits} bits from it are not all in 0..15"
     return ""

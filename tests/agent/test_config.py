@@ -9,7 +9,8 @@ from agent.config.assets import parse_budget
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.config.opcua import split_node
-from connectors.frame import Dtype, Table
+from agent.wiring import tag_of
+from connectors.frame import Dtype, ModbusAddress, Table
 from tests.agent.samples import CONFIG
 
 FILE = Path("/etc/forewarn/agent.toml")
@@ -143,3 +144,48 @@ def test_budgets(text: str, per_day: float) -> None:
 def test_what_is_no_budget(text: str) -> None:
     with pytest.raises(ValueError, match="allowed: a number above 0"):
         parse_budget(text)
+
+
+@pytest.mark.parametrize(
+    ("address", "table", "register"),
+    [("40001", "holding_register", 0), ("400001", "holding_register", 0), ("49999", "holding_register", 9998),
+     ("465536", "holding_register", 65_535), ("30013", "input_register", 12), ("10001", "discrete_input", 0),
+     ("00001", "coil", 0), ("000001", "coil", 0)],
+)
+@pytest.mark.parametrize("base", [0, 1])
+def test_a_manual_s_address_says_table_and_register(address: str, table: str, register: int, base: int) -> None:
+    told = f'address = "{address}"' + ("\nregister = 12" if address == "30013" and base == 0 else "")
+    text = CONFIG.replace('host = "192.0.2.10"', f'host = "192.0.2.10"\naddress_base = {base}')
+    text = text.replace('table = "input_register"\nregister = 12', told)
+    if table in ("coil", "discrete_input"):
+        text = text.replace('dtype = "float32"\n', "")
+    pressure = Config.parse(text, FILE).assets["pump"].tags[0]
+    assert (pressure.table, pressure.register_) == (Table(table), register)
+
+
+def test_registers_counted_from_one() -> None:
+    text = CONFIG.replace('host = "192.0.2.10"', 'host = "192.0.2.10"\naddress_base = 1')
+    assert Config.parse(text, FILE).assets["pump"].tags[0].register_ == 11
+    (problem,) = problems(text.replace("register = 12", "register = 0"))
+    assert problem == ("assets.pump.tags[0].register (pressure): got 0; allowed: 1 to 65536 "
+                       "(its connection has address_base = 1)")
+
+
+def test_the_keys_of_a_text_reach_the_tag() -> None:
+    keys = '''dtype = "string"
+order = "BA"
+length = 4
+texts = { RUN = 1, STOP = 0 }
+invalid = [0x8000, 1e38]
+clamp = true'''
+    said = Config.parse(CONFIG.replace('dtype = "float32"', keys), FILE).assets["pump"].tags[0]
+    tag = tag_of(said, 1000)
+    assert tag.address == ModbusAddress(1, Table.INPUT_REGISTER, 12, "BA", length=4)
+    assert (tag.dtype, tag.texts) == (Dtype.STRING, (("RUN", 1.0), ("STOP", 0.0)))
+    assert (tag.invalid, tag.clamp) == ((32_768.0, 1e38), True)
+
+
+def test_the_keys_of_a_bit_field_reach_the_tag() -> None:
+    said = Config.parse(CONFIG.replace('dtype = "float32"', 'dtype = "bit"\nbit = 4\nbits = 3'), FILE)
+    tag = tag_of(said.assets["pump"].tags[0], 1000)
+    assert (tag.dtype, str(tag.address)) == (Dtype.BIT, "unit 1 input_register 12 bits 4 to 6")

@@ -70,14 +70,21 @@ async def eventually(holds: Callable[[], bool]) -> None:
 
 
 def pack(value: Any, datatype: AsyncModbusTcpClient.DATATYPE, order: str = "ABCD") -> list[int]:
-    """Return a value's registers as pymodbus encodes it; its converter knows no byte swap, so that is done
-    here.
-    """
-    word_order = "little" if order in ("CDAB", "DCBA") else "big"
-    words = AsyncModbusTcpClient.convert_to_registers(value, datatype, word_order=word_order)  # type: ignore[arg-type]
-    if order in ("BADC", "DCBA"):
-        words = [(word >> 8) | (word & 0xFF) << 8 for word in words]
-    return list(words)
+    """Return a value's registers as pymodbus encodes it, its bytes then put into the order of the letters."""
+    words = AsyncModbusTcpClient.convert_to_registers(value, datatype)
+    return arrange(b"".join(word.to_bytes(2, "big") for word in words), order)
+
+
+def arrange(octets: bytes, order: str) -> list[int]:
+    """Return big-endian bytes as registers in an order of a letter for each byte, or one of the four short names."""
+    reverse = octets[::-1]
+    pairs = {"BADC": octets, "CDAB": reverse, "DCBA": reverse, "ABCD": octets}
+    if len(order) == len(octets):
+        arrived = bytes(octets["ABCDEFGH".index(letter)] for letter in order)
+    else:
+        swapped = order in ("BADC", "CDAB")  # of the reverse, each pair of bytes is the wrong way round
+        arrived = bytes(pairs[order][i ^ swapped] for i in range(len(octets)))
+    return [int.from_bytes(arrived[i:i + 2], "big") for i in range(0, len(arrived), 2)]
 
 
 TABLES = {1: Table.COIL, 2: Table.DISCRETE_INPUT, 3: Table.HOLDING_REGISTER, 4: Table.INPUT_REGISTER}

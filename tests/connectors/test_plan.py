@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from connectors import ConnectorError
 from connectors.frame import BAD_NODE_ID_UNKNOWN, Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.modbus.adapt import RETRY_FIRST_NS, AdaptivePlan
-from connectors.modbus.plan import BIT_TABLES, REGISTERS, Block, PlanLimits, check, halve, plan
+from connectors.modbus.orders import registers_of
+from connectors.modbus.plan import BIT_TABLES, Block, PlanLimits, check, halve, plan
 
 LIMITS = PlanLimits()
+ALONE = PlanLimits(one_request_per_tag=True)
 
 
 def holding(register: int, dtype: Dtype = Dtype.INT16, unit_id: int = 1) -> Tag:
@@ -24,25 +26,27 @@ def any_tag(draw: st.DrawFn) -> Tag:
     bits = table in BIT_TABLES
     dtype = Dtype.BIT if bits else draw(st.sampled_from(sorted(Dtype)))
     bit = draw(st.integers(0, 15)) if dtype is Dtype.BIT and not bits else None
-    address = ModbusAddress(draw(st.integers(1, 2)), table, draw(st.integers(0, 400)), "ABCD", bit)
+    length = draw(st.integers(1, 3)) if dtype is Dtype.STRING else 0
+    register = draw(st.integers(0, 400))
+    address = ModbusAddress(draw(st.integers(1, 2)), table, register, "ABCD", bit, length=length)
     return Tag("t", "", address, dtype)
 
 
 def span(tag: Tag) -> tuple[int, int]:
     assert isinstance(tag.address, ModbusAddress)
-    return tag.address.register, tag.address.register + REGISTERS[tag.dtype]
+    return tag.address.register, tag.address.register + registers_of(tag)
 
 
 @given(st.lists(any_tag(), max_size=40), st.data())
 def test_every_tag_lies_whole_in_one_block_within_the_limits(tags: list[Tag], data: st.DataObject) -> None:
     check(tags)
-    limits = data.draw(st.sampled_from([LIMITS, PlanLimits(10, 20, 3, 5), PlanLimits(4, 1, 0, 0)]))
+    limits = data.draw(st.sampled_from([LIMITS, PlanLimits(10, 20, 3), PlanLimits(4, 1, 0), ALONE]))
     avoid = data.draw(st.sets(st.integers(0, max(0, len(tags) - 1)), max_size=3)) if tags else set()
     blocks = plan(tags, limits, avoid=avoid)
     columns = sorted(column for block in blocks for column in block.columns)
     assert columns == [column for column in range(len(tags)) if column not in avoid]
     for block in blocks:
-        assert block.count <= (limits.bits if block.table in BIT_TABLES else limits.registers)
+        assert block.count <= (limits.max_bits if block.table in BIT_TABLES else limits.max_registers)
         covered = 0
         for column in block.columns:
             address = tags[column].address
@@ -52,6 +56,11 @@ def test_every_tag_lies_whole_in_one_block_within_the_limits(tags: list[Tag], da
             assert block.start <= start
             assert end <= block.start + block.count
             covered += end - start
+        if limits.one_request_per_tag:
+            assert len(block.columns) == 1
+        if limits.max_gap_registers == 0:
+            inside = {register for c in block.columns for register in range(*span(tags[c]))}
+            assert inside == set(range(block.start, block.start + block.count)), "no register is read in vain"
         assert (block.start, block.start + block.count) == (
             min(span(tags[c])[0] for c in block.columns),
             max(span(tags[c])[1] for c in block.columns),
@@ -114,6 +123,12 @@ def test_halving_ends_with_single_values_and_loses_none(tags: list[Tag]) -> None
         ),
         (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3, bit=4), Dtype.INT16), "needs dtype 'bit'"),
         (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3, bit=16), Dtype.BIT), "bit 16"),
+        (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3, bit=12, bits=5), Dtype.BIT), "bit 12 and the 5"),
+        (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3), Dtype.STRING), "1 to 125 registers"),
+        (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3, length=126), Dtype.STRING), "1 to 125 registers"),
+        (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 65535, length=2), Dtype.STRING), "register 65535"),
+        (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3, "CDAB", length=2), Dtype.STRING), "order 'CDAB'"),
+        (Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 3, "GHEFCDAB")), "order 'GHEFCDAB'"),
     ],
 )
 def test_an_impossible_address_is_refused_with_its_reason(tag: Tag, why: str) -> None:

@@ -253,8 +253,11 @@ def test_a_taken_port_is_an_oserror_and_stopping_twice_is_none() -> None:
     run(scenario)
 
 
+NUMBERS = [dtype for dtype in Dtype if dtype.value.rstrip("0123456789") in ("int", "uint", "float")]
+
+
 @pytest.mark.parametrize("order", ["ABCD", "CDAB", "BADC", "DCBA"])
-@pytest.mark.parametrize("dtype", [dtype for dtype in Dtype if dtype is not Dtype.BIT])
+@pytest.mark.parametrize("dtype", NUMBERS)
 def test_the_registers_are_the_standard_s_bytes(dtype: Dtype, order: str) -> None:
     tag = Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 0, order), dtype, scale=0.5, offset=10.0)
     kind = {"float": "f", "uint": "u", "int": "i"}[dtype.value.rstrip("0123456789")]
@@ -265,6 +268,36 @@ def test_the_registers_are_the_standard_s_bytes(dtype: Dtype, order: str) -> Non
     if order in ("BADC", "DCBA"):
         words = words.byteswap()
     assert encode(60.0, tag) == words.tolist()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "order", "value", "registers"),
+    [
+        (Dtype.INT8_HIGH, "AB", -2.0, [0xFE00]),
+        (Dtype.INT8_LOW, "AB", -2.0, [0x00FE]),
+        (Dtype.INT8_LOW, "BA", -2.0, [0xFE00]),
+        (Dtype.UINT8_LOW, "ABCD", 300.0, [0x00FF]),
+        (Dtype.UINT8_HIGH, "ABCD", 7.0, [0x0700]),
+        (Dtype.FLOAT16, "AB", 1.5, [0x3E00]),
+        (Dtype.FLOAT16, "BA", 1.5, [0x003E]),
+        (Dtype.BCD16, "AB", 1234.0, [0x1234]),
+        (Dtype.BCD32, "CDAB", 12_345_678.0, [0x5678, 0x1234]),
+        (Dtype.BCD32, "ABCD", 1e12, [0x9999, 0x9999]),
+        (Dtype.UINT64, "EFGHABCD", float(0x0001000200030004), [3, 4, 1, 2]),
+        (Dtype.UINT64, "CDABGHEF", float(0x0001000200030004), [2, 1, 4, 3]),
+    ],
+)
+def test_registers_of_the_rarer_types(dtype: Dtype, order: str, value: float, registers: list[int]) -> None:
+    assert encode(value, Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 0, order), dtype)) == registers
+
+
+def test_registers_of_bit_fields_and_texts() -> None:
+    field = Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 0, "AB", 4, 3), Dtype.BIT)
+    assert [encode(value, field) for value in (0.0, 5.0, 9.0)] == [[0], [0x50], [0x70]]
+    texts = (("RUN", 1.0), ("STOP", 0.0))
+    state = Tag("x", "", ModbusAddress(1, Table.INPUT_REGISTER, 0, "BA", length=3), Dtype.STRING, texts=texts)
+    assert encode(1.0, state) == [0x5552, 0x004E, 0]
+    assert encode(2.0, state) == [0, 0, 0]
 
 
 def test_integers_that_do_not_fit_are_clipped_and_nothing_is_zero() -> None:
