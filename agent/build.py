@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent import wiring
+from agent.archive import Archive
 from agent.clock import Clock
 from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
@@ -24,7 +25,7 @@ from agent.replay import TELEMETRY
 from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
 from agent.store.memories import Memories
-from agent.store.telemetry import TelemetryLog
+from agent.store.telemetry import Retention, TelemetryLog
 from agent.trust import Trust
 from agent.view import AssetInfo
 from agent.worker import Worker
@@ -122,7 +123,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
             state / TELEMETRY,
             layout,
             sync_interval_ns=int(config.agent.telemetry_sync_s * 1e9),
-            retain_bytes=config.agent.telemetry_max_mb * 1_000_000,
+            keep=Retention(config.agent.telemetry_max_mb * 1_000_000, config.agent.telemetry_max_days * 86_400.0),
             started=Started(starts),
         )
     except StoreError:
@@ -156,6 +157,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         worker=worker,
         journal=journal,
         telemetry=telemetry,
+        archive=Archive(telemetry, clock),
         clock=clock,
         notifier=notifier,
         stall_ns=int(STALL_NS * max(speed, 1.0)),

@@ -7,13 +7,14 @@ import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
+from agent.archive import Archive
 from agent.clock import Clock
 from agent.line.alert import Alert, Command
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.server import ApiServer
 from agent.store.journal import AlertFilter, Journal, Page
-from agent.store.series import Series, summarise
+from agent.store.series import Series, Window
 from agent.store.telemetry import TelemetryHealth, TelemetryLog
 from agent.view import AssetInfo, ConnectionInfo, Line, Readiness, Snapshot, Submitted
 from agent.worker import Worker
@@ -62,13 +63,15 @@ class Agent:
         worker: Worker,
         journal: Journal,
         telemetry: TelemetryLog,
+        archive: Archive,
         clock: Clock,
         notifier: Notifier,
         stall_ns: int = STALL_NS,
     ) -> None:
         self.assets = tuple(assets)
         self._lines, self._readers, self._devices = lines, tuple(readers), devices
-        self._worker, self._journal, self._telemetry = worker, journal, telemetry
+        self._worker, self._journal = worker, journal
+        self._telemetry, self._archive = telemetry, archive
         self._clock, self._notifier = clock, notifier
         self._stall_ns = stall_ns
         self._started = False
@@ -86,11 +89,12 @@ class Agent:
                 work = group.create_task(self._worker.run(), name="lines")
                 serve = group.create_task(server.run_here(), name="api") if server else None
                 told = group.create_task(self._tell(server), name="notify")
+                sealing = group.create_task(self._archive.run(), name="archive")
                 await stop.wait()
                 self._notifier.send("STOPPING=1", "STATUS=judging the last frames")
-                for task in (*reads, told):
+                for task in (*reads, told, sealing):
                     task.cancel()
-                await asyncio.wait([*reads, told])
+                await asyncio.wait([*reads, told, sealing])
                 self._worker.finish()
                 await work
                 if server is not None and serve is not None:
@@ -193,9 +197,9 @@ class Agent:
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int
     ) -> Series:
         """Summarise recorded telemetry of one asset."""
-        columns = [self._lines[asset].tags.index(tag) for tag in tags]
-        steps = self._telemetry.rows(asset, since_ns, until_ns)
-        return summarise(steps, columns, since_ns, until_ns, points_max)
+        units = dict(self._telemetry.layout[asset])
+        window = Window(since_ns, until_ns, points_max)
+        return self._archive.series(asset, [(tag, units[tag]) for tag in tags], window)
 
     def telemetry_health(self) -> TelemetryHealth:
         """Return what was written and lost of the telemetry."""

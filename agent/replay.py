@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from agent.line.alert import Alert
-from agent.store import export, segments
+from agent.store import export, reading, sealed, segments
 from agent.store.blocks import Layout, Start, Started, Step
 from agent.store.journal import StoreError
 from agent.view import Line
+
+log = logging.getLogger(__name__)
 
 TELEMETRY = "telemetry"
 
@@ -38,21 +41,17 @@ def recorded(source: Path, layout: Layout) -> Iterator[Step | Started]:
     """
     if source.is_dir():
         folder = source / TELEMETRY if (source / TELEMETRY).is_dir() else source
-        found = segments.segments(folder)
-        if not found:
+        if not segments.segments(folder) and not sealed.folders(folder):
             raise StoreError(
                 f"{source}: holds no telemetry; name a state_dir, its folder telemetry, or a Parquet file"
             )
-        return (event for path in found for event in _events(path, layout))
+        return reading.events(folder, layout, _tell)
     asset = _asset_of(export.column_names(source), layout, source)
     return export.read_parquet(source, asset, [name for name, _ in layout[asset]])
 
 
-def _events(path: Path, layout: Layout) -> Iterator[Step | Started]:
-    started = segments.started(path)
-    if started is not None:
-        yield Started({asset: start for asset, start in started.starts.items() if asset in layout})
-    yield from segments.read(path, layout=layout)
+def _tell(path: Path, lost: int) -> None:
+    log.warning("damaged telemetry is passed over", extra={"path": str(path), "bytes": lost})
 
 
 def _asset_of(columns: Iterable[str], layout: Layout, source: Path) -> str:

@@ -11,6 +11,7 @@ from benchmarks import (
     cmapss,
     cranfield,
     footprint,
+    historian,
     inference,
     refinement,
     simulated,
@@ -33,6 +34,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "inference": inference.run,
     "footprint": footprint.run,
     "acquisition": acquisition.run,
+    "historian": historian.run,
 }
 
 SEEDS: Final[Mapping[str, int]] = {"simulated": simulated.SEEDS}

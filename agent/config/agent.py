@@ -18,8 +18,11 @@ class AgentConfig(Model):
     telemetry_max_mb: int = Field(
         default=1024, ge=1, le=1_000_000, description="size in MB above which the oldest telemetry is dropped"
     )
+    telemetry_max_days: float = Field(
+        default=400.0, gt=0, le=36_500, description="days after which telemetry is dropped"
+    )
     telemetry_sync_s: float = Field(
-        default=5.0, gt=0, le=60, description="seconds between two writes to disk: what a power cut may cost"
+        default=10.0, gt=0, le=60, description="seconds between two writes to disk: what a power cut may cost"
     )
     require_signature: bool = Field(
         default=False, description="whether a bundle that nobody trusted has signed is refused"

@@ -1,13 +1,14 @@
-"""How telemetry lies on disk: steps in checksummed blocks, blocks in segments.
+"""How telemetry lies in the log: steps in checksummed blocks, blocks in segments.
 
 A segment is a file of blocks. The first block holds the names and units of the tags and, where the agent had
 just been started, where its alerts stood then (JSON); each further one holds steps: what was given to one
 `Line.step`, in order. A block is
 
-    magic "FWT1" | u32 length | u32 crc32 | i64 first_ns | i64 last_ns | payload (zlib)
+    magic "FWT2" | u32 length | u32 crc32 | i64 first_ns | i64 last_ns | payload (Zstandard, RFC 8878)
 
 little-endian; the CRC covers all that follows it, and first_ns..last_ns spans all times inside, so that a
-reader can pass over a block without opening it.
+reader can pass over a block without opening it. Blocks of versions before 0.2 ("FWT1": zlib, step by step)
+are read too.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from backports import zstd
 
 from agent.line.alert import Alert, Command
 from agent.line.memory import Memory
-from agent.store import codec
+from agent.store import codec, packing
 from connectors.frame import Frame
 
-MAGIC = b"FWT1"
+MAGIC, EARLIER = b"FWT2", b"FWT1"
+LEVEL = 1
+"""Of Zstandard: what it could still find at a higher one was taken out by `packing`."""
 _HEAD = struct.Struct("<4sIIqq")
 _SPAN = struct.Struct("<qq")
-_STEP = struct.Struct("<HqIHI")  # asset, now_ns, rows, columns, bytes of commands
+_STEPS = struct.Struct("<II")  # how many, bytes of commands
+_EARLIER_STEP = struct.Struct("<HqIHI")  # asset, now_ns, rows, columns, bytes of commands
 _PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 
 Layout = Mapping[str, tuple[tuple[str, str], ...]]
@@ -64,23 +69,40 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A sound block: where it lies in its segment, the times it spans, and its payload, still compressed."""
+    """A sound block: where it lies in its segment, the times it spans, and its payload, still compressed.
+
+    `earlier` where it is in the earlier format.
+    """
 
     begin: int
     end: int
     first_ns: int
     last_ns: int
     packed: bytes
+    earlier: bool = False
+
+    def payload(self) -> bytes:
+        """Return what it holds."""
+        return zlib.decompress(self.packed) if self.earlier else zstd.decompress(self.packed)
+
+    def steps(self, layout: Layout) -> Iterator[Step]:
+        """Give its steps, in order; `layout` is that of its segment."""
+        return (_earlier_steps if self.earlier else unpack_steps)(self.payload(), layout)
 
 
 def pack(payload: bytes, first_ns: int, last_ns: int) -> bytes:
     """Return a block."""
-    body = _SPAN.pack(first_ns, last_ns) + zlib.compress(payload, 1)
+    body = _SPAN.pack(first_ns, last_ns) + zstd.compress(payload, LEVEL)
     return MAGIC + struct.pack("<II", len(body), zlib.crc32(body)) + body
 
 
 def pack_opening(layout: Layout, started: Started | None = None) -> bytes:
     """Return the first block of a segment; `started` where the agent has just begun to run."""
+    return pack(json.dumps(opening_json(layout, started)).encode(), 0, 0)
+
+
+def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
+    """Return what the first block of a segment says."""
     starts = (
         None
         if started is None
@@ -93,20 +115,21 @@ def pack_opening(layout: Layout, started: Started | None = None) -> bytes:
             for asset, start in started.starts.items()
         }
     )
-    body = {"layout": {asset: list(tags) for asset, tags in layout.items()}, "starts": starts}
-    return pack(json.dumps(body).encode(), 0, 0)
+    return {"layout": {asset: list(tags) for asset, tags in layout.items()}, "starts": starts}
+
+
+def opening_of(body: dict[str, Any]) -> tuple[Layout, Started | None]:
+    """Read what `opening_json` returned."""
+    layout = {asset: tuple((name, unit) for name, unit in tags) for asset, tags in body["layout"].items()}
+    if body["starts"] is None:
+        return layout, None
+    return layout, Started({asset: _start(said) for asset, said in body["starts"].items()})
 
 
 def read_opening(segment: bytes) -> tuple[Layout, Started | None] | None:
     """Return what a segment's first block says, None where that is damaged."""
     block = _block_at(segment, 0)
-    if block is None:
-        return None
-    body = json.loads(zlib.decompress(block.packed))
-    layout = {asset: tuple((name, unit) for name, unit in tags) for asset, tags in body["layout"].items()}
-    if body["starts"] is None:
-        return layout, None
-    return layout, Started({asset: _start(said) for asset, said in body["starts"].items()})
+    return None if block is None else opening_of(json.loads(block.payload()))
 
 
 def opening_bytes(segment: bytes) -> int:
@@ -131,24 +154,69 @@ def blocks(segment: bytes) -> Iterator[Block | int]:
         position = sound
 
 
-def pack_step(step: Step, asset_number: int) -> tuple[bytes, int, int]:
-    """Return the bytes of a step and the first and last time in it (of its rows and of its clock)."""
-    frame = step.frame
-    commands = b"\n".join(codec.encode_command(command) for command in step.commands)
-    head = _STEP.pack(asset_number, step.now_ns, frame.rows, frame.columns, len(commands))
-    times = frame.source_time_ns
-    first_ns = min(step.now_ns, int(times.min())) if frame.rows else step.now_ns
-    last_ns = max(step.now_ns, int(times.max())) if frame.rows else step.now_ns
-    columns = (times.astype("<i8"), frame.values.astype("<f4"), frame.status.astype("<u4"))
-    return b"".join([head, commands, *(column.tobytes() for column in columns)]), first_ns, last_ns
+def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
+    """Return steps as one block: those of an asset lie together, column by column."""
+    assets = list(layout)
+    places = {asset: place for place, asset in enumerate(assets)}
+    spoken = b"\n".join(
+        b"%d %s" % (number, codec.encode_command(command))
+        for number, step in enumerate(steps)
+        for command in step.commands
+    )
+    parts = [
+        _STEPS.pack(len(steps), len(spoken)),
+        spoken,
+        packing.ints(np.array([places[step.asset] for step in steps], np.int64)),
+    ]
+    first_ns, last_ns = steps[0].now_ns, steps[0].now_ns
+    for asset in assets:
+        frames = [step.frame for step in steps if step.asset == asset]
+        if not frames:
+            continue
+        taken = np.array([step.now_ns for step in steps if step.asset == asset], np.int64)
+        rows = np.array([frame.rows for frame in frames], np.int64)
+        times = np.concatenate([frame.source_time_ns for frame in frames])
+        parts += [packing.ints(taken[:1]), packing.ints(np.diff(taken)), packing.ints(rows)]
+        parts.append(packing.ints(np.repeat(taken, rows) - times))
+        values = np.concatenate([frame.values for frame in frames])
+        parts.append(packing.cells(values, np.concatenate([frame.status for frame in frames])))
+        first_ns = min(first_ns, int(taken.min()), *times[:1].tolist(), int(times.min(initial=first_ns)))
+        last_ns = max(last_ns, int(taken.max()), int(times.max(initial=last_ns)))
+    return pack(b"".join(parts), first_ns, last_ns)
 
 
-def unpack_steps(payload: bytes, assets: Sequence[str]) -> Iterator[Step]:
+def unpack_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
     """Give the steps of a block's payload (decompressed), in order."""
+    packed = packing.Reader(payload)
+    count, size = _STEPS.unpack(packed.take(_STEPS.size))
+    commands: dict[int, list[Command]] = {}
+    for line in packed.take(size).split(b"\n") if size else []:
+        place_of, _, said = line.partition(b" ")
+        commands.setdefault(int(place_of), []).append(codec.decode_command(said))
+    places = packed.ints(count)
+    found: list[Step | None] = [None] * count
+    for place, asset in enumerate(layout):
+        numbers = np.flatnonzero(places == place)
+        if not len(numbers):
+            continue
+        taken = np.cumsum(np.concatenate([packed.ints(1), packed.ints(len(numbers) - 1)]))
+        rows = packed.ints(len(numbers))
+        times = np.repeat(taken, rows) - packed.ints(int(rows.sum()))
+        values, status = packing.read_cells(packed, len(times), len(layout[asset]))
+        end = 0
+        for number, now_ns, more in zip(numbers.tolist(), taken.tolist(), rows.tolist(), strict=True):
+            begin, end = end, end + more
+            frame = Frame(times[begin:end], values[begin:end], status[begin:end])
+            found[number] = Step(asset, now_ns, frame, tuple(commands.get(number, ())))
+    return (step for step in found if step is not None)
+
+
+def _earlier_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
+    assets = tuple(layout)
     position = 0
     while position < len(payload):
-        number, now_ns, rows, columns, size = _STEP.unpack_from(payload, position)
-        position += _STEP.size
+        number, now_ns, rows, columns, size = _EARLIER_STEP.unpack_from(payload, position)
+        position += _EARLIER_STEP.size
         text = payload[position : position + size]
         position += size
         times = np.frombuffer(payload, "<i8", rows, position).astype(np.int64)
@@ -176,17 +244,17 @@ def _block_at(segment: bytes, position: int) -> Block | None:
         return None
     magic, length, crc, first_ns, last_ns = _HEAD.unpack_from(segment, position)
     start = position + _HEAD.size - _SPAN.size
-    if magic != MAGIC or not _SPAN.size <= length <= _PAYLOAD_BYTES_MAX or start + length > len(segment):
+    if magic not in (MAGIC, EARLIER) or not _SPAN.size <= length <= _PAYLOAD_BYTES_MAX or start + length > len(segment):
         return None
     body = memoryview(segment)[start : start + length]
     if zlib.crc32(body) != crc:
         return None
-    return Block(position, start + length, first_ns, last_ns, bytes(body[_SPAN.size :]))
+    return Block(position, start + length, first_ns, last_ns, bytes(body[_SPAN.size :]), magic == EARLIER)
 
 
 def _next_sound(segment: bytes, position: int) -> int:
     """Return where the next sound block begins, the end of the segment where there is none."""
-    while (position := segment.find(MAGIC, position)) >= 0:
+    while (position := segment.find(MAGIC[:3], position)) >= 0:
         if _block_at(segment, position) is not None:
             return position
         position += 1

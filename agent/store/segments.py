@@ -1,9 +1,8 @@
-"""Reading and mending telemetry segments: what is sound is given, what is not is counted, nothing raises."""
+"""Reading and mending segments of the telemetry log: what is sound is given, what is not is counted, nothing raises."""
 
 from __future__ import annotations
 
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,20 +11,29 @@ import numpy as np
 from agent.store import blocks
 from agent.store.blocks import Block, Layout, Started, Step
 
-SUFFIX = ".fwt"
+SUFFIX, KEPT = ".fwt", ".kept.fwt"
+"""The ends of the names of segments, and of those which are not worth being sealed."""
+SEALED = "[0-9]*.[0-9]*-[0-9]*"
+"""The folders that segments become (agent.store.sealed)."""
 
 OnDamage = Callable[[Path, int], None]
-"""Told of a segment and how many of its bytes were passed over."""
+"""Told of a segment, or of a sealed file, and how many of its bytes were passed over."""
+
+
+def number_of(path: Path) -> int:
+    """Return the number that the name of a segment, or of what became of it, begins with."""
+    return int(path.name.partition(".")[0])
 
 
 def segments(directory: Path) -> list[Path]:
-    """Return the segments of a directory, the oldest first."""
-    return sorted(directory.glob(f"[0-9]*{SUFFIX}"))
+    """Return the segments of a directory that are not sealed, the oldest first."""
+    sealed = {number_of(path) for path in directory.glob(SEALED)}
+    return sorted(path for path in directory.glob(f"[0-9]*{SUFFIX}") if number_of(path) not in sealed)
 
 
 def next_path(directory: Path) -> Path:
-    """Return the name of a new segment, after all that ever were (those set aside included)."""
-    numbers = [int(path.name.partition(".")[0]) for path in directory.glob(f"[0-9]*{SUFFIX}*")]
+    """Return the name of a new segment, after all that ever were (sealed and set aside included)."""
+    numbers = [number_of(path) for path in directory.glob("[0-9]*.*")]
     return directory / f"{max(numbers, default=0) + 1:012d}{SUFFIX}"
 
 
@@ -35,10 +43,9 @@ def span(path: Path) -> tuple[int, int] | None:
     return (min(b.first_ns for b in found), max(b.last_ns for b in found)) if found else None
 
 
-def started(path: Path) -> Started | None:
-    """Return the start of the agent that a segment begins with, None where it does not."""
-    opening = blocks.read_opening(path.read_bytes())
-    return None if opening is None else opening[1]
+def opening(path: Path) -> tuple[Layout, Started | None] | None:
+    """Return the columns of a segment and the start of the agent that it begins with; None where that is damaged."""
+    return blocks.read_opening(path.read_bytes())
 
 
 def read(
@@ -57,12 +64,12 @@ def read(
     """
     with path.open("rb") as file:
         segment = file.read(-1 if size is None else size)
-    opening = blocks.read_opening(segment)
-    if opening is None:
+    first = blocks.read_opening(segment)
+    if first is None:
         on_damage(path, len(segment))
         return
-    recorded = opening[0]
-    moves = None if layout is None else {asset: _moves(recorded, layout, asset) for asset in recorded}
+    recorded = first[0]
+    laid_out = layer(recorded, recorded if layout is None else layout)
     damaged = 0
     for block in blocks.blocks(segment):
         if isinstance(block, int):
@@ -70,11 +77,7 @@ def read(
         elif (since_ns is None or block.last_ns >= since_ns) and (
             until_ns is None or block.first_ns < until_ns
         ):
-            for step in blocks.unpack_steps(zlib.decompress(block.packed), tuple(recorded)):
-                if moves is None:
-                    yield step
-                elif (move := moves[step.asset]) is not None:
-                    yield _moved(step, *move)
+            yield from filter(None, map(laid_out, block.steps(recorded)))
     if damaged:
         on_damage(path, damaged)
 
@@ -86,7 +89,7 @@ def mend(path: Path) -> tuple[int, Path | None]:
     """
     segment = path.read_bytes()
     if blocks.read_opening(segment) is None:
-        return len(segment), _set_aside(path)
+        return len(segment), set_aside(path, f"the names of its tags are damaged: its {len(segment)} bytes are lost")
     found = list(blocks.blocks(segment))
     holes = [item for item in found if isinstance(item, int)]
     if not holes:
@@ -99,13 +102,26 @@ def mend(path: Path) -> tuple[int, Path | None]:
     sound = [segment[: blocks.opening_bytes(segment)]]
     sound += [segment[item.begin : item.end] for item in found if isinstance(item, Block)]
     copy = path.with_suffix(".mended")
-    with copy.open("wb") as file:
-        file.write(b"".join(sound))
+    write_synced(copy, b"".join(sound))
+    aside = set_aside(path, f"{sum(holes)} of its {len(segment)} bytes are damaged; {path.name} holds the rest")
+    copy.rename(path)
+    sync_directory(path.parent)
+    return sum(holes), aside
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Rename what is damaged, leave a note that says why beside it, and return its new name."""
+    aside = path.rename(path.with_name(f"{path.name}.damaged"))
+    aside.with_name(f"{aside.name}.txt").write_text(f"{path.name}: {why}\n", encoding="utf-8")
+    return aside
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Write a file and bring it to disk."""
+    with path.open("wb") as file:
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    aside = _set_aside(path)
-    copy.rename(path)
-    return sum(holes), aside
 
 
 def sync_directory(directory: Path) -> None:
@@ -117,21 +133,27 @@ def sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def _set_aside(path: Path) -> Path:
-    return path.rename(path.with_name(f"{path.name}.damaged"))
+def layer(recorded: Layout, wanted: Layout) -> Callable[[Step], Step | None]:
+    """Return what lays recorded steps out as `wanted`, by name and unit; None for an asset that it does not name."""
+    moves = {asset: _moves(recorded[asset], wanted[asset]) for asset in recorded if asset in wanted}
+
+    def laid_out(step: Step) -> Step | None:
+        if step.asset not in moves:
+            return None
+        sources, targets = moves[step.asset]
+        columns = len(wanted[step.asset])
+        if step.frame.columns == columns == len(sources) and sources == targets:
+            return step
+        frame = step.frame.select(np.array(sources, np.intp)).spread(np.array(targets, np.intp), columns)
+        return Step(step.asset, step.now_ns, frame, step.commands)
+
+    return laid_out
 
 
-def _moves(recorded: Layout, wanted: Layout, asset: str) -> tuple[list[int], list[int], int] | None:
-    """Return which recorded columns go where in how many, None for an asset that is not wanted."""
-    if asset not in wanted:
-        return None
-    position = {tag: column for column, tag in enumerate(recorded[asset])}
-    pairs = [(position[tag], column) for column, tag in enumerate(wanted[asset]) if tag in position]
-    return [source for source, _ in pairs], [target for _, target in pairs], len(wanted[asset])
-
-
-def _moved(step: Step, sources: list[int], targets: list[int], columns: int) -> Step:
-    if sources == targets == list(range(columns)) and step.frame.columns == columns:
-        return step
-    frame = step.frame.select(np.array(sources, np.intp)).spread(np.array(targets, np.intp), columns)
-    return Step(step.asset, step.now_ns, frame, step.commands)
+def _moves(
+    recorded: tuple[tuple[str, str], ...], wanted: tuple[tuple[str, str], ...]
+) -> tuple[list[int], list[int]]:
+    """Return which recorded columns go where."""
+    position = {tag: column for column, tag in enumerate(recorded)}
+    pairs = [(position[tag], column) for column, tag in enumerate(wanted) if tag in position]
+    return [source for source, _ in pairs], [target for _, target in pairs]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.archive import Archive
 from agent.daemon import Agent
 from agent.notify import Notifier
 from agent.reader import Reader, Route
@@ -22,6 +23,9 @@ from tests.agent.samples import SECOND_NS
 from tests.clock import ManualClock
 
 TAGS = (("pressure", "bar"), ("temperature", "degC"))
+
+SLEEPERS = 4
+"""Two read loops, the notifier and the archive."""
 
 
 class Plant:
@@ -75,6 +79,7 @@ class Plant:
             worker=self.worker,
             journal=self.journal,
             telemetry=self.telemetry,
+            archive=Archive(self.telemetry, self.clock),
             clock=self.clock,
             notifier=Notifier(environment or {}, 1),
         )
@@ -90,7 +95,7 @@ class Plant:
     async def running(self) -> AsyncIterator[Agent]:
         stop = asyncio.Event()
         task = asyncio.create_task(self.agent.run(stop))
-        await self.clock.until_sleeping(3)
+        await self.clock.until_sleeping(SLEEPERS)
         try:
             yield self.agent
         finally:
@@ -99,7 +104,7 @@ class Plant:
 
     async def advance(self, seconds: float) -> None:
         """Let time pass and wait until all that was read has been judged."""
-        await self.clock.advance(int(seconds * SECOND_NS), sleepers=3)
+        await self.clock.advance(int(seconds * SECOND_NS), sleepers=SLEEPERS)
         await self.settled()
 
     async def settled(self) -> None:

@@ -21,7 +21,7 @@ from agent.view import Submitted
 from agent.worker import RETRY_NS
 from connectors.frame import BAD_NO_DATA
 from tests.agent.doubles import ThresholdLine, until
-from tests.agent.plant import TAGS, Plant
+from tests.agent.plant import SLEEPERS, TAGS, Plant
 from tests.agent.samples import SECOND_NS
 from tests.clock import ManualClock
 
@@ -49,7 +49,7 @@ def test_ticks_that_pass_during_a_slow_read_are_skipped_and_counted(plant: Plant
     async def scenario() -> None:
         async with plant.running():
             plant.links[0].duration_ns = 2_500_000_000
-            await plant.clock.advance(12 * SECOND_NS, sleepers=3)
+            await plant.clock.advance(12 * SECOND_NS, sleepers=SLEEPERS)
 
     asyncio.run(scenario())
     # After the one at 0 s, reads begin at 1, 4, 7 and 10 s; each lets the ticks of the next two seconds pass.
@@ -141,7 +141,7 @@ def test_alerts_that_never_reach_the_journal_end_in_the_log(
     async def scenario() -> None:
         stop = asyncio.Event()
         task = asyncio.create_task(plant.agent.run(stop))
-        await plant.clock.until_sleeping(3)
+        await plant.clock.until_sleeping(SLEEPERS)
         with Refusing(plant):
             plant.pressure = 12.0
             await plant.advance(1)
@@ -237,7 +237,7 @@ def test_the_end_is_orderly(plant: Plant) -> None:
     async def scenario() -> None:
         plant.pressure = 12.0
         async with plant.running():
-            await plant.clock.advance(5 * SECOND_NS, sleepers=3)
+            await plant.clock.advance(5 * SECOND_NS, sleepers=SLEEPERS)
 
     asyncio.run(scenario())
     assert len(plant.line.frames) == sum(link.reads for link in plant.links)
@@ -290,7 +290,7 @@ def test_the_service_manager_hears_ready_watchdog_status_and_stopping(
         stop = asyncio.Event()
         task = asyncio.create_task(plant.agent.run(stop))
         assert told(manager) == []
-        await plant.clock.until_sleeping(3)
+        await plant.clock.until_sleeping(SLEEPERS)
         assert told(manager)[0] == "READY=1"
         await plant.advance(10)
         heard = told(manager)
@@ -312,9 +312,9 @@ def test_the_watchdog_is_not_fed_while_something_hangs(tmp_path: Path, manager: 
             await plant.advance(10)
             assert "WATCHDOG=1" in told(manager)
             plant.links[0].duration_ns = 10_000 * SECOND_NS
-            await plant.clock.advance(70 * SECOND_NS, sleepers=3)
+            await plant.clock.advance(70 * SECOND_NS, sleepers=SLEEPERS)
             told(manager)
-            await plant.clock.advance(50 * SECOND_NS, sleepers=3)
+            await plant.clock.advance(50 * SECOND_NS, sleepers=SLEEPERS)
             assert "WATCHDOG=1" not in told(manager)
             assert agent.readiness().reasons == ("read loop line3_plc makes no progress",)
 
@@ -336,7 +336,7 @@ def test_the_api_is_served_on_a_real_socket_and_ends_with_the_daemon(plant: Plan
         stop = asyncio.Event()
         server = ApiServer(create_app(plant.agent), listen("127.0.0.1", 0))
         task = asyncio.create_task(plant.agent.run(stop, server))
-        await plant.clock.until_sleeping(3)
+        await plant.clock.until_sleeping(SLEEPERS)
         await until(lambda: plant.agent.readiness().ready)
 
         def get() -> tuple[int, bytes]:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
+import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,8 +17,8 @@ from agent.store import export
 from agent.store.blocks import Layout, Step
 from agent.store.journal import StoreError
 from agent.store.segments import SUFFIX, segments
-from agent.store.series import summarise
-from agent.store.telemetry import TelemetryLog
+from agent.store.series import Rows, Series, Window, summarise
+from agent.store.telemetry import Retention, TelemetryLog
 from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, Frame
 from tests.agent.samples import SECOND_NS, START_NS, frame
 
@@ -48,9 +51,14 @@ def assert_same(found: Iterator[Step], wanted: list[Step]) -> None:
     assert all(same(one, other) for one, other in zip(listed, wanted, strict=True))
 
 
+def series_of(steps: Iterable[Step], columns: list[int], window: Window) -> Series:
+    rows = (Rows(one.frame.source_time_ns, one.frame.values[:, columns]) for one in steps)
+    return summarise(rows, len(columns), window).series()
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[TelemetryLog]:
-    log = TelemetryLog(tmp_path / "telemetry", LAYOUT, segment_bytes=4000)
+    log = TelemetryLog(tmp_path / "telemetry", LAYOUT, segment_bytes=700, sync_interval_ns=5 * SECOND_NS)
     yield log
     log.close()
 
@@ -105,12 +113,12 @@ def test_the_log_goes_on_after_a_restart(log: TelemetryLog) -> None:
 
 
 def test_oldest_segments_are_dropped_above_the_retention_and_counted(tmp_path: Path) -> None:
-    log = TelemetryLog(tmp_path, LAYOUT, segment_bytes=3000, retain_bytes=12_000)
+    log = TelemetryLog(tmp_path, LAYOUT, segment_bytes=1500, keep=Retention(6000))
     steps = fill(log, range(2000))
     log.close()
-    assert sum(path.stat().st_size for path in segments(tmp_path)) <= 12_000 + 3000
+    assert sum(path.stat().st_size for path in segments(tmp_path)) <= 6000 + 1500
     assert log.health.segments_dropped > 3
-    assert log.health.bytes_dropped > 9000
+    assert log.health.bytes_dropped > 4000
     reader = TelemetryLog(tmp_path, LAYOUT)
     kept = list(reader.scan())
     assert 100 < len(kept) < len(steps)
@@ -149,7 +157,7 @@ def test_no_flipped_bit_gives_a_wrong_value_or_costs_more_than_its_block(tmp_pat
     log.sync()
     path, body = last_bytes(log)
     log.close()
-    header = body.index(b"FWT1", 4)
+    header = body.index(b"FWT2", 4)
     random = np.random.default_rng(3)
     for place in random.integers(header, len(body), 150):
         for left in tmp_path.iterdir():
@@ -231,7 +239,7 @@ def test_a_disk_that_refuses_costs_telemetry_not_the_agent(log: TelemetryLog) ->
 def test_an_old_segment_that_cannot_be_dropped_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
     (tmp_path / f"0{SUFFIX}.kept").mkdir()  # unlink refuses a folder, for root too
     (tmp_path / f"1{SUFFIX}.gone").symlink_to(tmp_path / "gone")  # stat refuses a link to nothing
-    log = TelemetryLog(tmp_path, LAYOUT, segment_bytes=3000, retain_bytes=0)
+    log = TelemetryLog(tmp_path, LAYOUT, segment_bytes=1500, keep=Retention(0))
     fill(log, range(1000))
     log.sync()
     assert log.health.segments_dropped > 3, "those that can be dropped are"
@@ -253,7 +261,7 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_a_window_gives_every_row_where_there_is_room(log: TelemetryLog) -> None:
     fill(log, range(20))
     since_ns, until_ns = START_NS + 4 * SECOND_NS, START_NS + 9 * SECOND_NS
-    series = summarise(log.rows("pump", since_ns, until_ns), [0, 1], since_ns, until_ns, 100)
+    series = series_of(log.rows("pump", since_ns, until_ns), [0, 1], Window(since_ns, until_ns, 100))
     assert series.rows == 5
     assert series.time_ns.tolist() == [START_NS + s * SECOND_NS - 1000 for s in range(5, 10)]
     assert series.mean[:, 0].tolist() == [5, 6, 7, 8, 9]
@@ -265,7 +273,7 @@ def test_a_window_gives_every_row_where_there_is_room(log: TelemetryLog) -> None
 def test_a_window_is_summarised_into_at_most_so_many_points(log: TelemetryLog) -> None:
     fill(log, range(600))
     since_ns, until_ns = START_NS - SECOND_NS, START_NS + 599 * SECOND_NS
-    series = summarise(log.rows("pump", since_ns, until_ns), [0], since_ns, until_ns, 10)
+    series = series_of(log.rows("pump", since_ns, until_ns), [0], Window(since_ns, until_ns, 10))
     assert series.rows == 600
     assert len(series.time_ns) == 10
     assert series.low[:, 0].tolist() == [60 * i for i in range(10)]
@@ -281,7 +289,7 @@ def test_rows_on_the_edges_of_the_longest_window_are_in_their_intervals() -> Non
     steps = [Step("pump", int(t), frame(int(t), float(i))) for i, t in enumerate(edges)]
     steps.append(Step("pump", until_ns, frame(until_ns - 1, -1.0)))
     steps.append(Step("pump", until_ns, frame(until_ns, -2.0)))
-    series = summarise(steps, [0], since_ns, until_ns, points)
+    series = series_of(steps, [0], Window(since_ns, until_ns, points))
     assert series.rows == points + 1
     assert series.time_ns.tolist() == edges.tolist()
     assert series.high[:, 0].tolist() == list(range(points))
@@ -289,7 +297,7 @@ def test_rows_on_the_edges_of_the_longest_window_are_in_their_intervals() -> Non
 
 
 def test_an_empty_window_has_no_points(log: TelemetryLog) -> None:
-    series = summarise(log.rows("pump", 0, 1000), [0, 1], 0, 1000, 10)
+    series = series_of(log.rows("pump", 0, 1000), [0, 1], Window(0, 1000, 10))
     assert (series.rows, series.mean.shape) == (0, (0, 2))
 
 
@@ -342,3 +350,74 @@ def test_what_is_wrong_with_a_parquet_file_is_said(tmp_path: Path) -> None:
     pl.DataFrame({"time": ["now"], "b": [1]}).write_parquet(path)
     with pytest.raises(StoreError, match=r'column "time" is String; a date with time, or seconds, is needed'):
         list(export.read_parquet(path, "x", ["b"]))
+
+
+class PowerCutError(BaseException):
+    """Nothing after it is done."""
+
+
+def cut_at(patch: pytest.MonkeyPatch, nth: int) -> None:
+    """Let the nth call to the disk happen by half where it is a write, and all that follow not at all."""
+    count = 0
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == nth and real is pwrite:
+                pwrite(args[0], args[1][: len(args[1]) // 2], args[2])
+            if count >= nth:
+                raise PowerCutError
+            return real(*args)
+
+        return call
+
+    pwrite = os.pwrite
+    for name in ("pwrite", "fsync", "fdatasync", "unlink", "rename"):
+        patch.setattr(os, name, counted(getattr(os, name)))
+
+
+def test_an_end_at_any_call_to_the_disk_costs_one_sync_interval_at_most(tmp_path: Path) -> None:
+    nth, cut = 0, True
+    while cut:
+        nth, cut = nth + 1, False
+        directory, taken = tmp_path / str(nth), []
+        with pytest.MonkeyPatch.context() as patch:
+            cut_at(patch, nth)
+            try:
+                log = TelemetryLog(
+                    directory, LAYOUT, sync_interval_ns=3 * SECOND_NS, segment_bytes=600, keep=Retention(1500)
+                )
+                for second in range(60):
+                    one = step(second)
+                    taken.append(one)
+                    log.append(one, one.now_ns)
+            except PowerCutError:
+                cut = True
+        again = TelemetryLog(directory, LAYOUT)
+        found = list(again.scan())
+        again.close()
+        kept = [one for one in taken if found and one.now_ns >= found[0].now_ns]
+        assert len(kept) - len(found) <= 4, f"cut at call {nth}"
+        assert_same(iter(found), kept[: len(found)])
+    assert nth > 50
+
+
+def test_a_full_disk_gives_up_the_oldest_and_goes_on(tmp_path: Path) -> None:
+    """The disk is full as long as more than so much lies there: what ENOSPC says."""
+    log = TelemetryLog(tmp_path, LAYOUT, sync_interval_ns=SECOND_NS, segment_bytes=1000)
+    pwrite = os.pwrite
+
+    def filled(handle: int, data: bytes, position: int) -> int:
+        if sum(path.stat().st_size for path in tmp_path.iterdir()) > 5000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(handle, data, position)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", filled)
+        fill(log, range(300))
+        assert log.health.steps_lost > 0
+        assert log.health.segments_dropped > 0
+        assert log.health.steps + log.health.steps_lost > 590
+        assert log.health.steps_lost < 30
+        log.close()
