@@ -169,7 +169,8 @@ class LinkHealth:
     """What is known of a connection. Times are UTC ns; `last_good_ns` is None before the first good value.
 
     `error` is the last fault in words, empty while all is well; `retry_in_ms` is 0 unless backing off.
-    `values_dropped` counts what came faster than it was read, here or in the device.
+    `values_dropped` counts what came faster than it was read, here or in the device. `notes` say what a person should
+    know although values come: a backup in use, a unit that is silent.
     """
 
     state: LinkState
@@ -183,18 +184,21 @@ class LinkHealth:
     retry_in_ms: float
     error: str
     values_dropped: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Link:
     """One connection, supervised. `read` never raises for a fault of the wire: it returns a Bad row instead.
 
     `build` makes a new connector for each attempt; `seed` decides the jitter of the back-off; `guard`, if
-    given, is where the count of requests comes from, as `drops` is for that of values which were lost.
+    given, is where the count of requests comes from, as `drops` is for that of values which were lost and `notes` for
+    what is to be told beside.
     """
 
     def __init__(self, build: Callable[[], Connector], tags: Sequence[Tag], clock: Clock,
                  settings: LinkSettings | None = None, seed: int = 0, *,
-                 guard: LoadGuard | None = None, drops: Callable[[], int] = lambda: 0) -> None:
+                 guard: LoadGuard | None = None, drops: Callable[[], int] = lambda: 0,
+                 notes: Callable[[], tuple[str, ...]] = tuple) -> None:
         self.tags = tuple(tags)
         self._build = build
         self._clock = clock
@@ -202,6 +206,7 @@ class Link:
         self._random = np.random.default_rng(seed)
         self._guard = guard
         self._drops = drops
+        self._notes = notes
         self._connector: Connector | None = None
         self._state = LinkState.IDLE
         self._since_ns = clock.time_ns()
@@ -221,7 +226,7 @@ class Link:
         wait_ms = max(0, self._retry_at_ns - self._clock.monotonic_ns()) / 1e6 if backing_off else 0.0
         return LinkHealth(self._state, self._since_ns, self._last_good_ns, self._attempts, self._reads,
                           self._reads_failed, self._guard.requests if self._guard else 0, self._latency_ms,
-                          wait_ms, self._error, self._drops())
+                          wait_ms, self._error, self._drops(), self._notes())
 
     async def read(self) -> Frame:
         """Read once: what is new, or one Bad row where the connection is down (the wire is left alone

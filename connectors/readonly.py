@@ -7,6 +7,7 @@ ours or theirs, can change anything in a PLC. docs/adr/0005 gives the reasons.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ A.3).
 """
 
 _MODBUS_REQUEST_BYTES: Final = 12  # header 7, function code, address, count
+_SERIAL_REQUEST_BYTES: Final = 6  # unit id, function code, address, count
+_ASCII_REQUEST: Final = re.compile(rb":((?:[0-9A-F]{2}){3,})\r\n")
 
 
 class WriteRefusedError(Exception):
@@ -45,6 +48,53 @@ def check_modbus(data: bytes) -> None:
         raise WriteRefusedError(f"Modbus function {data[7]} to unit {data[6]}")
     if len(data) != _MODBUS_REQUEST_BYTES:
         raise WriteRefusedError(f"a Modbus read of {len(data)} bytes instead of {_MODBUS_REQUEST_BYTES}")
+
+
+def check_modbus_rtu(data: bytes) -> None:
+    """Raise WriteRefusedError unless `data` is exactly one Modbus RTU request of function 1, 2, 3 or 4."""
+    if len(data) < 4 or crc16(data[:-2]) != data[-2:]:
+        raise WriteRefusedError(f"a Modbus RTU frame that is not one whole request ({data[:16].hex(' ')})")
+    _check_read(data[:-2])
+
+
+def check_modbus_ascii(data: bytes) -> None:
+    """Raise WriteRefusedError unless `data` is exactly one Modbus ASCII request of function 1, 2, 3 or 4."""
+    if (whole := _ASCII_REQUEST.fullmatch(data)) is None:
+        raise WriteRefusedError(f"a Modbus ASCII frame that is not one whole request ({data[:32]!r})")
+    frame = bytes.fromhex(whole[1].decode())
+    if lrc(frame[:-1]) != frame[-1:]:
+        raise WriteRefusedError(f"a Modbus ASCII frame whose check does not fit ({data[:32]!r})")
+    _check_read(frame[:-1])
+
+
+def _check_read(request: bytes) -> None:
+    """Check unit id, function code, address and count of a request on a serial line."""
+    if request[1] not in MODBUS_READS:
+        raise WriteRefusedError(f"Modbus function {request[1]} to unit {request[0]}")
+    if len(request) != _SERIAL_REQUEST_BYTES:
+        raise WriteRefusedError(f"a Modbus read of {len(request)} bytes instead of {_SERIAL_REQUEST_BYTES}")
+
+
+def crc16(data: bytes) -> bytes:
+    """Return the CRC of a Modbus RTU frame, low byte first (Modbus over Serial Line V1.02, 6.2.2)."""
+    crc = 0xFFFF
+    for byte in data:
+        crc = (crc >> 8) ^ _CRC_OF_BYTE[(crc ^ byte) & 0xFF]
+    return crc.to_bytes(2, "little")
+
+
+def _crc_of_byte(byte: int) -> int:
+    for _ in range(8):
+        byte = (byte >> 1) ^ (0xA001 if byte & 1 else 0)
+    return byte
+
+
+_CRC_OF_BYTE: Final = tuple(_crc_of_byte(byte) for byte in range(256))
+
+
+def lrc(data: bytes) -> bytes:
+    """Return the check byte of a Modbus ASCII frame: what makes the sum of all bytes 0 (the same, 6.2.1)."""
+    return bytes([-sum(data) & 0xFF])
 
 
 def check_opcua(request: bytes) -> None:

@@ -27,6 +27,7 @@ GENERIC_NAMES = {"utils", "util", "helpers", "common", "misc"}
 # Where a library may be imported: a file, or a folder where it ends in "/".
 IMPORTERS: dict[str, tuple[str, ...]] = {
     "pymodbus": ("simulators/", "agent/north/"),
+    "serial": ("connectors/modbus/serialport.py",),
     "asyncua": ("connectors/opcua/session.py", "connectors/opcua/channel.py", "connectors/opcua/browse.py",
                 "simulators/", "agent/north/"),
     "onnxruntime": ("models/runtime.py",),
@@ -357,6 +358,7 @@ CLEAN: dict[Rule, list[tuple[str, str]]] = {
     ],
     libraries_stay_in_their_place: [
         ("simulators/modbus.py", "from pymodbus.server import ModbusTcpServer"),
+        ("connectors/modbus/serialport.py", "import serial"),
         ("simulators/opcua.py", "import asyncua"),
         ("agent/clock.py", "import time"),
     ],

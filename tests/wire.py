@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 MODBUS_READS = {1, 2, 3, 4}
 OPCUA_READS = {
@@ -51,6 +51,15 @@ class Request:
     at_s: float = 0.0
 
 
+class Recorder(Protocol):
+    """Cuts a client's byte stream into requests, and says of each whether it may be."""
+
+    def feed(self, data: bytes) -> Iterator[Request]: ...
+
+    @staticmethod
+    def allows(request: Request) -> bool: ...
+
+
 class ModbusRecorder:
     """Cuts a client's byte stream into Modbus TCP requests (Modbus Messaging on TCP/IP, 3.1)."""
 
@@ -65,6 +74,46 @@ class ModbusRecorder:
                 return
             yield Request(self._buffer[7], self._buffer[6])
             self._buffer = self._buffer[max(length, 8) :]
+
+    @staticmethod
+    def allows(request: Request) -> bool:
+        return request.code in MODBUS_READS
+
+
+class RtuRecorder:
+    """Cuts a client's byte stream into Modbus RTU requests (Modbus over Serial Line, 2.5.1), by their lengths.
+
+    What has a length that nobody here knows is noted with its code, and all that came with it.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> Iterator[Request]:
+        self._buffer += data
+        while len(self._buffer) >= 8:
+            code = self._buffer[1]
+            length = 8 if 1 <= code <= 6 else 9 + self._buffer[6] if code in (15, 16) else len(self._buffer)
+            if len(self._buffer) < length:
+                return
+            yield Request(code, self._buffer[0])
+            self._buffer = self._buffer[length:]
+
+    @staticmethod
+    def allows(request: Request) -> bool:
+        return request.code in MODBUS_READS
+
+
+class AsciiRecorder:
+    """Cuts a client's byte stream into the lines of Modbus ASCII (Modbus over Serial Line, 2.5.2)."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> Iterator[Request]:
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            yield Request(int(line[3:5], 16), int(line[1:3], 16))
 
     @staticmethod
     def allows(request: Request) -> bool:
@@ -136,7 +185,7 @@ class RecordingProxy:
 
     def __init__(
         self,
-        recorder: Callable[[], ModbusRecorder | OpcuaRecorder],
+        recorder: Callable[[], Recorder],
         target_port: int,
         *,
         expects_writes: bool = False,
@@ -230,7 +279,7 @@ class RecordingProxy:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        recorder: ModbusRecorder | OpcuaRecorder | None,
+        recorder: Recorder | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         while data := await reader.read(65_536):

@@ -25,7 +25,8 @@ class _Refusal:
 class AdaptivePlan:
     """Blocks for the tags a device gives, and a calendar for asking again for those it refused.
 
-    `refuse`, `accept` and `cut` take note; `settle` compiles what was learnt into `blocks` and `decoder`.
+    Tags with different periods share no block; the blocks of the shortest period come first. `refuse`, `accept` and
+    `cut` take note; `settle` compiles what was learnt into `blocks` and `decoder`.
     """
 
     def __init__(self, tags: Sequence[Tag], limits: PlanLimits) -> None:
@@ -34,6 +35,8 @@ class AdaptivePlan:
         self._limits = limits
         self._refused: dict[int, _Refusal] = {}
         self._cuts: set[Cut] = set()
+        periods = sorted({tag.period_ms for tag in tags})
+        self._groups = [[c for c, tag in enumerate(tags) if tag.period_ms == period] for period in periods]
         self._stale = True
         self.status = np.full(len(tags), BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
         """What a refused tag's status is, u32[C]."""
@@ -81,6 +84,10 @@ class AdaptivePlan:
     def settle(self) -> None:
         """Compile anew if anything was learnt."""
         if self._stale:
-            self.blocks = plan(self._tags, self._limits, avoid=self._refused, cuts=self._cuts)
+            self.blocks = tuple(block for group in self._groups for block in self._plan_group(group))
             self.decoder = Decoder(self._tags, self.blocks)
             self._stale = False
+
+    def _plan_group(self, columns: Sequence[int]) -> tuple[Block, ...]:
+        wanted = [column for column in columns if column not in self._refused]
+        return plan(self._tags, self._limits, columns=wanted, avoid=self._refused, cuts=self._cuts)

@@ -6,25 +6,25 @@ A connector is used until its first fault and then replaced (see connectors.link
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from connectors import ConnectorError
-from connectors.frame import BAD_TIMEOUT, GOOD, Frame, Tag
+from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, Frame, Tag, UInt32s
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.modbus.adapt import AdaptivePlan
+from connectors.modbus.addresses import Address, Addresses
 from connectors.modbus.decode import Decoder
 from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.modbus.groups import Groups
 from connectors.modbus.plan import Block, PlanLimits, halve
+from connectors.modbus.units import Units
 from connectors.modbus.wire import Answer, Wire
 
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 _PROBES_PER_READ: Final = 16
 """Requests one read may spend on finding out which tag of a refused block is the bad one."""
-_SILENCE_FIRST_NS: Final = 1_000_000_000
-_SILENCE_LAST_NS: Final = 16_000_000_000
 
 
 def supervise(endpoint: ModbusEndpoint, tags: Sequence[Tag], clock: Clock, *,
@@ -32,35 +32,28 @@ def supervise(endpoint: ModbusEndpoint, tags: Sequence[Tag], clock: Clock, *,
     """Return a link to `endpoint`; its connections share one load guard, and what they learnt of the device.
     """
     guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms)
-    earlier: ModbusConnector | None = None
+    latest = ModbusConnector(endpoint, tags, clock, guard)
 
     def build() -> ModbusConnector:
-        nonlocal earlier
-        earlier = ModbusConnector(endpoint, tags, clock, guard, earlier)
-        return earlier
+        nonlocal latest
+        latest = ModbusConnector(endpoint, tags, clock, guard, latest)
+        return latest
 
+    connects = len(endpoint.addresses)
     settings = settings or LinkSettings.for_requests(
-        endpoint.timeout_ms, connect=1, read=len(tags) + _PROBES_PER_READ,
+        endpoint.timeout_ms, connect=connects + endpoint.pause_after_connect_ms // endpoint.timeout_ms,
+        read=(1 + endpoint.retries) * (len(tags) + _PROBES_PER_READ) + connects,
         pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard)
-
-
-@dataclass(slots=True)
-class _Silence:
-    """A unit behind the gateway that does not answer: asked ever more rarely, so that it does not delay
-    others.
-    """
-
-    wait_ns: int
-    until_ns: int
+    return Link(build, tags, clock, settings, seed, guard=guard, notes=lambda: latest.notes)
 
 
 class ModbusConnector:
-    """A Connector over one Modbus TCP connection. Rows are stamped with the middle of their requests.
+    """A Connector over one Modbus connection. Rows are stamped with the middle of their requests.
 
     Failures of single blocks are statuses: BadTimeout for a unit that is silent, the mapped status of an
-    exception (connectors.modbus.decode), BadDecodingError for a reply that is not what was asked for. `earlier` is
-    the connector to the same tags that this one replaces: what it learnt of the device is taken over.
+    exception (connectors.modbus.decode), BadDecodingError for a reply that is not what was asked for; tags whose period
+    is longer than the others' are BadNoData in the rows in which they are not due. `earlier` is the connector to the
+    same tags that this one replaces: what it learnt of the device is taken over.
     """
 
     def __init__(self, endpoint: ModbusEndpoint, tags: Sequence[Tag], clock: Clock, guard: LoadGuard,
@@ -70,94 +63,190 @@ class ModbusConnector:
         self._clock = clock
         self._guard = guard
         if earlier is None:
-            limits = PlanLimits(endpoint.max_registers, endpoint.max_bits, endpoint.gap_registers)
+            limits = PlanLimits(endpoint.max_registers, endpoint.max_bits, endpoint.max_gap_registers,
+                                endpoint.one_request_per_tag)
             self._plan = AdaptivePlan(tags, limits)
-            self._silences: dict[int, _Silence] = {}
+            self._units = Units(clock, endpoint.timeout_ms)
+            self._addresses = Addresses(endpoint.addresses, clock)
         else:
-            self._plan, self._silences = earlier._plan, earlier._silences
+            self._plan, self._units, self._addresses = earlier._plan, earlier._units, earlier._addresses
+        self._groups = Groups(tags)
+        self._is_open = self._delivered = False
         self._retried: int | None = None
         self._wire: Wire | None = None
         self._asked: set[int] = set()
         self._answered = self._probes_left = 0
         self._first_ns = 0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of this connection although it works."""
+        return self._addresses.notes() + self._units.notes()
+
     async def open(self) -> None:
         """Connect; raise ConnectorError saying why that failed."""
         await self.close()
-        self._wire = wire = Wire(self._endpoint)
-        async with self._guard:
-            await wire.connect()
+        self._wire = await self._connect(self._addresses.order())
+        self._is_open = True
 
     async def read(self) -> Frame:
         """Return one row; raise ConnectorError where the connection is lost or nothing answered at all."""
+        if not self._is_open:
+            raise ConnectorError(f"{self._endpoint} is not connected")
+        try:
+            if self._wire is None:  # let go after the last read
+                self._wire = await self._connect(self._addresses.order())
+            elif self._addresses.back_is_due():
+                await self._try_the_first()
+            frame = await self._read()
+        except ConnectorError:
+            if not self._delivered:  # a device that hangs up between reads has not failed
+                self._addresses.failed()
+            raise
+        else:
+            self._delivered = True
+            return frame
+        finally:
+            if self._endpoint.close_after_poll:
+                self._hang_up()
+
+    async def close(self) -> None:
+        """Close the connection; may be called twice."""
+        self._is_open = self._delivered = False
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
+
+    async def _connect(self, addresses: Sequence[Address]) -> Wire:
+        """Return a connection to the first address that gives one."""
+        problems = []
+        for address in addresses:
+            wire = Wire(self._endpoint, address)
+            try:
+                async with self._guard:
+                    await wire.connect()
+                await self._clock.sleep_until(
+                    self._clock.monotonic_ns() + self._endpoint.pause_after_connect_ms * 1_000_000)
+            except ConnectorError as error:
+                wire.close()
+                if not error.retryable:
+                    raise
+                problems.append(str(error))
+            except BaseException:
+                wire.close()
+                raise
+            else:
+                self._addresses.took(address)
+                return wire
+        raise ConnectorError("; ".join(problems))
+
+    async def _try_the_first(self) -> None:
+        """Go back from the backup if the first address can be reached again; stay otherwise."""
+        self._addresses.stay()
+        try:
+            wire = await self._connect((self._addresses.first(),))
+        except ConnectorError:
+            return
+        self._hang_up()
+        self._wire = wire
+
+    async def _read(self) -> Frame:
         plan = self._plan
         plan.settle()  # what a read that was broken off had learnt counts too
         decoder = plan.decoder
         self._asked = set()
         self._answered, self._probes_left = 0, _PROBES_PER_READ
-        self._retried = self._silent_longest()
-        due = plan.due(self._clock.monotonic_ns())
+        self._retried = self._units.silent_longest()
+        now_ns = self._clock.monotonic_ns()
+        periods = self._groups.due(now_ns)
+        again = plan.due(now_ns)
         data = bytearray(decoder.size_bytes)
-        block_status = np.empty(len(plan.blocks), np.uint32)
+        block_status = np.full(len(plan.blocks), BAD_NO_DATA, np.uint32)
         found: list[tuple[Block, bytes]] = []
         for b, (block, offset) in enumerate(zip(plan.blocks, decoder.offsets, strict=True)):
+            if self.tags[block.columns[0]].period_ms not in periods:
+                continue
             answer = await self._ask(block)
             block_status[b] = answer.status
             if answer.status == GOOD:
                 data[offset:offset + block.size_bytes] = answer.data
             elif answer.exception:
                 await self._isolate(block, answer, found)
-        for block in due:
+        for block in again:
             if self._probes_left > 0:
                 await self._probe(block, found)
-        if self._asked and not self._answered:
-            for unit_id in self._asked:  # it is the device that is silent, not these units
-                self._silences.pop(unit_id, None)
-            raise ConnectorError(f"{self._endpoint} is connected but no unit answered within "
+        self._groups.asked(periods, now_ns)
+        self._raise_if_all_silent()
+        return self._frame(decoder, data, block_status, found)
+
+    def _raise_if_all_silent(self) -> None:
+        """Raise ConnectorError where no unit is left that answers: it is the device that is silent, not they."""
+        if not self._asked or self._answered:
+            return
+        if all(self._units.is_silent(block.unit_id) for block in self._plan.blocks):
+            self._units.heard(self._asked)
+            raise ConnectorError(f"{self._wire or self._endpoint} is connected but no unit answered within "
                                  f"{self._endpoint.timeout_ms} ms: check the unit ids and the device's load")
-        values, status = decoder.decode(data, block_status, plan.status)
+
+    def _frame(self, decoder: Decoder, data: bytearray, block_status: UInt32s,
+               found: Sequence[tuple[Block, bytes]]) -> Frame:
+        """Return the row of what the plan's blocks gave and what was found beside them."""
+        values, status = decoder.decode(data, block_status, self._plan.status)
         for block, part in found:
             columns = list(block.columns)
-            decoded = Decoder(self.tags, (block,)).decode(part, np.zeros(1, np.uint32), plan.status)
+            decoded = Decoder(self.tags, (block,)).decode(part, np.zeros(1, np.uint32), self._plan.status)
             values[columns], status[columns] = decoded[0][columns], decoded[1][columns]
         half_ns = (self._clock.monotonic_ns() - self._first_ns) // 2 if self._asked else 0
         time_ns = np.array([self._clock.time_ns() - half_ns], np.int64)
         return Frame(time_ns, values[None, :], status[None, :])
 
-    async def close(self) -> None:
-        """Close the connection; may be called twice."""
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.close()
-
     async def _ask(self, block: Block) -> Answer:
-        """Make one request under the load guard, unless its unit has been silent of late."""
-        if self._wire is None:
-            raise ConnectorError(f"{self._endpoint} is not connected")
-        silence = self._silences.get(block.unit_id)
-        if silence is not None and block.unit_id != self._retried:
-            return Answer(BAD_TIMEOUT)
+        """Make a request, again where no reply came, unless its unit has been silent of late."""
+        silent = self._units.is_silent(block.unit_id)
+        if silent and block.unit_id != self._retried:
+            return Answer(BAD_TIMEOUT, replied=False)
+        for _ in range(1 if silent else 1 + self._endpoint.retries):
+            answer = await self._ask_in_step(block)
+            if answer.replied:
+                self._answered += 1
+                self._units.heard((block.unit_id,))
+                return answer
+        self._units.silent(block.unit_id)
+        self._retried = None
+        return answer
+
+    async def _ask_in_step(self, block: Block) -> Answer:
+        """Make a request, after another one if a late reply could be taken for the answer."""
+        probe = self._units.probe(block)
+        if probe is not None:
+            answer = await self._ask_once(probe)
+            if self._units.probe(block) is not None:
+                return Answer(answer.status, replied=answer.replied)
+        return await self._ask_once(block)
+
+    async def _ask_once(self, block: Block) -> Answer:
+        """Make one request under the load guard."""
+        assert self._wire is not None, "read has connected"
+        numbered = self._wire.numbered
         async with self._guard:
             if not self._asked:
                 self._first_ns = self._clock.monotonic_ns()
             self._asked.add(block.unit_id)
-            answer = await self._wire.request(block)
-        if answer.status == BAD_TIMEOUT and not answer.exception:
-            wait_ns = _SILENCE_FIRST_NS if silence is None else min(_SILENCE_LAST_NS, 2 * silence.wait_ns)
-            self._silences[block.unit_id] = _Silence(wait_ns, self._clock.monotonic_ns() + wait_ns)
-            self._retried = None
-        else:
-            self._answered += 1
-            self._silences.pop(block.unit_id, None)
+            replied = False
+            try:
+                answer = await self._wire.request(block)
+                replied = answer.replied
+            finally:
+                if not replied and not numbered:
+                    self._units.give_up(block)
+        if not numbered and answer.status == GOOD:
+            self._units.gave(block)
+        elif not numbered and answer.exception:
+            self._units.refused(block.unit_id)
         return answer
-
-    def _silent_longest(self) -> int | None:
-        """Return the one silent unit to ask again in this read: many at once would hold up those that answer.
-        """
-        now_ns = self._clock.monotonic_ns()
-        due = [(silence.until_ns, unit_id) for unit_id, silence in self._silences.items()
-               if silence.until_ns <= now_ns]
-        return min(due)[1] if due else None
 
     async def _isolate(self, block: Block, answer: Answer, found: list[tuple[Block, bytes]]) -> None:
         """Halve a block the device refused until the tags it does not have stand alone; collect the others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.framer import FramerType
 
 from connectors.frame import (
     Dtype,
@@ -14,13 +15,22 @@ from connectors.frame import (
 )
 from connectors.link import LoadGuard
 from connectors.modbus.connector import ModbusConnector
-from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.modbus.endpoint import Framing, ModbusEndpoint
 from tests.connectors.servers import (
     ManualClock,
     ModbusPlc,
 )
+from tests.wire import AsciiRecorder, ModbusRecorder, Recorder, RtuRecorder
 
 TYPES = AsyncModbusTcpClient.DATATYPE
+
+
+WIRES: dict[Framing, tuple[FramerType, type[Recorder]]] = {
+    Framing.TCP: (FramerType.SOCKET, ModbusRecorder),
+    Framing.RTU: (FramerType.RTU, RtuRecorder),
+    Framing.ASCII: (FramerType.ASCII, AsciiRecorder),
+}
+"""How pymodbus calls each framing, and who bears witness on it."""
 
 
 HOLDING = Table.HOLDING_REGISTER
@@ -48,12 +58,12 @@ def tag(
     )
 
 
-def endpoint(port: int, **more: float) -> ModbusEndpoint:
-    options = {"timeout_ms": 300, "max_requests_per_s": 1000.0, "min_gap_ms": 0.0} | more
+def endpoint(port: int, **more: object) -> ModbusEndpoint:
+    options: dict[str, object] = {"timeout_ms": 300, "max_requests_per_s": 1000.0, "min_gap_ms": 0.0} | more
     return ModbusEndpoint("127.0.0.1", port, **options)  # type: ignore[arg-type]
 
 
-def connector(port: int, tags: Sequence[Tag], clock: ManualClock, **more: float) -> ModbusConnector:
+def connector(port: int, tags: Sequence[Tag], clock: ManualClock, **more: object) -> ModbusConnector:
     return ModbusConnector(endpoint(port, **more), tags, clock, LoadGuard(clock, 1000, 0))
 
 

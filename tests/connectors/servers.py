@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,8 @@ from asyncua import Server, ua
 from asyncua.server.user_managers import UserManager
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from connectors.frame import Table
@@ -120,7 +122,12 @@ class ModbusPlc:
 
 
 @asynccontextmanager
-async def modbus_server(units: dict[int, ModbusPlc], port: int = 0) -> AsyncIterator[int]:
+async def modbus_server(
+    units: dict[int, ModbusPlc],
+    port: int = 0,
+    framer: FramerType = FramerType.SOCKET,
+    secured: ssl.SSLContext | None = None,
+) -> AsyncIterator[int]:
     """Serve units by pymodbus on loopback; yields the port."""
     devices = []
     for unit_id, plc in units.items():
@@ -128,7 +135,10 @@ async def modbus_server(units: dict[int, ModbusPlc], port: int = 0) -> AsyncIter
         registers = [SimData(0, count=1000, values=0, datatype=DataType.REGISTERS)]
         tables = (bits, list(bits), registers, list(registers))
         devices.append(SimDevice(unit_id, simdata=tables, action=plc.serve))
-    server = ModbusTcpServer(devices, address=("127.0.0.1", port))
+    if secured is None:
+        server = ModbusTcpServer(devices, framer=framer, address=("127.0.0.1", port))
+    else:
+        server = ModbusTlsServer(devices, address=("127.0.0.1", port), sslctx=secured)
     await server.serve_forever(background=True)
     try:
         yield server.transport.sockets[0].getsockname()[1]  # type: ignore[attr-defined]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -18,11 +18,15 @@ from pymodbus.client import AsyncModbusTcpClient
 from connectors import Connector, ConnectorError
 from connectors.frame import Frame, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LinkState, LoadGuard
+from connectors.modbus import endpoint as endpoint_module
 from connectors.modbus.connector import ModbusConnector
-from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.modbus.endpoint import Framing, ModbusEndpoint
 from connectors.opcua.connector import OpcuaConnector
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 from connectors.replay import ReplayConnector
+from simulators.serial import SerialLine
+from tests.connectors import certificates
+from tests.connectors.modbus_side import WIRES
 from tests.connectors.servers import (
     NAMESPACE,
     START_NS,
@@ -33,7 +37,7 @@ from tests.connectors.servers import (
     pack,
     run,
 )
-from tests.wire import ModbusRecorder, OpcuaRecorder, RecordingProxy
+from tests.wire import OpcuaRecorder, RecordingProxy
 
 S = 1_000_000_000
 TAGS = (Tag("pressure", "bar", low=0.0, high=25.0), Tag("temperature", "degC"), Tag("current", "A", low=-5.0))
@@ -70,27 +74,62 @@ class Road:
     source_time: bool = False
 
 
-@asynccontextmanager
-async def modbus(clock: ManualClock, plc: OpcuaPlc, folder: Path) -> AsyncIterator[Road]:
-    unit = ModbusPlc()
-    tags = [
-        replace(tag, address=ModbusAddress(1, Table.INPUT_REGISTER, 4 * i, ("ABCD", "CDAB", "DCBA")[i]))
-        for i, tag in enumerate(TAGS)
-    ]
+Build = Callable[[ManualClock, OpcuaPlc, Path], AbstractAsyncContextManager[Road]]
 
-    async def show(row: int) -> None:
-        for i, (tag, value) in enumerate(zip(tags, ROWS[row], strict=True)):
+
+class Unit:
+    """A Modbus unit that shows the rows, in three byte orders with gaps between."""
+
+    def __init__(self) -> None:
+        self.plc = ModbusPlc()
+        self.tags = [
+            replace(tag, address=ModbusAddress(1, Table.INPUT_REGISTER, 4 * i, ("ABCD", "CDAB", "DCBA")[i]))
+            for i, tag in enumerate(TAGS)
+        ]
+        for gap in (2, 6):
+            self.plc.put(Table.INPUT_REGISTER, gap, [0, 0])
+
+    async def show(self, row: int) -> None:
+        for i, (tag, value) in enumerate(zip(self.tags, ROWS[row], strict=True)):
             assert isinstance(tag.address, ModbusAddress)
             words = pack(float(value), AsyncModbusTcpClient.DATATYPE.FLOAT32, tag.address.order)
-            unit.put(Table.INPUT_REGISTER, 4 * i, words)
+            self.plc.put(Table.INPUT_REGISTER, 4 * i, words)
 
-    await show(0)
-    unit.put(Table.INPUT_REGISTER, 2, [0, 0])
-    unit.put(Table.INPUT_REGISTER, 6, [0, 0])
-    async with modbus_server({1: unit}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
-        endpoint = ModbusEndpoint("127.0.0.1", proxy.port)
-        yield Road(ModbusConnector(endpoint, tags, clock, LoadGuard(clock, 1000, 0)), show)
+    def road(self, clock: ManualClock, endpoint: ModbusEndpoint) -> Road:
+        return Road(ModbusConnector(endpoint, self.tags, clock, LoadGuard(clock, 1000, 0)), self.show)
+
+
+@asynccontextmanager
+async def through_tcp(clock: ManualClock, framing: Framing, *, serial: bool = False) -> AsyncIterator[Road]:
+    framer, recorder = WIRES[framing]
+    unit = Unit()
+    await unit.show(0)
+    async with modbus_server({1: unit.plc}, framer=framer) as port, RecordingProxy(recorder, port) as proxy:
+        if serial:
+            line = SerialLine()
+            await line.plug("127.0.0.1", proxy.port)
+            endpoint = ModbusEndpoint(framing=framing, line=endpoint_module.SerialLine(str(line.path), parity="N"))
+            try:
+                yield unit.road(clock, endpoint)
+            finally:
+                await line.unplug()
+        else:
+            yield unit.road(clock, ModbusEndpoint("127.0.0.1", proxy.port, framing=framing))
         proxy.assert_read_only()
+
+
+def modbus(framing: Framing, *, serial: bool = False) -> Build:
+    return lambda clock, plc, folder: through_tcp(clock, framing, serial=serial)
+
+
+@asynccontextmanager
+async def modbus_tls(clock: ManualClock, plc: OpcuaPlc, folder: Path) -> AsyncIterator[Road]:
+    unit = Unit()
+    await unit.show(0)
+    certificate, key = certificates.write(folder, "plc")
+    async with modbus_server({1: unit.plc}, secured=certificates.server_context(certificate, key)) as port:
+        tls = endpoint_module.Tls(certificate, server_name="plc")
+        yield unit.road(clock, ModbusEndpoint("127.0.0.1", port, tls=tls))
 
 
 @asynccontextmanager
@@ -136,7 +175,17 @@ async def replayed(clock: ManualClock, plc: OpcuaPlc, folder: Path) -> AsyncIter
     yield Road(ReplayConnector(folder / "recording.parquet", TAGS, clock), show)
 
 
-ROADS = {"modbus": modbus, "opcua subscribe": subscribed, "opcua poll": polled, "replay": replayed}
+ROADS: dict[str, Build] = {
+    "modbus tcp": modbus(Framing.TCP),
+    "modbus rtu over tcp": modbus(Framing.RTU),
+    "modbus ascii over tcp": modbus(Framing.ASCII),
+    "modbus rtu": modbus(Framing.RTU, serial=True),
+    "modbus ascii": modbus(Framing.ASCII, serial=True),
+    "modbus tls": modbus_tls,
+    "opcua subscribe": subscribed,
+    "opcua poll": polled,
+    "replay": replayed,
+}
 pytestmark = pytest.mark.parametrize("road", ROADS)
 
 

@@ -68,7 +68,7 @@ def test_a_cancellation_that_meets_the_reply_is_not_lost(turns: int) -> None:
             return answer(request, bytes([3, 2, 0, 7]))
 
         async with scripted_server(script) as port:
-            wire = Wire(endpoint(port))
+            wire = Wire(endpoint(port), ("127.0.0.1", port))
             await wire.connect()
             asking = asyncio.create_task(wire.request(block))
             await came.wait()

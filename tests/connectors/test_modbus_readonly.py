@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.framer import FramerAscii, FramerRTU, FramerSocket
+from pymodbus.pdu import DecodePDU
 
+from connectors.modbus.endpoint import Framing
 from connectors.readonly import WriteRefusedError
-from tests.connectors.modbus_side import HOLDING, connector, plc_of, tag
+from tests.connectors.modbus_side import HOLDING, WIRES, connector, plc_of, tag
 from tests.connectors.servers import (
     ManualClock,
-    answer,
     modbus_server,
     run,
 )
@@ -23,21 +25,30 @@ WRITES = {
     "write multiple registers": bytes([16, 0, 0, 0, 1, 2, 0, 5]),
     "mask write register": bytes([22, 0, 0, 0xFF, 0xFF, 0, 0]),
     "read and write registers": bytes([23, 0, 0, 0, 1, 0, 0, 0, 1, 2, 0, 5]),
+    "a read that is too long": bytes([3, 0, 0, 0, 1, 0]),
 }
+FRAMERS = {Framing.TCP: FramerSocket, Framing.RTU: FramerRTU, Framing.ASCII: FramerAscii}
 
 
-def test_a_planted_write_is_stopped_before_the_socket() -> None:
+@pytest.mark.parametrize("framing", WIRES)
+def test_a_planted_write_is_stopped_before_the_socket(framing: Framing) -> None:
     async def main() -> None:
         plc = plc_of(4)
-        async with modbus_server({1: plc}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
-            road = connector(proxy.port, [tag(HOLDING, 0)], ManualClock())
+        framer, recorder = WIRES[framing]
+        async with modbus_server({1: plc}, framer=framer) as port, RecordingProxy(recorder, port) as proxy:
+            road = connector(proxy.port, [tag(HOLDING, 0)], ManualClock(), framing=framing)
+            encode = FRAMERS[framing](DecodePDU(True)).encode
+            read = encode(bytes([3, 0, 0, 0, 1]), 1, 1)
             for _ in range(2):  # also on the next connection
                 await road.open()
                 assert road._wire is not None
-                conversation = road._wire._conversation
+                transport = road._wire._conversation._transport
+                assert transport is not None
                 for pdu in WRITES.values():
                     with pytest.raises(WriteRefusedError, match="only reads"):
-                        await conversation.ask(answer(b"\0\x01\0\0\0\x06\x01", pdu), 1, 0.1)
+                        transport.write(encode(pdu, 1, 1))
+                    with pytest.raises(WriteRefusedError, match="only reads"):
+                        transport.writelines([read, encode(pdu, 1, 1)])
                 assert (await road.read()).values[0, 0] == 100, "reading goes on"
             await road.close()
             proxy.assert_read_only()
