@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.console import wide
 
-LEFT_OUT_SHOWN = 20
+TAGS_SHOWN, LEFT_OUT_SHOWN = 200, 20
 STATE_DIR = "/var/lib/forewarn"
 Out = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the configuration there. [default: print it]")]
 UnitId = Annotated[int, typer.Option(min=0, max=255, help="Modbus: the unit id where the map names none.")]
@@ -72,26 +73,28 @@ def deliver(proposal: Proposal, origin: str, out: Path | None, state_dir: str, *
         except OSError as error:
             raise ConfigError((f"{out}: cannot be written ({error.strerror}); name another file",)) from error
     console = wide(stderr=True)
-    if table:
+    if table and out is not None:  # what was printed is there to be read
         console.print(_table(proposal))
-    show_left_out(proposal, console)
+        if (more := len(proposal.found) - TAGS_SHOWN) > 0:
+            console.print(f"  and {more} more tags, in the file")
+    _show_left_out(proposal, console)
     if out is not None:
         typer.echo(f"{out}: {len(proposal.found)} tags. Look it over, then: forewarn check --tags-only {out}", err=True)
     return config
 
 
 def _table(proposal: Proposal) -> Table:
-    """Return the tags by machine."""
+    """Return the first tags by machine."""
     table = Table("tag", "unit", "found", box=None, pad_edge=False)
     table.columns[0].overflow = table.columns[2].overflow = "fold"
-    for asset, members in proposal.assets.items():
+    for asset, members in replace(proposal, found=proposal.found[:TAGS_SHOWN]).assets.items():
         table.add_row(Text(asset, "bold"))
         for one in members:
             table.add_row(*cells(f"  {one.tag.name}", one.tag.unit, one.note))
     return table
 
 
-def show_left_out(proposal: Proposal, console: Console) -> None:
+def _show_left_out(proposal: Proposal, console: Console) -> None:
     """Show what is not proposed, with the reasons."""
     for left in proposal.left_out[:LEFT_OUT_SHOWN]:
         console.print(Text(f"left out: {left.what}: {left.why}"), soft_wrap=True)
