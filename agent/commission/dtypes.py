@@ -6,8 +6,11 @@ import re
 from typing import Final
 
 from connectors.frame import Dtype, Table
+from connectors.modbus.orders import ORDERS as ALL_ORDERS
+from connectors.modbus.orders import SHORT
 
-ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
+ORDERS: Final = SHORT
+_LONG: Final = frozenset(name for orders in ALL_ORDERS.values() for name in orders)
 
 _DTYPES: Final[dict[str, str]] = {
     "bit": "bit", "bool": "bit", "boolean": "bit", "digital": "bit", "flag": "bit",
@@ -66,8 +69,8 @@ def order_of(text: str) -> str:
         "": "ABCD", "AB": "ABCD", "BA": "BADC", "BIG": "ABCD", "BIGENDIAN": "ABCD", "LITTLE": "DCBA",
         "LITTLEENDIAN": "DCBA", "WORDSWAP": "CDAB", "SWAPWORDS": "CDAB", "SWAPPED": "CDAB", "BYTESWAP": "BADC",
         "SWAPBYTES": "BADC", "MIDLITTLE": "CDAB", "MIDBIG": "BADC", "1032": "BADC", "3210": "DCBA", "0123": "ABCD",
-        "2301": "CDAB", **{order: order for order in ORDERS},
-    }.get(compact)
+        "2301": "CDAB",
+    }.get(compact, compact if compact in _LONG else None)
     if order is None:
         raise ValueError(f'"{text}" is no byte order; write one of {", ".join(ORDERS)}')
     return order

@@ -8,6 +8,7 @@ those of its Modbus drivers, from the device itself.
 from __future__ import annotations
 
 import re
+from math import inf, isfinite
 from pathlib import Path
 from typing import Final
 
@@ -63,8 +64,10 @@ def _register(row: Row, how: How) -> Tag:
     elif dtype is Dtype.BIT:
         raise ValueError(f"{address} is a register; a Boolean needs a bit, such as {address}.0")
     scale, offset = _scaling(row)
+    low, high = _clamped(row)
     where = ModbusAddress(how.unit_id, place.table, place.register, order, place.bit)
-    return Tag(_short(row), _unit(row), where, dtype, scale, offset)
+    return Tag(_short(row), _unit(row), where, dtype, scale, offset, low, high,
+               clamp=isfinite(low) or isfinite(high))
 
 
 def _refuse_what_is_no_number(row: Row) -> None:
@@ -91,6 +94,14 @@ def _scaling(row: Row) -> tuple[float, float]:
         case other:
             raise ValueError(f'its scaling "{other}" is not linear; read it scaled, over the OPC UA of KEPServerEX')
     return (-scale, -offset) if row.text("negate value").lower() in ("1", "true") else (scale, offset)
+
+
+def _clamped(row: Row) -> tuple[float, float]:
+    """Return the scaled limits that a value is held at, infinite where it is not."""
+    on = ("1", "true")
+    ends = [row.number(f"scaled {end}") if row.text(f"clamp {end}").lower() in on else None for end in ("low", "high")]
+    low, high = ends
+    return -inf if low is None else low, inf if high is None else high
 
 
 def _short(row: Row) -> str:

@@ -31,6 +31,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "dtype": ("dtype", "type", "data type", "datatype", "datentyp", "typ", "format"),
     "order": ("order", "byte order", "byteorder", "word order", "wordorder", "endian", "endianness", "endianess"),
     "bit": ("bit", "bit number", "bitnr"),
+    "bits": ("bits", "bit count", "width"),
+    "length": ("length", "len", "registers", "laenge"),
     "unit": ("unit", "units", "einheit", "eng unit", "eng units", "engineering unit", "engineering units", "uom",
              "unite", "unidad"),
     "scale": ("scale", "factor", "faktor", "multiplier", "gain", "scaling", "scale factor", "skalierung", "resolution"),
@@ -38,6 +40,9 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "offset": ("offset", "bias"),
     "low": ("low", "min", "minimum", "lowest", "range low", "eu low", "eng low"),
     "high": ("high", "max", "maximum", "highest", "range high", "eu high", "eng high"),
+    "clamp": ("clamp",),
+    "invalid": ("invalid", "no value", "not available", "nan"),
+    "texts": ("texts", "values", "states", "enum"),
     "unit_id": ("unit id", "unitid", "slave", "slave id", "slaveid", "device id", "station", "modbus id"),
     "asset": ("asset", "machine", "maschine", "equipment", "group", "gruppe"),
     "period_ms": ("period ms", "scan rate", "poll ms", "period"),
@@ -46,6 +51,9 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
 """What each column is for, and the headings it is known by."""
 _HEADER: Final = "|".join(re.escape(heading) for key in ("register", "address") for heading in COLUMNS[key])
 _TEXT: Final = re.compile(r"(string|text|char|ascii|str)\b.*", re.IGNORECASE)
+NEEDS_TEXTS: Final = "{} is a text; say in a column texts what its texts stand for, such as RUN=1 STOP=0"
+_SAID_YES: Final = ("1", "true", "yes", "y", "x", "ja", "j")
+_PAIR: Final = re.compile(r"\s*([^=]+?)\s*=\s*([^=\s]+)\s*")
 _BIT_TABLES: Final = (Table.COIL, Table.DISCRETE_INPUT)
 
 
@@ -73,8 +81,8 @@ def proposal_of(text: str, connection: Connection, defaults: MapDefaults, name: 
     left: list[LeftOut] = []
     problems: list[str] = []
     for row in rows(text, _HEADER):
-        if _TEXT.fullmatch(_cell(row, "dtype")):
-            left.append(LeftOut(f"line {row.line}", f"{_cell(row, 'name')} is a text, not a number"))
+        if _TEXT.fullmatch(_cell(row, "dtype")) and not _cell(row, "texts"):
+            left.append(LeftOut(f"line {row.line}", NEEDS_TEXTS.format(_cell(row, "name"))))
             continue
         tag, mistakes = _tag(row, defaults)
         problems += [f"line {row.line}: {mistake}" for mistake in mistakes]
@@ -125,7 +133,9 @@ def _tag(row: Row, defaults: MapDefaults) -> tuple[Tag | None, list[str]]:
     low, high = mistakes.number("low", -float("inf")), mistakes.number("high", float("inf"))
     unit_id = mistakes.integer("unit_id", defaults.unit_id)
     bit = mistakes.integer("bit", -1)
+    bits, length = mistakes.integer("bits", 1), mistakes.integer("length", 0)
     period_ms = mistakes.integer("period_ms", 1000)
+    invalid, texts = _invalid(row, mistakes), _texts(row, mistakes)
     if not _cell(row, "name") and not _cell(row, "comment"):
         mistakes.append("name: missing; give each register a name")
     if mistakes or place is None:
@@ -133,9 +143,9 @@ def _tag(row: Row, defaults: MapDefaults) -> tuple[Tag | None, list[str]]:
     picked = place.bit if bit < 0 else bit
     if picked is not None:
         dtype = Dtype.BIT
-    address = ModbusAddress(unit_id, place.table, place.register, order, picked)
-    return Tag(_cell(row, "name") or _cell(row, "comment"), unit_text("", _cell(row, "unit")), address, dtype,
-               scale, offset, low, high, period_ms), mistakes
+    address = ModbusAddress(unit_id, place.table, place.register, order, picked, bits, length)
+    return Tag(_cell(row, "name") or _cell(row, "comment"), unit_text("", _cell(row, "unit")), address, dtype, scale,
+               offset, low, high, period_ms, _cell(row, "clamp").lower() in _SAID_YES, invalid, texts), mistakes
 
 
 def _place(row: Row, defaults: MapDefaults, mistakes: _Mistakes) -> Place | None:
@@ -160,7 +170,7 @@ def _dtype(row: Row, place: Place | None, mistakes: _Mistakes) -> Dtype:
             mistakes.append("dtype: missing; give the type of the register, such as int16 or float32")
         return Dtype.UINT16
     try:
-        return dtype_of(text)
+        return Dtype.STRING if _TEXT.fullmatch(text) else dtype_of(text)
     except ValueError as error:
         mistakes.append(f"dtype: {error}")
         return Dtype.UINT16
@@ -172,6 +182,32 @@ def _order(row: Row, mistakes: _Mistakes) -> str:
     except ValueError as error:
         mistakes.append(f"order: {error}")
         return "ABCD"
+
+
+def _invalid(row: Row, mistakes: _Mistakes) -> tuple[float, ...]:
+    """Return the raw numbers that mean "no value", as 32768, 0x8000 or several with spaces between."""
+    found = []
+    for text in _cell(row, "invalid").split():
+        try:
+            found.append(float(integer(text)) if text.lower().startswith("0x") else number(text))
+        except ValueError as error:
+            mistakes.append(f"invalid: {error}")
+    return tuple(found)
+
+
+def _texts(row: Row, mistakes: _Mistakes) -> tuple[tuple[str, float], ...]:
+    """Return what the texts of a string stand for, as RUN=1 STOP=0."""
+    said = _cell(row, "texts")
+    if said and not re.fullmatch(f"({_PAIR.pattern})+", said):
+        mistakes.append(f'texts: "{said}" is not as RUN=1 STOP=0')
+        return ()
+    found: dict[str, float] = {}
+    for text, stands_for in _PAIR.findall(said):
+        try:
+            found[text] = number(stands_for)
+        except ValueError as error:
+            mistakes.append(f"texts: {error}")
+    return tuple(found.items())
 
 
 def _scale(row: Row, mistakes: _Mistakes) -> float:

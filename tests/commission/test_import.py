@@ -56,7 +56,9 @@ def test_telegraf() -> None:
             Tag("motor1_run", "1", ModbusAddress(1, COIL, 0), Dtype.BIT),
             Tag("voltage", "1", ModbusAddress(2, HOLDING, 0, "DCBA"), Dtype.INT16, 0.1),
             Tag("energy", "1", ModbusAddress(2, HOLDING, 5, "DCBA"), Dtype.FLOAT32, 0.001),
-            Tag("alarm", "1", ModbusAddress(2, HOLDING, 9, "DCBA", 3), Dtype.BIT)]] + [
+            Tag("alarm", "1", ModbusAddress(2, HOLDING, 9, "DCBA", 3), Dtype.BIT),
+            Tag("level", "1", ModbusAddress(2, HOLDING, 10, "DCBA"), Dtype.UINT8_LOW),
+            Tag("ph", "1", ModbusAddress(2, HOLDING, 11, "DCBA"), Dtype.FLOAT16)]] + [
         ("Meter", "Gateway", Tag("frequency", "1", ModbusAddress(9, INPUT, 30, "CDAB"), Dtype.FLOAT64))]
     assert left_out(proposal) == {
         "Pump skid: torn": "its registers [10, 12] do not follow each other",
@@ -74,15 +76,17 @@ def test_kepware_read_from_the_device() -> None:
     assert tags(proposal) == {
         "Pump.Pressure": Tag("Pressure", "bar", ModbusAddress(7, HOLDING, 12, "CDAB"), Dtype.FLOAT32),
         "Pump.Level": Tag("Level", "%", ModbusAddress(7, INPUT, 20), Dtype.UINT16, 100 / 27_648),
+        "Pump.Speed": Tag("Speed", "1/min", ModbusAddress(7, HOLDING, 20), Dtype.UINT16, 1500 / 16_384, low=0,
+                          high=1500, clamp=True),
         "machine.Running": Tag("Running", "1", ModbusAddress(7, COIL, 16), Dtype.BIT),
         "machine.Alarm": Tag("Alarm", "1", ModbusAddress(7, HOLDING, 39, bit=3), Dtype.BIT),
         "machine.Hours": Tag("Hours", "h", ModbusAddress(7, HOLDING, 49, "CDAB"), Dtype.UINT32),
     }
     reasons = left_out(proposal)
-    assert reasons["line 4: Pump.Flow"].startswith('its scaling "square root" is not linear')
-    assert reasons["line 8: Serial"] == "it is no number (String)"
-    assert reasons["line 9: Trend"] == "it is an array"
-    assert "is no address with a table" in reasons["line 10: S7"]
+    assert reasons["line 5: Pump.Flow"].startswith('its scaling "square root" is not linear')
+    assert reasons["line 9: Serial"] == "it is no number (String)"
+    assert reasons["line 10: Trend"] == "it is an array"
+    assert "is no address with a table" in reasons["line 11: S7"]
     abcd = READERS["kepware"](SAMPLES / "kepware.csv", How(MODBUS, order="ABCD"))
     assert tags(abcd)["Pump.Pressure"].address == ModbusAddress(1, HOLDING, 12)
 
@@ -93,7 +97,7 @@ def test_kepware_read_over_its_own_opcua_server() -> None:
     assert found["Pump.Level"] == Tag("Level", "%", NodeAddress("KEPServerEX", "s=Ch.Dev.Pump.Level"))
     assert found["Pump.Flow"].unit == "m3/h"
     assert found["machine.S7"].address == NodeAddress("KEPServerEX", "s=Ch.Dev.S7")
-    assert set(left_out(proposal)) == {"line 8: Serial", "line 9: Trend"}
+    assert set(left_out(proposal)) == {"line 9: Serial", "line 10: Trend"}
 
 
 def test_ignition_json() -> None:
@@ -248,7 +252,7 @@ def test_the_command_writes_a_configuration_and_says_what_it_left_out(tmp_path: 
     result = forewarn("import", "telegraf", SAMPLES / "telegraf.conf", "--out", out)
     assert result.exit_code == 0, result.output
     config = load(out)
-    assert [len(wiring.tags_of(config, name)) for name in config.connections] == [7, 5]
+    assert [len(wiring.tags_of(config, name)) for name in config.connections] == [7, 7]
     assert "left out: Pump skid: serial: it is a text, not a number" in result.output
     assert "#   Pump skid: serial: it is a text, not a number" in out.read_text(encoding="utf-8")
 

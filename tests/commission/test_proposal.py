@@ -36,6 +36,11 @@ registers = st.builds(
     st.sampled_from([Dtype.INT16, Dtype.UINT32, Dtype.FLOAT32, Dtype.FLOAT64]),
     st.sampled_from(["ABCD", "CDAB", "BADC", "DCBA"]), limits.filter(lambda x: x != 0), limits, limits,
     st.floats(1, 1e3), st.integers(10, 3_600_000))
+texts = st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1, max_size=8), limits, min_size=1, max_size=3)
+strings = st.builds(lambda name, register, length, said, invalid: Tag(
+    name, "1", ModbusAddress(1, Table.HOLDING_REGISTER, register, length=length), Dtype.STRING,
+    texts=tuple(said.items()), invalid=tuple(invalid)), names, st.integers(0, 65_000), st.integers(1, 125), texts,
+    st.lists(limits, max_size=2))
 bits = st.builds(lambda name, register, bit: Tag(
     name, "1", ModbusAddress(1, Table.INPUT_REGISTER, register, bit=bit), Dtype.BIT), names, st.integers(0, 65_535),
     st.integers(0, 15))
@@ -48,7 +53,7 @@ nodes = st.builds(lambda name, uri, text, low, span: Tag(
 
 
 @settings(deadline=None)
-@given(st.lists(st.one_of(registers, bits, coils), min_size=1, max_size=6), st.lists(nodes, max_size=6), names)
+@given(st.lists(st.one_of(registers, bits, coils, strings), min_size=1, max_size=6), st.lists(nodes, max_size=6), names)
 def test_what_is_proposed_is_what_the_agent_will_have(modbus: list[Tag], opcua: list[Tag], asset: str) -> None:
     proposal = settle({"plc": MODBUS, "press": OPCUA}, [
         *found(*modbus, asset=asset), *found(*opcua, connection="press", asset=asset)])

@@ -126,7 +126,28 @@ def test_a_file_that_is_no_map_is_refused(text: str) -> None:
 
 def test_texts_are_left_out_and_said_so() -> None:
     proposal = proposal_of(PLAIN + "serial,100,holding,string(20),1,,,,,,,,,,\n", PLC, MapDefaults())
-    assert [(one.what, one.why) for one in proposal.left_out] == [("line 5", "serial is a text, not a number")]
+    ((what, why),) = [(one.what, one.why) for one in proposal.left_out]
+    assert what == "line 5"
+    assert why.startswith("serial is a text; say in a column texts what its texts stand for")
+
+
+def test_texts_bit_fields_invalid_numbers_clamps_and_orders_of_eight_bytes() -> None:
+    text = ("name;register;table;dtype;order;bit;bits;length;clamp;invalid;texts;low;high\n"
+            "state;5;holding;STRING;;;;4;;;RUN=1 STOP BY HAND=0,5;;\n"
+            "mode;9;input;WORD;;4;3;;;;;;\n"
+            "pt100;10;input;INT;;;;;yes;0x7FFF -32768;;-50;200\n"
+            "energy;12;input;LREAL;GHEFCDAB;;;;;;;;\n"
+            "level;16;holding;uint8_low;;;;;;;;;\n")
+    assert tags(text) == [
+        Tag("state", "1", ModbusAddress(1, HOLDING, 5, length=4), Dtype.STRING,
+            texts=(("RUN", 1), ("STOP BY HAND", 0.5))),
+        Tag("mode", "1", ModbusAddress(1, INPUT, 9, bit=4, bits=3), Dtype.BIT),
+        Tag("pt100", "1", ModbusAddress(1, INPUT, 10), Dtype.INT16, low=-50, high=200, clamp=True,
+            invalid=(32_767, -32_768)),
+        Tag("energy", "1", ModbusAddress(1, INPUT, 12, "GHEFCDAB"), Dtype.FLOAT64),
+        Tag("level", "1", ModbusAddress(1, HOLDING, 16), Dtype.UINT8_LOW)]
+    (said, *_) = problems("name;register;table;dtype;texts\na;1;holding;string;RUN\n")
+    assert said == 'line 2: texts: "RUN" is not as RUN=1 STOP=0'
 
 
 @settings(deadline=None)
