@@ -17,6 +17,7 @@ from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.daemon import STALL_NS, Agent
+from agent.flash import FlashWear
 from agent.line.assess import Detector
 from agent.line.line import Line, LineSettings
 from agent.notify import Notifier
@@ -158,6 +159,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal=journal,
         telemetry=telemetry,
         archive=Archive(telemetry, clock),
+        wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
         clock=clock,
         notifier=notifier,
         stall_ns=int(STALL_NS * max(speed, 1.0)),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.archive import Archive
 from agent.clock import Clock
+from agent.flash import FlashWear
 from agent.line.alert import Alert, Command
 from agent.notify import Notifier
 from agent.reader import Reader
@@ -16,7 +17,7 @@ from agent.server import ApiServer
 from agent.store.journal import AlertFilter, Journal, Page
 from agent.store.series import Series, Window
 from agent.store.telemetry import TelemetryHealth, TelemetryLog
-from agent.view import AssetInfo, ConnectionInfo, Line, Readiness, Snapshot, Submitted
+from agent.view import AssetInfo, ConnectionInfo, HistorianInfo, Line, Readiness, Snapshot, Submitted
 from agent.worker import Worker
 from connectors.link import LinkState
 
@@ -64,6 +65,7 @@ class Agent:
         journal: Journal,
         telemetry: TelemetryLog,
         archive: Archive,
+        wear: FlashWear,
         clock: Clock,
         notifier: Notifier,
         stall_ns: int = STALL_NS,
@@ -71,7 +73,7 @@ class Agent:
         self.assets = tuple(assets)
         self._lines, self._readers, self._devices = lines, tuple(readers), devices
         self._worker, self._journal = worker, journal
-        self._telemetry, self._archive = telemetry, archive
+        self._telemetry, self._archive, self._wear = telemetry, archive, wear
         self._clock, self._notifier = clock, notifier
         self._stall_ns = stall_ns
         self._started = False
@@ -204,3 +206,14 @@ class Agent:
     def telemetry_health(self) -> TelemetryHealth:
         """Return what was written and lost of the telemetry."""
         return self._telemetry.health
+
+    def historian(self) -> HistorianInfo:
+        """Return how the telemetry is kept, and what that costs the card."""
+        keep = self._telemetry.keep
+        return HistorianInfo(
+            self._telemetry.health, self._archive.health, keep.bytes_max, keep.age_max_s, self._wear.read()
+        )
+
+    def queue(self) -> tuple[int, int]:
+        """Return how many frames wait to be judged, and how many can."""
+        return self._worker.waiting()

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from agent.archive import ArchiveHealth
+from agent.flash import Wear
 from agent.line.alert import Alert, Command
 from agent.line.memory import Memory
 from agent.line.verdict import Verdict
@@ -153,6 +155,17 @@ class ConnectionInfo:
     frames_dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class HistorianInfo:
+    """How the telemetry is kept: the log, what is sealed, how much at most, and what is written to the card."""
+
+    telemetry: TelemetryHealth
+    archive: ArchiveHealth
+    bytes_max: int
+    age_max_s: float
+    wear: Wear
+
+
 class Submitted(StrEnum):
     """What became of a command."""
 
@@ -213,3 +226,9 @@ class AgentView(Protocol):
 
     def telemetry_health(self) -> TelemetryHealth:
         """Return what was written and lost of the telemetry."""
+
+    def historian(self) -> HistorianInfo:
+        """Return how the telemetry is kept, and what that costs the card."""
+
+    def queue(self) -> tuple[int, int]:
+        """Return how many frames wait to be judged, and how many can."""

@@ -87,6 +87,10 @@ class Worker:
         self._jobs.put_nowait(job)
         return True
 
+    def waiting(self) -> tuple[int, int]:
+        """Return how many jobs wait, and how many can."""
+        return self._jobs.qsize(), self._jobs_max
+
     def submit(self, asset: str, command: Command) -> bool:
         """Queue a command for an asset's next job; False, and counted, where too many wait. From any thread."""
         with self._submitting:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Path, Query, Response
 
-from agent.api import PREFIX, models, present, problems
+from agent.api import PREFIX, metrics, models, present, problems
 from agent.api.guard import Guard
 from agent.api.problems import ApiError, describe
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
@@ -51,6 +51,7 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI
     )
     for router in (_status(view), _assets(view), _alerts(view), _commands(view)):
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
+    app.add_api_route("/metrics", lambda: _metrics(view), include_in_schema=False)
     problems.install(app)
     app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts))
     schema_of = app.openapi
@@ -89,6 +90,11 @@ def _status(view: AgentView) -> APIRouter:
     async def connections() -> models.ConnectionList:
         """List the connections and how they are."""
         return models.ConnectionList(items=[present.connection(info) for info in view.connections()])
+
+    @router.get("/telemetry")
+    async def telemetry() -> models.Historian:
+        """Show how the telemetry is kept, and how long the flash card lasts at this pace."""
+        return present.historian(view.historian())
 
     return router
 
@@ -238,6 +244,10 @@ def _commands(view: AgentView) -> APIRouter:
         return _queue(view, alert, "unshelve", Unshelve(alert_id, body.by, view.now_ns()))
 
     return router
+
+
+def _metrics(view: AgentView) -> Response:
+    return Response(metrics.scrape(view), media_type=metrics.MEDIA_TYPE)
 
 
 def _info(view: AgentView, asset: str) -> AssetInfo:

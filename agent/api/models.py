@@ -362,6 +362,48 @@ class TelemetryWindow(Model):
     tags: list[TagSeries]
 
 
+class Historian(Model):
+    """How the telemetry is kept, counted since the start, and what the agent writes to the flash card."""
+
+    model_config = example(
+        {
+            "steps": 8640,
+            "steps_lost": 0,
+            "values": 103680,
+            "log_bytes_written": 160000,
+            "sealed_bytes_written": 170000,
+            "segments_sealed": 2,
+            "seal_failures": 0,
+            "bytes_kept": 330000,
+            "bytes_kept_max": 1024000000,
+            "days_kept_max": 400.0,
+            "bytes_dropped": 0,
+            "bytes_damaged": 0,
+            "error": None,
+            "flash_bytes_written": 35000000,
+            "flash_bytes_per_day": 350000000.0,
+            "flash_life_years": 125.2,
+        }
+    )
+
+    steps: int
+    steps_lost: int
+    values: int
+    log_bytes_written: int
+    sealed_bytes_written: int
+    segments_sealed: int
+    seal_failures: int = Field(description="child processes that failed to seal; it is tried again")
+    bytes_kept: int = Field(description="as of the last segment that was begun")
+    bytes_kept_max: int
+    days_kept_max: float
+    bytes_dropped: int
+    bytes_damaged: int
+    error: str | None
+    flash_bytes_written: int | None = Field(description="by all of the agent, journal included; null: not known")
+    flash_bytes_per_day: float | None = Field(description="null in the first ten minutes")
+    flash_life_years: float | None = Field(description="of a card of flash_gb and flash_cycles, at this pace")
+
+
 class ConnectionModel(Model):
     """One connection and its health."""
 

@@ -11,7 +11,7 @@ from agent.line.verdict import Condition
 from agent.line.wording import NO_ESTIMATE, remaining_life
 from agent.store import codec
 from agent.store.series import Float64s, Series
-from agent.view import AssetInfo, ConnectionInfo, Snapshot
+from agent.view import AssetInfo, ConnectionInfo, HistorianInfo, Snapshot
 from connectors.frame import status_name
 
 
@@ -95,6 +95,29 @@ def connection(info: ConnectionInfo) -> models.ConnectionModel:
         ticks_missed=info.ticks_missed,
         frames_dropped=info.frames_dropped,
         values_dropped=health.values_dropped,
+    )
+
+
+def historian(info: HistorianInfo) -> models.Historian:
+    """Return how the telemetry is kept."""
+    log, archive, wear = info.telemetry, info.archive, info.wear
+    return models.Historian(
+        steps=log.steps,
+        steps_lost=log.steps_lost,
+        values=log.cells,
+        log_bytes_written=log.bytes_written,
+        sealed_bytes_written=archive.bytes_written,
+        segments_sealed=archive.sealed,
+        seal_failures=archive.failures,
+        bytes_kept=log.bytes_kept,
+        bytes_kept_max=info.bytes_max,
+        days_kept_max=info.age_max_s / 86_400,
+        bytes_dropped=log.bytes_dropped,
+        bytes_damaged=log.bytes_damaged,
+        error=log.error or archive.error,
+        flash_bytes_written=wear.bytes_written,
+        flash_bytes_per_day=wear.bytes_per_day,
+        flash_life_years=wear.life_years,
     )
 
 

@@ -24,6 +24,12 @@ class AgentConfig(Model):
     telemetry_sync_s: float = Field(
         default=10.0, gt=0, le=60, description="seconds between two writes to disk: what a power cut may cost"
     )
+    flash_gb: float = Field(
+        default=16.0, gt=0, le=100_000, description="size in GB of the flash that state_dir lies on"
+    )
+    flash_cycles: int = Field(
+        default=1000, ge=1, le=1_000_000, description="how often its cells can be written"
+    )
     require_signature: bool = Field(
         default=False, description="whether a bundle that nobody trusted has signed is refused"
     )

@@ -76,7 +76,7 @@ class TelemetryLog:
         """
         self.directory, self.layout = directory, layout
         self.health = TelemetryHealth()
-        self._sync_interval_ns, self._segment_bytes, self._keep = sync_interval_ns, segment_bytes, keep
+        self._sync_interval_ns, self._segment_bytes, self.keep = sync_interval_ns, segment_bytes, keep
         self._lock = threading.Lock()
         self._gathered: list[Step] = []
         self._gathered_cells = 0
@@ -272,9 +272,9 @@ class TelemetryLog:
 
         What cannot be dropped is told in `health`, and the next segment tries again.
         """
-        before_s = self._now_ns / 1e9 - self._keep.age_max_s
+        before_s = self._now_ns / 1e9 - self.keep.age_max_s
         done = retention.drop(
-            self.directory, keep=self._path, bytes_max=self._keep.bytes_max, before_s=before_s, free=free
+            self.directory, keep=self._path, bytes_max=self.keep.bytes_max, before_s=before_s, free=free
         )
         self._drop_error = done.errors[0] if done.errors else None
         if done.errors:

@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.archive import Archive
 from agent.daemon import Agent
+from agent.flash import FlashWear
 from agent.notify import Notifier
 from agent.reader import Reader, Route
 from agent.store.journal import Journal
@@ -80,6 +81,7 @@ class Plant:
             journal=self.journal,
             telemetry=self.telemetry,
             archive=Archive(self.telemetry, self.clock),
+            wear=FlashWear(self.clock, card_bytes=16e9, cycles=1000),
             clock=self.clock,
             notifier=Notifier(environment or {}, 1),
         )
