@@ -86,7 +86,9 @@ def _trust(config: Config) -> Trust:
 def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
     """Return an asset's line, going on from where its alerts stood."""
     said = config.assets[asset]
-    settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s)
+    own_ms = {tag.name: tag.period_ms or said.period_ms for tag in said.tags}
+    periods_ms = tuple(own_ms[tag.name] for tag in detector.manifest.tags)
+    settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_ms)
     return Line(
         asset,
         detector,

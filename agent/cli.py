@@ -339,6 +339,7 @@ def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
         units={tag.name: tag.unit for tag in said.tags},
         tags_option=f"{file}: assets.{asset}.tags",
         period_option=f"{file}: assets.{asset}.period_ms",
+        periods_ms={tag.name: tag.period_ms or said.period_ms for tag in said.tags},
     )
 
 

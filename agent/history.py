@@ -13,6 +13,7 @@ from agent.backtest.grid import Rows, segments_of
 from agent.backtest.table import NO_TIME, Ints, Table, read_table
 from agent.backtest.tagging import choose_tags
 from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Int8s, Segment
+from agent.line.hold import hold_ns
 from connectors.frame import Float32s, Int64s
 from models.remaining import Run, horizon_of
 
@@ -33,7 +34,8 @@ class Reading:
     `rul` is the life a run has left, in seconds; rows that wear shows in are then no healthy rows.
 
     `tags` None means all numeric columns, `tags_option` is what named them; `units` maps a tag to its unit,
-    "1" where it says nothing. `period_option` is what said `period_ms`.
+    "1" where it says nothing. `period_option` is what said `period_ms`. `periods_ms` are the periods of tags that
+    are sampled more slowly: their values are held in between, as they are when the agent runs.
     """
 
     time: str | None = None
@@ -45,6 +47,7 @@ class Reading:
     units: Mapping[str, str] | None = None
     tags_option: str = "--tags"
     period_option: str = "--period"
+    periods_ms: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,17 @@ def read_history(path: Path, reading: Reading) -> History:
     values = table.values(tags, option)
     lives = [] if reading.rul is None else _lives(runs, times_ns, values, _life_s(table, reading.rul), period_ms)
     label = _worn_out(label, runs, times_ns, lives, notes)
+    own_ms = reading.periods_ms or {}
+    hold = {
+        column: most_ns
+        for column, tag in enumerate(tags)
+        if (most_ns := hold_ns(own_ms.get(tag, period_ms) * NS_PER_MS, period_ms * NS_PER_MS))
+    }
     found: list[Segment] = []
     for name, rows in runs:
         healthy = rows[(label[rows] != FAULTY) & (times_ns[rows] != NO_TIME)]
         part = Rows(name, times_ns[healthy], _rows_of(values, healthy), label[healthy])
-        found += segments_of(part, period_ms * NS_PER_MS)
+        found += segments_of(part, period_ms * NS_PER_MS, hold)
     if not found:
         raise BacktestError(f"{path} has no row to learn from")
     recorded = sum(segment.rows for segment in found)

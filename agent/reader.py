@@ -13,7 +13,7 @@ from agent.clock import Clock
 from agent.troubles import Troubles
 from agent.view import Link
 from agent.worker import Job, Worker
-from connectors.frame import Frame
+from connectors.frame import BAD_NO_DATA, Frame
 
 Intps = npt.NDArray[np.intp]
 
@@ -78,7 +78,10 @@ class Reader:
             frame = await self.link.read()
             now_ns = self._clock.time_ns()
             for route in self._routes:
-                if not self._worker.offer(Job(route.asset, route.lay(frame, now_ns), now_ns)):
+                part = route.lay(frame, now_ns)
+                if part.rows and (part.status == BAD_NO_DATA).all():
+                    continue  # it was the turn of other assets' tags
+                if not self._worker.offer(Job(route.asset, part, now_ns)):
                     self.frames_dropped += 1
             self._troubles.note(frame, self.link.health)
             self.tried.set()

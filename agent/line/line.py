@@ -24,11 +24,15 @@ COMMANDS_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class LineSettings:
-    """What an asset's line is told: the alarm budget in alerts per second, the delays in seconds."""
+    """What an asset's line is told: the alarm budget in alerts per second, the delays in seconds.
+
+    `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
+    """
 
     alerts_per_s: float
     on_delay_s: float
     off_delay_s: float
+    periods_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,8 @@ class Line:
         self.tags = tuple(tag.name for tag in manifest.tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
-        self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS)
+        own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms]
+        self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS, own_ns or None)
         self._assessor = Assessor(detector, settings.alerts_per_s)
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)

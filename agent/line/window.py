@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from agent.line.hold import NEVER_NS, hold_ns
 from connectors.frame import BAD_NO_DATA, Bools, Float32s, Frame, Int64s, UInt32s, is_bad
 
 FRAMES_BACK_MAX = 3
@@ -43,18 +45,30 @@ class Window:
     """Turns frames into grid rows, one for each period.
 
     The grid's phase is that of the first sample, so that a jitter of up to half a period moves no sample into
-    another row. A row is closed once every tag was sampled, or by the first sample of a later row. A value is never
-    carried into a row it was not sampled in. A gap longer than `gap_rows_max` counts as that many missing rows:
-    nothing older matters. `late` counts samples for rows already closed, `clock_steps` how often the source's clock
-    was set back.
+    another row. A row is closed once every tag that paces the grid was sampled, or by the first sample of a later row.
+    `periods_ns` are the tags' own: the fastest, and all that are as fast as the grid, pace it. The value of a tag
+    slower than the grid counts in each row that is no further from its sample than the tag's period and half a row.
+    No other value is carried into a row it was not sampled in. A gap longer than `gap_rows_max` counts as that many
+    missing rows: nothing older matters. `late` counts samples for rows already closed, or older than what is held of
+    a slow tag; `duplicates` those with the time of the one before; `clock_steps` how often the source's clock was set
+    back.
     """
 
-    def __init__(self, columns: int, period_ns: int, gap_rows_max: int) -> None:
-        self.late = 0
-        self.clock_steps = 0
+    def __init__(
+        self, columns: int, period_ns: int, gap_rows_max: int, periods_ns: Sequence[int] | None = None
+    ) -> None:
+        self.late = self.duplicates = self.clock_steps = 0
+        own_ns = np.full(columns, period_ns, np.int64) if periods_ns is None else np.array(periods_ns, np.int64)
+        assert own_ns.shape == (columns,)
         self._columns = columns
         self._period_ns = period_ns
         self._gap_rows_max = gap_rows_max
+        self._slow = np.flatnonzero(own_ns > period_ns)
+        self._paces = own_ns <= max(period_ns, int(own_ns.min()))
+        self._hold_ns = np.array([hold_ns(int(own_ns[c]), period_ns) for c in self._slow], np.int64)
+        self._newest_ns = np.full(columns, NEVER_NS, np.int64)
+        self._newest = np.full(columns, np.nan, np.float32)
+        self._laid_held = self._held()
         self._origin_ns: int | None = None
         self._closed_slot = -1
         self._laid_slot = -1
@@ -63,19 +77,18 @@ class Window:
 
     def push(self, frame: Frame) -> Grid:
         """Take a frame in and return the rows it closed, oldest first, gaps as rows without good values."""
-        if not frame.rows:
-            return self._lay(np.zeros(0, np.int64), frame.values, frame.status)
-        slots = self._slots(frame.source_time_ns)
         sampled = frame.status != BAD_NO_DATA
-        if self._open is None and slots[0] > self._closed_slot and (np.diff(slots) > 0).all() and sampled.all():
+        if not sampled.any():
+            return self._lay([])
+        slots = self._slots(frame.source_time_ns)
+        if (
+            not self._slow.size and self._open is None
+            and slots[0] > self._closed_slot and (np.diff(slots) > 0).all() and sampled.all()
+        ):
             self._closed_slot = int(slots[-1])
-            return self._lay(slots, frame.values, frame.status)
-        closed = [row for i in range(frame.rows) for row in self._merge(int(slots[i]), frame, i)]
-        return self._lay(
-            np.array([row.slot for row in closed], np.int64),
-            np.array([row.values for row in closed], np.float32).reshape(-1, self._columns),
-            np.array([row.status for row in closed], np.uint32).reshape(-1, self._columns),
-        )
+            self._newest_ns[:] = frame.source_time_ns[-1]
+            return self._laid_on_grid(slots, frame.values, frame.status, self._no_held(frame.rows))
+        return self._lay([row for i in range(frame.rows) for row in self._merge(int(slots[i]), frame, i)])
 
     def _slots(self, time_ns: Int64s) -> Int64s:
         """Return the periods from the origin to each sample, rounded; re-anchor after a clock was set back."""
@@ -89,35 +102,72 @@ class Window:
             self.clock_steps += 1
             self._open = None
             self._origin_ns, self._closed_slot, self._laid_slot = int(time_ns[0]), -1, -1
+            self._newest_ns[:], self._newest[:] = NEVER_NS, np.nan  # how old they are cannot be told any more
+            self._laid_held = self._held()
         return np.asarray((time_ns - self._origin_ns + self._period_ns // 2) // self._period_ns)
 
     def _merge(self, slot: int, frame: Frame, row: int) -> list[_OpenRow]:
         """Merge one sample row into the open row; return the rows that this closes."""
-        if slot <= self._closed_slot or (self._open is not None and slot < self._open.slot):
-            self.late += 1
+        time_ns, sampled = int(frame.source_time_ns[row]), frame.status[row] != BAD_NO_DATA
+        if not sampled.any():
+            return []
+        if (self._newest_ns[sampled] == time_ns).all():
+            self.duplicates += 1
             return []
         closed = []
         if self._open is not None and slot > self._open.slot:
-            closed.append(self._open)
-            self._open = None
+            closed.append(self._close())
+        in_time = slot > self._closed_slot and (self._open is None or slot >= self._open.slot)
+        newer = sampled & (time_ns > self._newest_ns)
+        if not in_time and not newer[self._slow].any():
+            self.late += 1
+            return closed
+        self._newest_ns[newer], self._newest[newer] = time_ns, frame.values[row, newer]
+        if not in_time:  # the row of a slow tag is closed, but its value holds for those to come
+            self.late += bool((sampled & self._paces).any())
+            return closed
         if self._open is None:
             self._open = _OpenRow(
-                slot, np.full(self._columns, np.nan, np.float32), np.full(self._columns, BAD_NO_DATA, np.uint32)
+                slot,
+                np.full(self._columns, np.nan, np.float32),
+                np.full(self._columns, BAD_NO_DATA, np.uint32),
+                self._held(),
             )
-        sampled = frame.status[row] != BAD_NO_DATA
         self._open.values[sampled] = frame.values[row, sampled]
         self._open.status[sampled] = frame.status[row, sampled]
-        if (self._open.status != BAD_NO_DATA).all():
-            closed.append(self._open)
-            self._open = None
-        if closed:
-            self._closed_slot = closed[-1].slot
+        if (self._open.status[self._paces] != BAD_NO_DATA).all():
+            closed.append(self._close())
         return closed
 
-    def _lay(self, slots: Int64s, values: Float32s, status: UInt32s) -> Grid:
+    def _close(self) -> _OpenRow:
+        row, self._open = self._open, None
+        assert row is not None
+        row.held = self._held()
+        self._closed_slot = row.slot
+        return row
+
+    def _held(self) -> _Held:
+        return _Held(self._newest_ns[self._slow], self._newest[self._slow])
+
+    def _no_held(self, rows: int) -> _Held:
+        return _Held(np.zeros((rows, 0), np.int64), np.zeros((rows, 0), np.float32))
+
+    def _lay(self, closed: Sequence[_OpenRow]) -> Grid:
+        if not closed:
+            return Grid(
+                np.zeros(0, np.int64),
+                np.zeros((0, self._columns), np.float32),
+                np.zeros((0, self._columns), np.bool_),
+            )
+        return self._laid_on_grid(
+            np.array([row.slot for row in closed], np.int64),
+            np.array([row.values for row in closed], np.float32),
+            np.array([row.status for row in closed], np.uint32),
+            _Held(np.array([row.held.time_ns for row in closed]), np.array([row.held.values for row in closed])),
+        )
+
+    def _laid_on_grid(self, slots: Int64s, values: Float32s, status: UInt32s, held: _Held) -> Grid:
         """Put closed rows on the grid after the last one; slots between them become missing rows."""
-        if not len(slots):
-            return Grid(slots, values[:0], np.zeros((0, self._columns), np.bool_))
         steps = np.minimum(np.diff(slots, prepend=self._laid_slot), self._gap_rows_max + 1)
         position = np.cumsum(steps) - 1
         rows = int(position[-1]) + 1
@@ -130,6 +180,13 @@ class Window:
         good = np.zeros((rows, self._columns), np.bool_)
         laid[position] = values
         good[position] = ~is_bad(status) & np.isfinite(values)
+        if self._slow.size:
+            before = held.after(self._laid_held)
+            at = np.searchsorted(position, np.arange(rows), side="right")  # a missing row sees what was held before it
+            laid[:, self._slow] = before.values[at]
+            young = time_ns[:, None] - before.time_ns[at] <= self._hold_ns
+            good[:, self._slow] = young & np.isfinite(before.values[at])
+            self._laid_held = before.last()
         self._laid_slot = int(slots[-1])
         return Grid(time_ns, np.where(good, laid, np.float32(np.nan)), good)
 
@@ -138,10 +195,27 @@ class Window:
         return np.asarray(self._origin_ns + slots * self._period_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The newest samples of the slow tags, when and what: i64[S] and f32[S], or one such row for each of N."""
+
+    time_ns: Int64s
+    values: Float32s
+
+    def after(self, first: _Held) -> _Held:
+        """Return the rows with another one before them."""
+        return _Held(np.vstack([first.time_ns, self.time_ns]), np.vstack([first.values, self.values]))
+
+    def last(self) -> _Held:
+        """Return the last of the rows."""
+        return _Held(self.time_ns[-1], self.values[-1])
+
+
 @dataclass(slots=True)
 class _OpenRow:
-    """A grid row that not every tag has been sampled for yet."""
+    """A grid row that not every tag has been sampled for yet; `held` is set when it is closed."""
 
     slot: int
     values: Float32s
     status: UInt32s
+    held: _Held

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.backtest.grid import Rows, segments_of
+from agent.line.hold import hold_ns
 from agent.line.window import FRAMES_BACK_MAX, Grid, Window
 from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, UNCERTAIN, Frame
 
@@ -224,3 +226,120 @@ def test_the_grid_does_not_depend_on_how_samples_come_in_frames(
     assert (np.diff(by_row.time_ns) > 0).all()
     assert not ((by_row.time_ns - START_NS) % SECOND_NS).any()
     assert np.array_equal(by_row.good, ~np.isnan(by_row.values))
+
+
+SLOW_S = 5
+
+
+def paced() -> Window:
+    """A tag of each second and one of each fifth."""
+    return Window(2, SECOND_NS, GAP_ROWS, [SECOND_NS, SLOW_S * SECOND_NS])
+
+
+def test_a_slow_tag_is_current_until_its_next_sample_and_rows_do_not_wait_for_it() -> None:
+    w = paced()
+    for t in range(20):
+        grid = w.push(sample(t, float(t), 100.0 + t if t % SLOW_S == 0 else None))
+        assert (column(grid, 0), column(grid, 1)) == ([float(t)], [100.0 + t - t % SLOW_S]), t
+    assert w.late == 0
+
+
+def test_a_slow_tag_that_is_not_sampled_any_more_is_held_for_its_own_period_and_no_longer() -> None:
+    grid = laid(paced(), [sample(0, 0.0, 7.0), *(sample(t, float(t), None) for t in range(1, 10))])
+    assert column(grid, 1) == [7.0] * (SLOW_S + 1) + [None] * 4
+
+
+def test_a_failed_read_of_a_slow_tag_ends_what_was_held() -> None:
+    grid = laid(paced(), [sample(0, 0.0, 7.0), sample(1, 1.0, NAN), sample(2, 2.0, None), sample(3, 3.0, 8.0)])
+    assert column(grid, 1) == [7.0, None, None, 8.0]
+
+
+def test_a_slow_sample_that_comes_after_its_row_counts_from_the_next_on() -> None:
+    w = paced()
+    grid = laid(w, [sample(0, 0.0, None), sample(0.2, None, 7.0), sample(1, 1.0, None), sample(2, 2.0, None)])
+    assert column(grid, 1) == [None, 7.0, 7.0]
+    assert w.late == 0
+
+
+def test_an_older_sample_of_a_slow_tag_does_not_replace_a_newer_one() -> None:
+    w = paced()
+    grid = laid(w, [sample(3, 0.0, 7.0), sample(1, None, 6.0), sample(4, 1.0, None)])
+    assert column(grid, 1) == [7.0, 7.0]
+    assert w.late == 1
+
+
+def test_what_is_held_is_held_in_missing_rows_too() -> None:
+    grid = laid(paced(), [sample(0, 0.0, 7.0), sample(8, 8.0, None)])
+    assert column(grid, 1) == [7.0] * (SLOW_S + 1) + [None] * 3
+    assert column(grid, 0) == [0.0] + [None] * 7 + [8.0]
+
+
+def test_an_asset_of_slow_tags_alone_has_a_row_for_each_sample_and_holds_between_them() -> None:
+    w = Window(1, SECOND_NS, GAP_ROWS, [3 * SECOND_NS])
+    grid = laid(w, [sample(t, float(t)) for t in (0, 3, 6)])
+    assert column(grid) == [0.0, 0.0, 0.0, 3.0, 3.0, 3.0, 6.0]
+
+
+def test_a_sample_with_the_time_of_the_one_before_is_a_duplicate() -> None:
+    w = window()
+    grid = laid(w, [sample(0, 1.0), sample(0, 99.0), sample(1, 2.0), sample(1, 99.0)])
+    assert column(grid) == [1.0, 2.0]
+    assert (w.duplicates, w.late) == (2, 0)
+
+
+def test_nothing_is_held_over_a_clock_that_was_set_back() -> None:
+    w = paced()
+    laid(w, [sample(t, float(t), 7.0 if t % SLOW_S == 0 else None) for t in range(100)])
+    after = laid(w, [sample(t, float(t), None) for t in range(40, 44)])
+    assert column(after, 1) == [None] * 2
+    assert w.clock_steps == 1
+
+
+slow_steps = st.lists(
+    st.tuples(
+        st.sampled_from([0, 1, 1, 1, 2, 7, 30]),
+        st.floats(-0.45, 0.45),
+        st.sampled_from(["both", "fast", "fast", "fast", "slow", "slow failed"]),
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(steps=slow_steps, cuts=st.lists(st.integers(0, 60), max_size=8))
+def test_no_row_shows_a_slow_value_that_is_not_the_newest_or_too_old(
+    steps: list[tuple[int, float, str]], cuts: list[int]
+) -> None:
+    samples, taken, time_s = [sample(0, 0.0, 0.0)], [(0.0, 0.0)], 0
+    for number, (step, jitter, kind) in enumerate(steps, 1):
+        time_s += step
+        value = None if kind == "fast" else NAN if kind == "slow failed" else float(number)
+        samples.append(sample(time_s + jitter, None if kind.startswith("slow") else float(number), value))
+        if value is not None:
+            taken.append((time_s + jitter, value))
+    by_row = laid(one := paced(), samples)
+    edges = sorted({0, len(samples), *(cut % len(samples) for cut in cuts)})
+    in_frames = laid(other := paced(), [joined(samples[a:b]) for a, b in pairwise(edges)])
+    for name in ("time_ns", "values", "good"):
+        np.testing.assert_array_equal(getattr(by_row, name), getattr(in_frames, name))
+    assert (one.late, one.duplicates) == (other.late, other.duplicates)
+    for at_s, value in zip(seconds(by_row), column(by_row, 1), strict=True):
+        if value is not None:
+            assert any(v == value and at_s - t <= SLOW_S + 0.5 + 1e-6 and t < at_s + 0.5 for t, v in taken)
+
+
+def test_a_history_is_held_as_the_rows_of_a_running_agent_are() -> None:
+    rng = np.random.default_rng(3)
+    times_s = np.arange(300) + rng.uniform(-0.3, 0.3, 300)
+    times_s[0] = 0
+    values = rng.normal(0, 1, (300, 2)).astype(np.float32)
+    values[np.arange(300) % SLOW_S != 0, 1] = np.nan
+    values[100:115, 1] = np.nan  # three samples in a row that did not come
+    live = laid(paced(), [
+        sample(t, float(a), None if np.isnan(b) else float(b)) for t, (a, b) in zip(times_s, values, strict=True)
+    ])
+    rows = Rows("a", np.array([at(t) for t in times_s], np.int64), values, np.zeros(300, np.int8))
+    (segment,) = segments_of(rows, SECOND_NS, {1: hold_ns(SLOW_S * SECOND_NS, SECOND_NS)})
+    np.testing.assert_array_equal(segment.times_ns, live.time_ns)
+    np.testing.assert_array_equal(segment.values, live.values)
