@@ -22,6 +22,7 @@ from agent.reader import Route
 from connectors import Connector
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 from connectors.link import Link, LoadGuard
+from connectors.load import SLOW_BY_MS
 from connectors.modbus import connector as modbus
 from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, Timestamps, User
@@ -30,6 +31,8 @@ Endpoint = ModbusEndpoint | OpcuaEndpoint
 PKI = "pki"
 """The folder in the state directory with our certificate (own) and those of servers that are trusted."""
 PUBLISHING_MS_MIN, PUBLISHING_MS_MAX = 20, 500
+KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX = 1_000, 5_000
+"""A server with nothing to tell says so this often: a connection that is only half open is found in a read or two."""
 
 
 def tag_of(said: TagConfig, period_ms: int) -> Tag:
@@ -95,6 +98,7 @@ def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool 
     """Return a connection's endpoint; `speed` is the clock's, `poll` asks OPC UA instead of subscribing."""
     where = endpoint_of(config.connections[connection], period_ns(config, connection) / 1e6 / speed, poll=poll,
                         pki=config.agent.state_dir / PKI)
+    where = replace(where, slow_by_ms=SLOW_BY_MS * max(speed, 1.0))
     if isinstance(where, ModbusEndpoint):
         return where
     return replace(where, trust_command=f"forewarn trust CONFIG {connection}")
@@ -103,6 +107,7 @@ def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool 
 def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False,
                 pki: Path | None = None) -> Endpoint:
     """Return the endpoint that a connection's table describes, to be read every `period_ms`; `pki` holds trust."""
+    publishing_ms = int(min(max(period_ms, PUBLISHING_MS_MIN), PUBLISHING_MS_MAX))
     match said:
         case ModbusConfig():
             return ModbusEndpoint(said.host, said.port, said.timeout_ms, said.max_requests_per_s)
@@ -111,7 +116,8 @@ def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: boo
                 said.url,
                 OpcuaMode.POLL if poll else OpcuaMode(said.mode),
                 said.timeout_ms,
-                publishing_interval_ms=int(min(max(period_ms, PUBLISHING_MS_MIN), PUBLISHING_MS_MAX)),
+                publishing_interval_ms=publishing_ms,
+                keepalive_count=round(min(max(period_ms, KEEPALIVE_MS_MIN), KEEPALIVE_MS_MAX) / publishing_ms),
                 max_requests_per_s=said.max_requests_per_s,
                 security_policy=said.security_policy,
                 security_mode=said.security_mode,

@@ -8,11 +8,15 @@ from connectors.frame import Frame, Tag
 
 
 class ConnectorError(Exception):
-    """A connection could not be opened or read; `retryable` says whether trying again can help."""
+    """A connection could not be opened or read; `retryable` says whether trying again can help.
 
-    def __init__(self, message: str, *, retryable: bool = True) -> None:
+    `unreachable`: nothing came back at all, so that the device has no part in it and another attempt costs it nothing.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = True, unreachable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable
+        self.unreachable = unreachable
 
 
 class Connector(Protocol):

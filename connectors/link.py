@@ -29,6 +29,7 @@ from connectors.frame import (
     Tag,
     is_bad,
 )
+from connectors.load import SLOW_BY_MS, SPACING_NS_MAX, Load, Meter, Pace
 
 _SILENT: Final = np.array([
     BAD_COMMUNICATION_ERROR, BAD_NO_COMMUNICATION, BAD_NO_DATA, BAD_NOT_CONNECTED, BAD_TIMEOUT,
@@ -58,10 +59,13 @@ class LoadGuard:
     """Spares one PLC: `async with guard:` around each request, by every connector to it.
 
     One request is in flight at a time, no more than `max_requests_per_s` begin within any one second, and
-    each begins at least `min_gap_ms` after the one before has ended.
+    each begins at least `min_gap_ms` after the one before has ended. A PLC that takes twice as long as usual, and
+    `slow_by_ms` longer, is asked more rarely (connectors.load.Pace). Within the block a connector says what came of
+    it: `connecting`, `answered`, or `unanswered` where that is no exception.
     """
 
-    def __init__(self, clock: Clock, max_requests_per_s: float = 10.0, min_gap_ms: float = 50.0) -> None:
+    def __init__(self, clock: Clock, max_requests_per_s: float = 10.0, min_gap_ms: float = 50.0, *,
+                 slow_by_ms: float = SLOW_BY_MS) -> None:
         assert max_requests_per_s > 0
         assert min_gap_ms >= 0
         burst = max(1, int(max_requests_per_s))
@@ -72,16 +76,44 @@ class LoadGuard:
         self._free_at_ns = clock.monotonic_ns()
         self._one = asyncio.Lock()
         self._requests = 0
+        self._meter = Meter(clock.monotonic_ns())
+        self._pace = Pace(int(slow_by_ms * 1e6))
+        self._timed = True
 
     @property
     def requests(self) -> int:
         """How many requests have begun since the start."""
         return self._requests
 
+    @property
+    def pace(self) -> Pace:
+        """How fast the PLC answers, and how much of the usual rate it is given."""
+        return self._pace
+
+    def take(self) -> Load:
+        """Return what was asked of the PLC since the last call, or since the start."""
+        return self._meter.take(self._clock.monotonic_ns())
+
+    def connecting(self) -> None:
+        """Say that this request is a new connection: how long it takes says nothing of the others."""
+        self._timed = False
+        self._meter.add(Load(connections=1))
+
+    def answered(self, values: int, bytes_sent: int = 0, bytes_received: int = 0) -> None:
+        """Say how much came, in this request or unasked from a subscription."""
+        self._meter.add(Load(values=values, bytes_sent=bytes_sent, bytes_received=bytes_received))
+
+    def unanswered(self, bytes_sent: int = 0) -> None:
+        """Say that nothing came in time: silence is no slow answer."""
+        self._timed = False
+        self._meter.add(Load(errors=1, bytes_sent=bytes_sent))
+
     async def __aenter__(self) -> Self:
         await self._one.acquire()
         try:
             due_ns = self._free_at_ns
+            if self._begun:
+                due_ns = max(due_ns, self._begun[-1] + self._pace.spacing_ns)
             if len(self._begun) == self._begun.maxlen:
                 due_ns = max(due_ns, self._begun[0] + self._window_ns)
             while self._clock.monotonic_ns() < due_ns:
@@ -89,12 +121,20 @@ class LoadGuard:
         except BaseException:
             self._one.release()
             raise
-        self._begun.append(self._clock.monotonic_ns())
+        now_ns = self._clock.monotonic_ns()
+        self._begun.append(now_ns)
+        self._meter.begin(now_ns)
+        self._pace.begin(now_ns)
         self._requests += 1
+        self._timed = True
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._free_at_ns = self._clock.monotonic_ns() + self._gap_ns
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        now_ns = self._clock.monotonic_ns()
+        response_ns = now_ns - self._begun[-1]
+        slower = kind is None and self._timed and self._pace.answered(response_ns, now_ns)
+        self._meter.add(Load(busy_ns=response_ns, errors=int(kind is not None), slow_downs=int(slower)))
+        self._free_at_ns = now_ns + self._gap_ns
         self._one.release()
 
 
@@ -141,10 +181,15 @@ class LinkSettings:
 
     The time-outs are wall time and bound a whole connect or read (each request has the endpoint's own,
     shorter); the others are the clock's. A link that nothing came through for `stale_after_ms` is rebuilt.
+    While the device is out of reach attempts are `unreachable_min_ms` to `unreachable_max_ms` apart at most: they cost
+    it nothing, and fresh data are there within 10 s of its return. One that answers and refuses is left alone for
+    longer, up to `backoff_max_ms`: each attempt costs it a connection, and many have four.
     """
 
     backoff_min_ms: int = 1_000
     backoff_max_ms: int = 60_000
+    unreachable_min_ms: int = 5_000
+    unreachable_max_ms: int = 7_000
     connect_timeout_ms: int = _WHOLE_MS_MIN
     read_timeout_ms: int = _WHOLE_MS_MIN
     stale_after_ms: int = 30_000
@@ -159,7 +204,8 @@ class LinkSettings:
 
         def whole_ms(requests: int) -> int:
             waiting_ms = min(requests * timeout_ms, _WAITING_MS_MAX)
-            return max(_WHOLE_MS_MIN, int(waiting_ms + requests * pace_ms) + _MARGIN_MS)
+            pacing_ms = requests * max(pace_ms, SPACING_NS_MAX / 1e6)
+            return max(_WHOLE_MS_MIN, int(waiting_ms + pacing_ms) + _MARGIN_MS)
 
         return cls(connect_timeout_ms=whole_ms(connect), read_timeout_ms=whole_ms(read))
 
@@ -170,7 +216,8 @@ class LinkHealth:
 
     `error` is the last fault in words, empty while all is well; `retry_in_ms` is 0 unless backing off.
     `values_dropped` counts what came faster than it was read, here or in the device. `notes` say what a person should
-    know although values come: a backup in use, a unit that is silent.
+    know although values come: a backup in use, a unit that is silent. `response_ms` is how long one request takes now,
+    `usual_response_ms` what is usual of this device; `rate_share` is below 1 while it is spared.
     """
 
     state: LinkState
@@ -185,13 +232,16 @@ class LinkHealth:
     error: str
     values_dropped: int = 0
     notes: tuple[str, ...] = ()
+    response_ms: float = 0.0
+    usual_response_ms: float = 0.0
+    rate_share: float = 1.0
 
 
 class Link:
     """One connection, supervised. `read` never raises for a fault of the wire: it returns a Bad row instead.
 
     `build` makes a new connector for each attempt; `seed` decides the jitter of the back-off; `guard`, if
-    given, is where the count of requests comes from, as `drops` is for that of values which were lost and `notes` for
+    given, is where the load on the device comes from, as `drops` is for that of values which were lost and `notes` for
     what is to be told beside.
     """
 
@@ -224,9 +274,15 @@ class Link:
         """How the connection is now."""
         backing_off = self._state is LinkState.BACKING_OFF
         wait_ms = max(0, self._retry_at_ns - self._clock.monotonic_ns()) / 1e6 if backing_off else 0.0
+        pace = Pace(0) if self._guard is None else self._guard.pace
         return LinkHealth(self._state, self._since_ns, self._last_good_ns, self._attempts, self._reads,
                           self._reads_failed, self._guard.requests if self._guard else 0, self._latency_ms,
-                          wait_ms, self._error, self._drops(), self._notes())
+                          wait_ms, self._error, self._drops(), self._notes(), pace.response_ns / 1e6,
+                          pace.usual_ns / 1e6, pace.share)
+
+    def take_load(self) -> Load:
+        """Return what was asked of the device since the last call, or since the start."""
+        return Load() if self._guard is None else self._guard.take()
 
     async def read(self) -> Frame:
         """Read once: what is new, or one Bad row where the connection is down (the wire is left alone
@@ -315,11 +371,11 @@ class Link:
         """Throw the connector away and, where that can help, set the time of the next attempt."""
         self._error = str(error)
         self._step(LinkEvent.LOST if error.retryable else LinkEvent.REFUSED)
-        self._retry_at_ns = self._clock.monotonic_ns() + int(self._backoff_ms() * 1e6)
+        self._retry_at_ns = self._clock.monotonic_ns() + int(self._backoff_ms(unreachable=error.unreachable) * 1e6)
         self._failures += 1
         await self._drop()
 
-    def _backoff_ms(self) -> float:
+    def _backoff_ms(self, *, unreachable: bool) -> float:
         """Return a random wait from the upper half of a span that doubles with each failure; never below the
         least.
 
@@ -327,6 +383,8 @@ class Link:
         """
         least, most = self._settings.backoff_min_ms, self._settings.backoff_max_ms
         span = min(most, least * 2 ** min(self._failures + 1, 30))
+        if unreachable and span > self._settings.unreachable_max_ms:
+            return float(self._random.uniform(self._settings.unreachable_min_ms, self._settings.unreachable_max_ms))
         return float(self._random.uniform(max(least, span / 2), max(least, span)))
 
     async def _drop(self) -> None:

@@ -25,13 +25,16 @@ from connectors.modbus.wire import Answer, Wire
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
 _PROBES_PER_READ: Final = 16
 """Requests one read may spend on finding out which tag of a refused block is the bad one."""
+SILENT_UNITS_MAX: Final = 2
+"""When the first so many units of a read are silent on a connection that had delivered, it is the connection that has
+gone: of units that are known to be silent only one is asked in a read."""
 
 
 def supervise(endpoint: ModbusEndpoint, tags: Sequence[Tag], clock: Clock, *,
               settings: LinkSettings | None = None, seed: int = 0) -> Link:
     """Return a link to `endpoint`; its connections share one load guard, and what they learnt of the device.
     """
-    guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms)
+    guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms, slow_by_ms=endpoint.slow_by_ms)
     latest = ModbusConnector(endpoint, tags, clock, guard)
 
     def build() -> ModbusConnector:
@@ -122,11 +125,12 @@ class ModbusConnector:
 
     async def _connect(self, addresses: Sequence[Address]) -> Wire:
         """Return a connection to the first address that gives one."""
-        problems = []
+        problems, unreachable = [], True
         for address in addresses:
             wire = Wire(self._endpoint, address)
             try:
                 async with self._guard:
+                    self._guard.connecting()
                     await wire.connect()
                 await self._clock.sleep_until(
                     self._clock.monotonic_ns() + self._endpoint.pause_after_connect_ms * 1_000_000)
@@ -135,13 +139,14 @@ class ModbusConnector:
                 if not error.retryable:
                     raise
                 problems.append(str(error))
+                unreachable &= error.unreachable
             except BaseException:
                 wire.close()
                 raise
             else:
                 self._addresses.took(address)
                 return wire
-        raise ConnectorError("; ".join(problems))
+        raise ConnectorError("; ".join(problems), unreachable=unreachable)
 
     async def _try_the_first(self) -> None:
         """Go back from the backup if the first address can be reached again; stay otherwise."""
@@ -187,9 +192,14 @@ class ModbusConnector:
         if not self._asked or self._answered:
             return
         if all(self._units.is_silent(block.unit_id) for block in self._plan.blocks):
-            self._units.heard(self._asked)
-            raise ConnectorError(f"{self._wire or self._endpoint} is connected but no unit answered within "
-                                 f"{self._endpoint.timeout_ms} ms: check the unit ids and the device's load")
+            raise self._nobody_answers()
+
+    def _nobody_answers(self) -> ConnectorError:
+        """Return the fault of a connection on which nothing comes: it is the device that is silent, not its units."""
+        self._units.heard(self._asked)
+        return ConnectorError(f"{self._wire or self._endpoint} is connected but no unit answered within "
+                              f"{self._endpoint.timeout_ms} ms: check the unit ids and the device's load",
+                              unreachable=True)
 
     def _frame(self, decoder: Decoder, data: bytearray, block_status: UInt32s,
                found: Sequence[tuple[Block, bytes]]) -> Frame:
@@ -216,6 +226,8 @@ class ModbusConnector:
                 return answer
         self._units.silent(block.unit_id)
         self._retried = None
+        if self._delivered and not self._answered and len(self._asked) >= SILENT_UNITS_MAX and not self._endpoint.line:
+            raise self._nobody_answers()
         return answer
 
     async def _ask_in_step(self, block: Block) -> Answer:
@@ -239,6 +251,11 @@ class ModbusConnector:
             try:
                 answer = await self._wire.request(block)
                 replied = answer.replied
+                sent, framing = (12, 9) if numbered else (8, 5)  # without the data: Modbus TCP, RTU
+                if replied:
+                    self._guard.answered(block.count if answer.data else 0, sent, framing + len(answer.data))
+                else:
+                    self._guard.unanswered(sent)
             finally:
                 if not replied and not numbered:
                     self._units.give_up(block)

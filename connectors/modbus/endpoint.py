@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from connectors.load import SLOW_BY_MS
+
 
 class Framing(StrEnum):
     """How a request and its reply are told from other bytes. Only the first numbers them."""
@@ -57,6 +59,7 @@ class ModbusEndpoint:
     timeout_ms: int = 1000
     max_requests_per_s: float = 10.0
     min_gap_ms: float = 50.0
+    slow_by_ms: float = SLOW_BY_MS
     max_registers: int = 125
     max_bits: int = 2000
     max_gap_registers: int = 8

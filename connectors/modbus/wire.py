@@ -64,7 +64,7 @@ class Wire:
         hint = ("Check that the device is plugged in, that this account may use it, and that no other program does"
                 if self._endpoint.line else
                 "Check the address, the network, and that the device has a connection free")
-        raise ConnectorError(f"cannot connect to {self}: {why}. {hint}")
+        raise ConnectorError(f"cannot connect to {self}: {why}. {hint}", unreachable=True)
 
     def close(self) -> None:
         """Close the connection; may be called twice."""

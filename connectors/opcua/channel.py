@@ -108,7 +108,7 @@ async def offers(endpoint: OpcuaEndpoint) -> list[Offer]:
     client = Client(endpoint.url, timeout=endpoint.timeout_ms / 1e3)
     with faults("ask for the endpoints of", endpoint):
         try:
-            await _open_channel(client)
+            await _open_channel(client, endpoint)
             found = await client.get_endpoints()
         finally:
             await _hang_up(client)
@@ -126,7 +126,7 @@ async def log_in(client: Client, endpoint: OpcuaEndpoint, time_ns: int) -> str:
     if endpoint.security_policy != "None":
         warning = await _secure(client, endpoint, time_ns)
     with faults("connect to", endpoint):
-        await _open_channel(client)
+        await _open_channel(client, endpoint)
         await client.create_session()
         await _activate(client, endpoint)
     return warning
@@ -151,7 +151,14 @@ async def _hang_up(client: Client) -> None:
     client.disconnect_socket()
 
 
-async def _open_channel(client: Client) -> None:
+async def _open_channel(client: Client, endpoint: OpcuaEndpoint) -> None:
+    with faults("connect to", endpoint, first=True):
+        await _greet(client)
+    await client.open_secure_channel()
+
+
+async def _greet(client: Client) -> None:
+    """Connect and exchange the Hello, which costs a server no session."""
     await client.connect_socket()
     protocol = client.uaclient.protocol
     if protocol is None or protocol.transport is None:
@@ -160,7 +167,6 @@ async def _open_channel(client: Client) -> None:
     protocol._connection = connection
     protocol.transport = cast("asyncio.Transport", ReadOnlyTransport(protocol.transport, connection.check_sent))
     await client.send_hello()
-    await client.open_secure_channel()
 
 
 async def _secure(client: Client, endpoint: OpcuaEndpoint, time_ns: int) -> str:
@@ -254,8 +260,11 @@ def _refuse_to_tell(client: Client, endpoint: OpcuaEndpoint) -> None:
 
 
 @contextmanager
-def faults(doing: str, endpoint: OpcuaEndpoint) -> Iterator[None]:
-    """Turn what asyncua raises for a fault of the wire or the server into a ConnectorError."""
+def faults(doing: str, endpoint: OpcuaEndpoint, *, first: bool = False) -> Iterator[None]:
+    """Turn what asyncua raises for a fault of the wire or the server into a ConnectorError.
+
+    Where the `first` exchange fails without an answer, the server is unreachable.
+    """
     try:
         yield
     except FAULTS as error:
@@ -264,4 +273,5 @@ def faults(doing: str, endpoint: OpcuaEndpoint) -> Iterator[None]:
         remedy = _REMEDIES.get(code, "check the address, the network and that the server runs")
         user = f'user "{endpoint.user.name}"' if endpoint.user.name else (
             "the user of user_certificate" if endpoint.user.certificate else "the anonymous user")
-        raise ConnectorError(f"cannot {doing} {endpoint}: {why}. Remedy: {remedy.format(user=user)}") from error
+        raise ConnectorError(f"cannot {doing} {endpoint}: {why}. Remedy: {remedy.format(user=user)}",
+                             unreachable=first and isinstance(error, OSError)) from error

@@ -21,7 +21,7 @@ _RETRY_NS: Final = 60_000_000_000
 def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
               settings: LinkSettings | None = None, seed: int = 0) -> Link:
     """Return a link to `endpoint`, with the one load guard that all its connections share."""
-    guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms)
+    guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms, slow_by_ms=endpoint.slow_by_ms)
 
     newest: OpcuaConnector | None = None
     drops_before = 0
@@ -69,6 +69,7 @@ class OpcuaConnector:
         self._current = CurrentValues(self.tags, self._endpoint.group_ms)
         self._wire = wire = Session(self._endpoint, self.tags, self._clock)
         async with self._guard:
+            self._guard.connecting()
             await wire.connect()
             await self._find(wire, range(len(self.tags)))
             if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
@@ -89,11 +90,14 @@ class OpcuaConnector:
                 await wire.renew()
         if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
             wire.check_alive()
-            return self._current.rows(wire.drain(), self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
+            told = wire.drain()
+            self._guard.answered(len(told))
+            return self._current.rows(told, self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
         changes = list(wire.drain())
         for columns in wire.batches():
             async with self._guard:
                 changes += await wire.read_values(columns)
+                self._guard.answered(len(columns))
         return self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors import ConnectorError
+from connectors.load import SLOW_BY_MS
 
 SECURITY_POLICIES: Final = ("None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 """By their names in OPC UA Part 7; the deprecated Basic128Rsa15 and Basic256 are not among them."""
@@ -75,6 +76,7 @@ class OpcuaEndpoint:
     max_nodes_per_request: int = 500
     max_requests_per_s: float = 10.0
     min_gap_ms: float = 50.0
+    slow_by_ms: float = SLOW_BY_MS
     security_policy: str = "None"
     security_mode: str = "SignAndEncrypt"
     insecure: bool = False

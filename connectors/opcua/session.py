@@ -180,7 +180,7 @@ class Session:
             self._published)
         self._subscription = result.SubscriptionId
         keepalive_ms = result.RevisedPublishingInterval * result.RevisedMaxKeepAliveCount
-        self._alive_s = (1.5 * keepalive_ms + endpoint.timeout_ms) / 1e3
+        self._alive_s = (keepalive_ms + endpoint.timeout_ms) / 1e3
         self._tick_s = result.RevisedPublishingInterval / 1e3 / _TICKS_PER_INTERVAL
         self._feed_watchdog()
         self._tick()

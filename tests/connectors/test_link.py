@@ -372,3 +372,20 @@ def test_a_request_cancelled_while_waiting_leaves_the_guard_free() -> None:
         assert at_s == [0.0, 1.0]
 
     run(main)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_a_device_out_of_reach_is_tried_often_enough_to_find_it_back_within_ten_seconds(seed: int) -> None:
+    async def main() -> None:
+        plc = Plc(open_error=ConnectorError("no route to host", unreachable=True))
+        link = plc.link(seed)
+        while plc.built < 12:
+            await link.read()
+            plc.clock.advance_s(0.01)
+            plc.clock.advance_s(max(0.0, link.health.retry_in_ms / 1e3 - 0.01))
+        waits_s = [(b - a) / 1e9 for a, b in pairwise(plc.built_at_ns)]
+        assert all(5.0 <= wait_s <= 7.02 for wait_s in waits_s[2:])
+        assert waits_s[0] < waits_s[1] < waits_s[2]
+
+    run(main)

@@ -306,3 +306,50 @@ def test_what_a_device_refused_is_remembered_over_a_reconnection() -> None:
             await link.close()
 
     run(main)
+
+
+def test_after_a_partition_of_hours_fresh_values_come_within_ten_seconds() -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with modbus_server({1: plc_of(4)}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
+            link = supervise(endpoint(proxy.port, timeout_ms=50), [tag(HOLDING, i) for i in range(4)], clock)
+            assert (await link.read()).status.tolist() == [[GOOD] * 4]
+            proxy.partition()
+            for _ in range(60):  # until it is tried as rarely as it will ever be
+                clock.advance_s(1)
+                assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 4]
+            assert proxy.connections <= 2 + 60 / 5, "and no more often than every 5 s"
+            proxy.heal()
+            waited_s = 0
+            while (await link.read()).status.tolist() != [[GOOD] * 4]:
+                clock.advance_s(1)
+                waited_s += 1
+            assert waited_s <= 8
+            await link.close()
+
+    run(main)
+
+
+def test_a_half_open_connection_to_many_units_is_found_by_the_first_two() -> None:
+    async def main() -> None:
+        asked: list[int] = []
+        tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in range(1, 9)]
+        clock = ManualClock()
+        dead = asyncio.Event()
+
+        def script(request: bytes) -> bytes | None:
+            asked.append(request[6])
+            return None if dead.is_set() else answer(request, bytes([3, 2, 0, 7]))
+
+        async with scripted_server(script) as port:
+            link = supervise(endpoint(port, timeout_ms=50), tags, clock)
+            assert (await link.read()).status.tolist() == [[GOOD] * 8]
+            dead.set()
+            asked.clear()
+            clock.advance_s(0.5)
+            assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 8]
+            assert asked == [1, 2]
+            assert link.health.state is LinkState.BACKING_OFF
+            await link.close()
+
+    run(main)
