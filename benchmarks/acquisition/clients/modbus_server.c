@@ -30,7 +30,7 @@ static void move(modbus_mapping_t *map, int count, int period_ms) {
     due_ms = now_ms + period_ms;
     for (int i = 0; i < count; i++) {
         chance = chance * 1664525u + 1013904223u;
-        put(map, i, 20.0f + i % 100 + (chance >> 8) / 16777216.0f);
+        put(map, i, 20.0f + i % 50 + (chance >> 8) / 16777216.0f);
     }
     put(map, count, moves++);
 }
@@ -40,7 +40,7 @@ int main(int argc, char **argv) {
     int count = atoi(argv[1]), period_ms = argc > 2 ? atoi(argv[2]) : 0;
     modbus_t *bus = modbus_new_tcp("127.0.0.1", 0);
     modbus_mapping_t *map = modbus_mapping_new(0, 0, 2 * count + 2, 0);
-    for (int i = 0; i < count; i++) put(map, i, 20.0f + i % 100);
+    for (int i = 0; i < count; i++) put(map, i, 20.0f + i % 50);
 
     int listener = modbus_tcp_listen(bus, CLIENTS);
     struct sockaddr_in address;
