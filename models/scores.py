@@ -7,6 +7,7 @@ own length. All start from the healthy reference, not from the first row, which 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ STATISTICS = (
 _DISTANCES = slice(1, 1 + len(MEMORIES))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is derived is kept in it
 class Reference:
     """What is healthy for S channels, learnt from held-out rows.
 
@@ -54,6 +55,11 @@ class Reference:
     covariance: Float64s
     log_spread: Float64s
 
+    @cached_property
+    def precision(self) -> Float64s:
+        """The inverse of the covariance f64[R, S, S]; all assets of one bundle share it."""
+        return np.asarray(np.linalg.inv(self.covariance))
+
 
 class ScoreBank:
     """Running statistics f64[M] of one asset; `limits` f64[M] bound what a memory takes from one row."""
@@ -61,7 +67,7 @@ class ScoreBank:
     def __init__(self, reference: Reference, limits: Float64s) -> None:
         channels = len(reference.log_spread)
         self._r = reference
-        self._precision = np.linalg.inv(reference.covariance)
+        self._precision = reference.precision
         self._cap = CAP * np.minimum(limits[_DISTANCES], limits[0])
         self._row_cap = CAP * limits[0]
         self._distances = Averages(np.ones(len(MEMORIES)), MEMORIES)
