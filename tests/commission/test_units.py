@@ -7,7 +7,7 @@ from agent.commission.units import TEXTS, unit_text
 
 @pytest.mark.parametrize(("code", "shown", "text"), [
     ("CEL", "°C", "degC"), ("", "°C", "degC"), ("", "U/min", "1/min"), ("MQH", "m³/h", "m3/h"), ("", "m³/h", "m3/h"),
-    ("XXX", "widgets", "widgets"), ("", " bar ", "bar"), ("", "", ""),
+    ("ZZ9", "widgets", "widgets"), ("", " bar ", "bar"), ("", "", ""),
 ])
 def test_a_unit_is_written_as_the_configuration_has_it(code: str, shown: str, text: str) -> None:
     assert unit_text(code, shown) == text
