@@ -25,6 +25,8 @@ from agent.reader import Reader
 from agent.replay import TELEMETRY
 from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
+from agent.store.loads import FILE as LOADS
+from agent.store.loads import Loads
 from agent.store.memories import Memories
 from agent.store.telemetry import Retention, TelemetryLog
 from agent.trust import Trust
@@ -162,6 +164,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         telemetry=telemetry,
         archive=Archive(telemetry, clock),
         wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
+        loads=Loads(state / LOADS),
         clock=clock,
         notifier=notifier,
         stall_ns=int(STALL_NS * max(speed, 1.0)),

@@ -41,6 +41,7 @@ from agent.loopback import opener_for
 from agent.notify import Notifier
 from agent.options import names, period_s
 from agent.replay import recorded, replay
+from agent.report import add_report
 from agent.server import ApiServer, listen
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader, StoreError
@@ -359,6 +360,7 @@ def _units(pairs: list[str]) -> dict[str, str]:
 add_backtest(app, learn_heart, SystemClock())
 add_discover(app, SystemClock())
 add_import(app)
+add_report(app)
 add_trust(app, SystemClock())
 
 if __name__ == "__main__":

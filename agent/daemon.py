@@ -15,6 +15,7 @@ from agent.notify import Notifier
 from agent.reader import Reader
 from agent.server import ApiServer
 from agent.store.journal import AlertFilter, Journal, Page
+from agent.store.loads import Loads
 from agent.store.series import Series, Window
 from agent.store.telemetry import TelemetryHealth, TelemetryLog
 from agent.view import AssetInfo, ConnectionInfo, HistorianInfo, Line, Readiness, Snapshot, Submitted
@@ -66,6 +67,7 @@ class Agent:
         telemetry: TelemetryLog,
         archive: Archive,
         wear: FlashWear,
+        loads: Loads,
         clock: Clock,
         notifier: Notifier,
         stall_ns: int = STALL_NS,
@@ -74,6 +76,7 @@ class Agent:
         self._lines, self._readers, self._devices = lines, tuple(readers), devices
         self._worker, self._journal = worker, journal
         self._telemetry, self._archive, self._wear = telemetry, archive, wear
+        self._loads = loads
         self._clock, self._notifier = clock, notifier
         self._stall_ns = stall_ns
         self._started = False
@@ -105,6 +108,8 @@ class Agent:
         finally:
             for reader in self._readers:
                 await reader.link.close()
+            self._note_loads()
+            self._loads.keep()
             self._telemetry.close()
             self._journal.close()
         log.info("stopped; everything read was judged and kept")
@@ -128,6 +133,13 @@ class Agent:
             if hung:
                 log.error("no progress", extra={"hung": hung})
             self._notifier.send(f"STATUS={self.status()}", *([] if hung else ["WATCHDOG=1"]))
+            self._note_loads()
+            if self._loads.is_due(self._clock.monotonic_ns()):
+                await asyncio.to_thread(self._loads.keep)
+
+    def _note_loads(self) -> None:
+        for reader in self._readers:
+            self._loads.note(reader.name, reader.link.take_load(), self._clock.time_ns())
 
     def _hung(self) -> list[str]:
         """Name what made no progress. A journal that refuses is not hung: it is tried again."""

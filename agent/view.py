@@ -21,6 +21,7 @@ from agent.store.series import Series
 from agent.store.telemetry import TelemetryHealth
 from connectors.frame import Frame, Tag
 from connectors.link import LinkHealth
+from connectors.load import Load
 
 
 class TagReading(Protocol):
@@ -118,6 +119,9 @@ class Link(Protocol):
     @property
     def health(self) -> LinkHealth:
         """How it is."""
+
+    def take_load(self) -> Load:
+        """Return what was asked of the device since the last call, or since the start."""
 
     async def read(self) -> Frame:
         """Read what is new; Bad rows where nothing can be read."""

@@ -23,6 +23,7 @@ from agent.line.memory import Memory
 from agent.line.verdict import Condition, Verdict
 from connectors.frame import BAD_NO_DATA, GOOD, Frame, Tag
 from connectors.link import LinkHealth, LinkState
+from connectors.load import Load
 from tests.agent.samples import alert as sample_alert
 from tests.agent.samples import verdict as sample_verdict
 from tests.clock import PATIENCE_S
@@ -164,7 +165,7 @@ class ScriptedLink:
         duration_ns: int = 0,
     ) -> None:
         self.tags = tuple(tags)
-        self.reads = 0
+        self.reads = self._taken = 0
         self.closed = False
         self.duration_ns = duration_ns
         self._clock, self._values = clock, values
@@ -173,6 +174,10 @@ class ScriptedLink:
     def health(self) -> LinkHealth:
         state = LinkState.CLOSED if self.closed else LinkState.DELIVERING if self.reads else LinkState.IDLE
         return LinkHealth(state, self._clock.time_ns(), None, 1, self.reads, 0, self.reads, 1.5, 0.0, "")
+
+    def take_load(self) -> Load:
+        taken, self._taken = self.reads - self._taken, self.reads
+        return Load(requests=taken)
 
     async def read(self) -> Frame:
         assert not self.closed

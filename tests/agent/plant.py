@@ -15,6 +15,8 @@ from agent.flash import FlashWear
 from agent.notify import Notifier
 from agent.reader import Reader, Route
 from agent.store.journal import Journal
+from agent.store.loads import FILE as LOADS
+from agent.store.loads import Loads
 from agent.store.telemetry import TelemetryLog
 from agent.view import AssetInfo
 from agent.worker import Worker
@@ -82,6 +84,7 @@ class Plant:
             telemetry=self.telemetry,
             archive=Archive(self.telemetry, self.clock),
             wear=FlashWear(self.clock, card_bytes=16e9, cycles=1000),
+            loads=Loads(state / LOADS),
             clock=self.clock,
             notifier=Notifier(environment or {}, 1),
         )
