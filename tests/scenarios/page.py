@@ -20,12 +20,8 @@ device that follows a script, and asserts what the user had wanted. `python -m t
 the tests; a test holds it in step.
 
 """
-NOT_PLAYED = {
+NOT_PLAYED: dict[int, str] = {
     10: "operation limits: asyncua's server, which CI has, knows none; requests are cut to 500 nodes",
-    23: "single-master devices: the connection is not yet let go between polls",
-    27: "bits are read out of registers and words (`tests/connectors/test_decode.py`); bytes and strings are not yet",
-    28: "rates per group on one connection: a connection has one period yet",
-    29: "USB adapters that change their name: there is no serial line yet",
 }
 """Why a complaint has no scenario."""
 _DOC = re.compile(r"(?P<numbers>[\d, ]+): (?P<what>.+) \((?P<threads>[^()]*#[^()]*)\)\.\Z")
