@@ -61,7 +61,7 @@ def opcua(peers: Peers, options: Options) -> Iterator[tuple[str, list[Figure]]]:
         for _ in range(options.limit or ROUNDS):
             for name, command in commands.items():
                 taken = peers.measure(command, port, COUNT, PERIOD_MS, seconds)
-                assert taken.values >= COUNT * (seconds - 2), f"{name} lost values: {taken.values}"
+                assert taken.values >= COUNT * seconds / 2, f"{name} lost most values: {taken.values}"
                 costs_us[name].append(1e6 * taken.cpu_s / taken.values)
     _note(figures, OPCUA, "CPU time of a value", costs_us)
     yield from figures.items()
