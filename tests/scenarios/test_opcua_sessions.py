@@ -128,11 +128,12 @@ def test_a_server_that_was_off_overnight_is_read_again_within_a_minute(opcua_plc
     run(main)
 
 
-def test_the_wait_between_attempts_grows_to_a_minute_and_no_further() -> None:
+def test_a_device_that_cannot_be_reached_is_tried_every_few_seconds() -> None:
     """6: minutes of waiting after the first short loss (thingsboard-gateway#1828).
 
     Elsewhere: 113 s after the first drop; users ask for at most a minute.
-    Here: from 1 s, doubling with jitter, at most 60 s; never fewer than 20 attempts in 20 minutes.
+    Here: from 1 s, doubling with jitter; never more than 10 s where nobody answers, never more than 60 s where a device does
+    and refuses.
     """
 
     async def main() -> None:
@@ -149,9 +150,9 @@ def test_the_wait_between_attempts_grows_to_a_minute_and_no_further() -> None:
                 attempts.append(second)
             clock.advance_s(1)
         waits = [b - a for a, b in pairwise(attempts)]
-        assert max(waits) <= 61
-        assert waits[0] <= 4
-        assert 20 <= len(attempts) <= 60
+        assert max(waits) <= 10
+        assert min(waits) >= 1
+        assert len(attempts) <= 300, "20 minutes"
         await link.close()
 
     run(main)
