@@ -33,6 +33,7 @@ from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import FAILED, complain, explained, wide
 from agent.daemon import LoopFactory, run_until_stopped
+from agent.export_command import add_export
 from agent.history import Reading, read_history
 from agent.learning import learn_bundle
 from agent.line.alert import Alert
@@ -361,6 +362,7 @@ add_backtest(app, learn_heart, SystemClock())
 add_discover(app, SystemClock())
 add_import(app)
 add_report(app)
+add_export(app)
 add_trust(app, SystemClock())
 
 if __name__ == "__main__":

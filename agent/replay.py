@@ -45,12 +45,13 @@ def recorded(source: Path, layout: Layout) -> Iterator[Step | Started]:
             raise StoreError(
                 f"{source}: holds no telemetry; name a state_dir, its folder telemetry, or a Parquet file"
             )
-        return reading.events(folder, layout, _tell)
+        return reading.events(folder, layout, tell_damage)
     asset = _asset_of(export.column_names(source), layout, source)
     return export.read_parquet(source, asset, [name for name, _ in layout[asset]])
 
 
-def _tell(path: Path, lost: int) -> None:
+def tell_damage(path: Path, lost: int) -> None:
+    """Say that some of a recording is not there."""
     log.warning("damaged telemetry is passed over", extra={"path": str(path), "bytes": lost})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from agent.store import sealed, segments
@@ -20,6 +21,18 @@ def events(directory: Path, layout: Layout, on_damage: OnDamage) -> Iterator[Sta
             yield from sealed.read(parts[number], layout, on_damage)
         else:
             yield from _segment(paths[number], layout, on_damage)
+
+
+def layout(directory: Path) -> Layout:
+    """Return the columns of each asset as they were recorded last."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for folder in sealed.folders(directory):
+        with suppress(sealed.DamagedError):
+            found |= sealed.read_rest(folder).layout
+    for path in segments.segments(directory):
+        if (opening := segments.opening(path)) is not None:
+            found |= opening[0]
+    return found
 
 
 def rows(
