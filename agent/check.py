@@ -13,7 +13,7 @@ from agent.clock import Clock
 from agent.config.file import Config
 from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
-from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, Tag, is_bad
+from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, PathAddress, Tag, is_bad
 from connectors.link import LoadGuard
 from connectors.modbus.orders import registers_of
 from connectors.modbus.plan import BIT_TABLES
@@ -142,7 +142,7 @@ async def _inspect(where: wiring.Endpoint, tags: Sequence[Tag], clock: Clock) ->
     from connectors.opcua.browse import inspect
 
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
-    nodes = [tag.address for tag in tags if isinstance(tag.address, NodeAddress)]
+    nodes = [tag.address for tag in tags if isinstance(tag.address, NodeAddress | PathAddress)]
     try:
         async with asyncio.timeout(READ_S_MAX):
             found = await inspect(where, nodes, clock, guard)

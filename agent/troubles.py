@@ -26,6 +26,7 @@ class Troubles:
         assert len(tags) == len(names)
         self._connection, self._tags, self._names, self._clock = connection, tuple(tags), tuple(names), clock
         self._error = ""
+        self._notes: tuple[str, ...] = ()
         self._told = np.full(len(tags), GOOD, np.uint32)
         self._quiet_until_ns = np.zeros(len(tags), np.int64)
 
@@ -39,6 +40,10 @@ class Troubles:
             else:
                 log.info("a connection delivers again", extra={"connection": self._connection})
             self._error = health.error
+        for note in health.notes:
+            if note not in self._notes:
+                log.warning("a connection needs attention", extra={"connection": self._connection, "note": note})
+        self._notes = health.notes
         if frame.rows and health.state in (LinkState.CONNECTED, LinkState.DELIVERING):
             self._note_tags(frame.status[-1])
 

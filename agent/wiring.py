@@ -5,6 +5,7 @@ OPC UA is imported with the first connection that speaks it: most commands speak
 
 from __future__ import annotations
 
+import math
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +21,7 @@ from agent.config.modbus import ModbusConfig
 from agent.config.opcua import OpcuaConfig, split_node
 from agent.reader import Route
 from connectors import Connector
-from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
+from connectors.frame import Dtype, ModbusAddress, NodeAddress, PathAddress, Table, Tag
 from connectors.link import Link, LoadGuard
 from connectors.load import SLOW_BY_MS
 from connectors.modbus import connector as modbus
@@ -38,9 +39,11 @@ KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX = 1_000, 5_000
 def tag_of(said: TagConfig, period_ms: int) -> Tag:
     """Return a configured tag; `period_ms` is its asset's, which holds where the tag has none of its own."""
     dtype = said.dtype or Dtype.FLOAT32
-    address: ModbusAddress | NodeAddress
+    address: ModbusAddress | NodeAddress | PathAddress
     if said.node is not None:
         address = NodeAddress(*split_node(said.node))
+    elif said.path is not None:
+        address = PathAddress(said.path)
     else:
         assert said.unit_id is not None
         assert said.table is not None
@@ -101,7 +104,8 @@ def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool 
     where = replace(where, slow_by_ms=SLOW_BY_MS * max(speed, 1.0))
     if isinstance(where, ModbusEndpoint):
         return where
-    return replace(where, trust_command=f"forewarn trust CONFIG {connection}")
+    return replace(where, trust_command=f"forewarn trust CONFIG {connection}",
+                   skew_told_s=where.skew_told_s if speed == 1.0 else math.inf)  # a faster clock differs, of course
 
 
 def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False,
@@ -128,6 +132,7 @@ def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: boo
                 pki=pki,
                 user=User(said.user, _credential(said.password_file), said.user_certificate, said.user_private_key),
                 timestamps=Timestamps(said.timestamps),
+                backup_url=said.backup_url,
             )
 
 

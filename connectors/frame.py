@@ -145,6 +145,19 @@ class NodeAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class PathAddress:
+    """Where a tag lives in an OPC UA address space, by the names that lead there from the Objects folder.
+
+    `path` is as in connectors.opcua.paths: "Objects/nsu=urn:example:press;Press 4/nsu=urn:example:press;Speed".
+    """
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """One measured quantity: value = raw * scale + offset, in `unit`.
 
@@ -156,7 +169,7 @@ class Tag:
 
     name: str
     unit: str
-    address: ModbusAddress | NodeAddress | None = None
+    address: ModbusAddress | NodeAddress | PathAddress | None = None
     dtype: Dtype = Dtype.FLOAT32
     scale: float = 1.0
     offset: float = 0.0

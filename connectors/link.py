@@ -211,6 +211,18 @@ class LinkSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What a connector knows of its device beside the values.
+
+    `device` is where it is, of redundant ones the one in use, `clock_skew_ms` its clock minus the gateway's (None where
+    it has none).
+    """
+
+    device: str = ""
+    clock_skew_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkHealth:
     """What is known of a connection. Times are UTC ns; `last_good_ns` is None before the first good value.
 
@@ -235,6 +247,7 @@ class LinkHealth:
     response_ms: float = 0.0
     usual_response_ms: float = 0.0
     rate_share: float = 1.0
+    about: About = About()
 
 
 class Link:
@@ -248,7 +261,7 @@ class Link:
     def __init__(self, build: Callable[[], Connector], tags: Sequence[Tag], clock: Clock,
                  settings: LinkSettings | None = None, seed: int = 0, *,
                  guard: LoadGuard | None = None, drops: Callable[[], int] = lambda: 0,
-                 notes: Callable[[], tuple[str, ...]] = tuple) -> None:
+                 notes: Callable[[], tuple[str, ...]] = tuple, about: Callable[[], About] = About) -> None:
         self.tags = tuple(tags)
         self._build = build
         self._clock = clock
@@ -257,6 +270,7 @@ class Link:
         self._guard = guard
         self._drops = drops
         self._notes = notes
+        self._about = about
         self._connector: Connector | None = None
         self._state = LinkState.IDLE
         self._since_ns = clock.time_ns()
@@ -278,7 +292,7 @@ class Link:
         return LinkHealth(self._state, self._since_ns, self._last_good_ns, self._attempts, self._reads,
                           self._reads_failed, self._guard.requests if self._guard else 0, self._latency_ms,
                           wait_ms, self._error, self._drops(), self._notes(), pace.response_ns / 1e6,
-                          pace.usual_ns / 1e6, pace.share)
+                          pace.usual_ns / 1e6, pace.share, self._about())
 
     def take_load(self) -> Load:
         """Return what was asked of the device since the last call, or since the start."""

@@ -427,6 +427,9 @@ class ConnectionModel(Model):
             "ticks_missed": 0,
             "frames_dropped": 0,
             "values_dropped": 0,
+            "server": "",
+            "clock_skew_ms": None,
+            "notes": [],
         }
     )
 
@@ -448,6 +451,9 @@ class ConnectionModel(Model):
     ticks_missed: int = Field(description="reads that were due while another still ran")
     frames_dropped: int = Field(description="frames that found the queue to the lines full")
     values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
+    server: str = Field(description="which of redundant servers is in use; empty where the device does not say")
+    clock_skew_ms: float | None = Field(description="the device's clock minus this machine's; null where unknown")
+    notes: list[str] = Field(description="what people should know although values come")
 
 
 class ConnectionList(Model):

@@ -95,6 +95,9 @@ def connection(info: ConnectionInfo) -> models.ConnectionModel:
         ticks_missed=info.ticks_missed,
         frames_dropped=info.frames_dropped,
         values_dropped=health.values_dropped,
+        server=health.about.device,
+        clock_skew_ms=health.about.clock_skew_ms,
+        notes=list(health.notes),
     )
 
 

@@ -120,7 +120,7 @@ def _server(connection: OpcuaConfig, state_dir: str, fingerprint: str, clock: Cl
     if fingerprint:
         from connectors.opcua.trust import TrustList  # heavy, and of use to few commands
 
-        believe(where, fingerprint, TrustList(folder(state_dir) / wiring.PKI / "trusted"), clock)
+        believe([where], fingerprint, TrustList(folder(state_dir) / wiring.PKI / "trusted"), clock)
     return replace(where, trust_command=f"forewarn discover {connection.url}")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -45,7 +47,7 @@ def add_trust(app: typer.Typer, clock: Clock) -> None:
             elif remove:
                 _remove(trusted, remove)
             else:
-                believe(_server(read, connection), fingerprint, trusted, clock)
+                believe(_servers(read, connection), fingerprint, trusted, clock)
 
 
 def _show_all(trusted: TrustList) -> None:
@@ -60,27 +62,31 @@ def _remove(trusted: TrustList, fingerprint: str) -> None:
     typer.echo("removed; a session that is open stays so until the agent is restarted")
 
 
-def believe(where: OpcuaEndpoint, fingerprint: str, trusted: TrustList, clock: Clock) -> None:
-    """Fetch the certificate of a server, show it and trust it: if it has this fingerprint, else if a person says so."""
+def believe(servers: Sequence[OpcuaEndpoint], fingerprint: str, trusted: TrustList, clock: Clock) -> None:
+    """Fetch the certificate of each server, show it and trust it: if it has this fingerprint, else if a person says so.
+    """
     from connectors.opcua.trust import plain
 
-    certificate, doubts = asyncio.run(_fetch(where, clock))
-    typer.echo("\n".join([f"{where} shows this certificate:", "", *certificate.describe(), ""]))
-    for doubt in doubts:
-        typer.echo(f"It will be refused nevertheless: {doubt}.", err=True)
-    if certificate in trusted:
-        typer.echo("It is trusted already.")
-        return
-    if fingerprint and plain(fingerprint) != plain(certificate.fingerprint):
-        typer.echo(f"Not trusted: its fingerprint is not {fingerprint}.", err=True)
+    for where in servers:
+        certificate, doubts = asyncio.run(_fetch(where, clock))
+        typer.echo("\n".join([f"{where} shows this certificate:", "", *certificate.describe(), ""]))
+        for doubt in doubts:
+            typer.echo(f"It will be refused nevertheless: {doubt}.", err=True)
+        if certificate in trusted:
+            typer.echo("It is trusted already.")
+        elif not fingerprint:
+            typer.confirm("Is that the fingerprint which the server's engineering tool shows?", abort=True)
+            typer.echo(f"Trusted: {trusted.add(certificate)}")
+        elif plain(fingerprint) == plain(certificate.fingerprint):
+            typer.echo(f"Trusted: {trusted.add(certificate)}")
+            return
+    if fingerprint:
+        typer.echo(f"Not trusted: no fingerprint is {fingerprint}.", err=True)
         raise typer.Exit(FAILED)
-    if not fingerprint:
-        typer.confirm("Is that the fingerprint which the server's engineering tool shows?", abort=True)
-    typer.echo(f"Trusted: {trusted.add(certificate)}")
 
 
-def _server(config: Config, connection: str) -> OpcuaEndpoint:
-    """Return the endpoint of a secured connection; raise ConfigError where it is none."""
+def _servers(config: Config, connection: str) -> list[OpcuaEndpoint]:
+    """Return the endpoints of a secured connection, the redundant one too; raise ConfigError where it is none."""
     names = [name for name, table in config.connections.items()
              if table.protocol == "opcua" and table.security_policy != "None"]
     if connection not in names:
@@ -88,7 +94,7 @@ def _server(config: Config, connection: str) -> OpcuaEndpoint:
         raise ConfigError((f'connections.{connection}: no OPC UA connection with security; those that are: {there}',))
     where = wiring.endpoint(config, connection)
     assert isinstance(where, OpcuaEndpoint)
-    return where
+    return [replace(where, url=url) for url in where.urls]
 
 
 async def _fetch(where: OpcuaEndpoint, clock: Clock) -> tuple[Certificate, list[str]]:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from agent.config.base import ConnectionConfig, FilePath
 from agent.config.identity import TagIdentity, applies
+from connectors.opcua.paths import steps
 
 _NODE = re.compile(r"nsu=(?P<uri>[^;]+);(?P<identifier>(?:s=.+|i=\d+|g=[0-9A-Fa-f-]{36}|b=[A-Za-z0-9+/=]+))")
 
@@ -48,6 +49,11 @@ class OpcuaConfig(ConnectionConfig):
     user_certificate: FilePath | None = Field(default=None, description="the certificate to log in with, a file")
     user_private_key: FilePath | None = Field(default=None, description="the key of user_certificate, a file")
     timestamps: Literal["source", "server", "gateway"] = "source"
+    backup_url: str = Field(
+        default="",
+        pattern=r"^(opc\.tcp://[^/\s@]+(/[^\s@]*)?)?$",
+        description='the address of a redundant server, such as "opc.tcp://192.0.2.12:4840"',
+    )
 
     @field_validator("insecure")
     @classmethod
@@ -88,6 +94,13 @@ class OpcuaConfig(ConnectionConfig):
             raise ValueError("user and user_certificate exclude each other; remove one of them")
         return path
 
+    @field_validator("backup_url")
+    @classmethod
+    def _another_server(cls, url: str, info: ValidationInfo) -> str:
+        if url and url == info.data.get("url"):
+            raise ValueError("the same as url; name the other server or remove it")
+        return url
+
 
 class OpcuaTagKeys(TagIdentity):
     """Where a tag lives in the address space of an OPC UA server."""
@@ -95,15 +108,31 @@ class OpcuaTagKeys(TagIdentity):
     node: str | None = Field(
         default=None, description='OPC UA: the node, "nsu=<namespace URI>;s=<identifier>"'
     )
+    path: str | None = Field(
+        default=None, description='OPC UA: instead of node the names that lead there, "Objects/nsu=<URI>;<name>/..."'
+    )
 
     @field_validator("node")
     @classmethod
     def _node_id(cls, node: str | None, info: ValidationInfo) -> str | None:
-        if applies(info, node, "opcua") and node is None:
-            raise ValueError(f"missing; needed: {cls.model_fields['node'].description}")
-        if node is not None and not is_node(node):
+        applies(info, node, "opcua")
+        if node is not None and _NODE.fullmatch(node) is None:
             raise ValueError(
                 'allowed: "nsu=<namespace URI>;s=<text>" (or i=<number>, g=<GUID>, b=<base64>); '
                 "the namespace by its URI, because its index may change"
             )
         return node
+
+    @field_validator("path")
+    @classmethod
+    def _browse_path(cls, path: str | None, info: ValidationInfo) -> str | None:
+        if not applies(info, path, "opcua"):
+            return path
+        node = info.data.get("node")
+        if path is None and node is None and "node" in info.data:
+            raise ValueError(f"missing, as is node; needed: {cls.model_fields['node'].description}")
+        if path is not None:
+            if node is not None:
+                raise ValueError("node and path exclude each other; remove one of them")
+            steps(path)
+        return path

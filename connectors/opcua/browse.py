@@ -22,6 +22,7 @@ from connectors import ConnectorError
 from connectors.frame import BAD, NodeAddress
 from connectors.link import Clock, LoadGuard
 from connectors.opcua.endpoint import OpcuaEndpoint, check_security
+from connectors.opcua.resolve import OpcuaAddress, resolve
 from connectors.opcua.session import Session
 
 Path = tuple[str, ...]
@@ -128,7 +129,7 @@ class Inspection:
     kinds: tuple[str, ...]
 
 
-async def inspect(endpoint: OpcuaEndpoint, nodes: Sequence[NodeAddress], clock: Clock, guard: LoadGuard) -> Inspection:
+async def inspect(endpoint: OpcuaEndpoint, nodes: Sequence[OpcuaAddress], clock: Clock, guard: LoadGuard) -> Inspection:
     """Ask a server what it is and how the values of these nodes are typed; raise ConnectorError."""
     check_security(endpoint)
     session = Session(endpoint, (), clock)
@@ -138,9 +139,11 @@ async def inspect(endpoint: OpcuaEndpoint, nodes: Sequence[NodeAddress], clock: 
         walk = Walk(session.client.uaclient, session.faults, guard, endpoint.max_nodes_per_request, BrowseLimits(),
                     lambda *_: None)
         namespaces, server = await walk.introduction()
-        known = [i for i, node in enumerate(nodes) if node.namespace_uri in namespaces]
-        values = await walk.values([ua.NodeId.from_string(
-            f"ns={namespaces.index(nodes[i].namespace_uri)};{nodes[i].identifier}") for i in known])
+        with session.faults("find nodes at"):
+            found = await resolve(
+                session.client, dict(enumerate(nodes)), namespaces, endpoint.max_nodes_per_request)
+        known = list(found)
+        values = await walk.values(list(found.values()))
         kinds = dict(zip(known, map(_kind, values), strict=True))
         return Inspection(server, tuple(kinds.get(i, "") for i in range(len(nodes))))
     finally:

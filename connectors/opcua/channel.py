@@ -106,7 +106,7 @@ class Offer:
 async def offers(endpoint: OpcuaEndpoint) -> list[Offer]:
     """Ask a server what it offers (GetEndpoints, over a channel without security); raise ConnectorError."""
     client = Client(endpoint.url, timeout=endpoint.timeout_ms / 1e3)
-    with faults("ask for the endpoints of", endpoint):
+    with faults("ask for the endpoints of", endpoint, first=True):
         try:
             await _open_channel(client, endpoint)
             found = await client.get_endpoints()

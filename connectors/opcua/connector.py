@@ -6,22 +6,30 @@ See connectors.link for what happens then, and connectors.opcua.session for the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from connectors import ConnectorError
-from connectors.frame import Frame, NodeAddress, Tag
+from connectors.frame import BAD_NODE_ID_UNKNOWN, Frame, NodeAddress, PathAddress, Tag
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, check_security
-from connectors.opcua.rows import CurrentValues
+from connectors.opcua.memory import Memory
+from connectors.opcua.paths import steps
+from connectors.opcua.redundancy import RECONSIDER_NS, Opened, best, better_elsewhere, degraded
+from connectors.opcua.resolve import Facts, OpcuaAddress
+from connectors.opcua.rows import Change, CurrentValues
 from connectors.opcua.session import SETUP_REQUESTS, Session, is_identifier
 
 _RETRY_NS: Final = 60_000_000_000
+_SOON_NS: Final = 5_000_000_000
+_WATCH_NS: Final = 10_000_000_000
 
 
 def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
               settings: LinkSettings | None = None, seed: int = 0) -> Link:
     """Return a link to `endpoint`, with the one load guard that all its connections share."""
     guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms, slow_by_ms=endpoint.slow_by_ms)
+    memory = Memory(endpoint, clock)
 
     newest: OpcuaConnector | None = None
     drops_before = 0
@@ -29,37 +37,44 @@ def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
     def build() -> OpcuaConnector:
         nonlocal newest, drops_before
         drops_before = drops()
-        newest = OpcuaConnector(endpoint, tags, clock, guard)
+        newest = OpcuaConnector(endpoint, tags, clock, guard, memory)
         return newest
 
     def drops() -> int:
         return drops_before + (0 if newest is None else newest.drops)
 
-    batches = -(-len(tags) // endpoint.max_nodes_per_request)
+    requests = SETUP_REQUESTS * len(endpoint.urls) + 2 * -(-len(tags) // endpoint.max_nodes_per_request)
     settings = settings or LinkSettings.for_requests(
-        endpoint.timeout_ms, connect=SETUP_REQUESTS + 2 * batches, read=SETUP_REQUESTS + 2 * batches,
+        endpoint.timeout_ms, connect=requests, read=requests,
         pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard, drops=drops)
+    return Link(build, tags, clock, settings, seed, guard=guard, drops=drops, notes=memory.notes, about=memory.about)
 
 
 class OpcuaConnector:
     """A Connector over one OPC UA session. Rows carry source timestamps (connectors.opcua.rows says how).
 
-    A node the server does not know, or whose value is no number, is a status of that tag alone.
+    A node the server does not know, or whose value is no number, is a status of that tag alone. A server that was
+    restarted or whose namespaces have moved is a fault: a new connection finds the nodes anew.
     """
 
-    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, guard: LoadGuard) -> None:
+    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, guard: LoadGuard,
+                 memory: Memory | None = None) -> None:
         self.tags = tuple(tags)
         self._endpoint = endpoint
         self._clock = clock
         self._guard = guard
+        self._memory = memory or Memory(endpoint, clock)
         self._addresses = _addresses(tags)
         check_security(endpoint)
         self._current = CurrentValues(tags, endpoint.group_ms)
         self._wire: Session | None = None
+        self._url = endpoint.url
+        self._facts: Facts | None = None  # as they were when the session began
+        self._level = 0
         self._drops = 0
         self._unknown: list[int] = []
-        self._retry_at_ns = 0
+        self._retry_at_ns = self._watch_at_ns = self._reconsider_at_ns = 0
+        self._first = True
 
     async def open(self) -> None:
         """Connect, find the nodes and, if so configured, subscribe; raise ConnectorError saying why that
@@ -67,10 +82,14 @@ class OpcuaConnector:
         """
         await self.close()
         self._current = CurrentValues(self.tags, self._endpoint.group_ms)
-        self._wire = wire = Session(self._endpoint, self.tags, self._clock)
+        self._first = True
         async with self._guard:
             self._guard.connecting()
-            await wire.connect()
+            self._url, self._wire, self._facts = await best(self._endpoint.urls, self._connect)
+            wire, now_ns = self._wire, self._clock.monotonic_ns()
+            self._watch_at_ns, self._reconsider_at_ns = now_ns + _WATCH_NS, now_ns + RECONSIDER_NS
+            self._level = self._facts.service_level
+            self._memory.begin(self._url, self._facts, wire.warning)
             await self._find(wire, range(len(self.tags)))
             if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
                 await wire.initial_values()
@@ -82,23 +101,82 @@ class OpcuaConnector:
         wire = self._wire
         if wire is None:
             raise ConnectorError(f"{self._endpoint} is not connected")
-        if self._unknown and self._clock.monotonic_ns() >= self._retry_at_ns:
+        await self._look_after(wire)
+        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
+            wire.check_alive()
+            changes = wire.drain()
+            self._guard.answered(len(changes))
+            frame = self._current.rows(changes, self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
+        else:
+            changes = wire.drain()
+            for columns in wire.batches():
+                async with self._guard:
+                    changes += await wire.read_values(columns)
+                    self._guard.answered(len(columns))
+            frame = self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
+        self._note(changes, frame)
+        return frame
+
+    async def _connect(self, url: str) -> Opened:
+        """Open a session with one of the servers and ask it what it is; raise ConnectorError."""
+        wire = Session(replace(self._endpoint, url=url), self.tags, self._clock)
+        try:
+            await wire.connect()
+            return url, wire, await wire.facts()
+        except BaseException:
+            await wire.close()
+            raise
+
+    async def _look_after(self, wire: Session) -> None:
+        """Do what is due beside reading: watch the server, renew the channel, look for nodes that were not there."""
+        now_ns = self._clock.monotonic_ns()
+        retry = bool(self._unknown) and now_ns >= self._retry_at_ns
+        if retry or now_ns >= self._watch_at_ns:
+            self._watch_at_ns = now_ns + _WATCH_NS
+            async with self._guard:
+                await self._watch(wire)
+        if retry:
             async with self._guard:
                 await self._find(wire, self._unknown)
         if wire.renewal_due:
             async with self._guard:
                 await wire.renew()
-        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
-            wire.check_alive()
-            told = wire.drain()
-            self._guard.answered(len(told))
-            return self._current.rows(told, self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
-        changes = list(wire.drain())
-        for columns in wire.batches():
-            async with self._guard:
-                changes += await wire.read_values(columns)
-                self._guard.answered(len(columns))
-        return self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
+        if len(self._endpoint.urls) > 1 and now_ns >= self._reconsider_at_ns:
+            await self._reconsider()
+
+    async def _watch(self, wire: Session) -> None:
+        """Raise ConnectorError where the server is not what it was when the session began."""
+        before, facts = self._facts, await wire.facts()
+        if changed := self._memory.changed(self._url, facts):
+            raise ConnectorError(f"{changed}: its tags are looked for anew")
+        if len(self._endpoint.urls) > 1 and before is not None and degraded(before, facts):
+            raise ConnectorError(f"the service level of OPC UA server {self._url} has fallen to {facts.service_level}: "
+                                 "the redundant server is asked")
+        self._level = facts.service_level
+        self._memory.keep(self._url, facts)
+
+    async def _reconsider(self) -> None:
+        """Raise ConnectorError where the other server would now be chosen."""
+        self._reconsider_at_ns = self._clock.monotonic_ns() + RECONSIDER_NS
+        async with self._guard:
+            self._guard.connecting()
+            better = await better_elsewhere(self._endpoint.urls, self._url, self._level, self._connect)
+        if better:
+            raise ConnectorError(f"OPC UA server {better} is the better one again")
+
+    def _note(self, changes: Sequence[Change], frame: Frame) -> None:
+        """Look soon for nodes that have just gone, and tell what became of the tags after a change of the server."""
+        following = self._endpoint.mode is OpcuaMode.SUBSCRIBE
+        gone = {change.column for change in changes if change.status == BAD_NODE_ID_UNKNOWN} - {*self._unknown}
+        gone = {column for column in gone if following or isinstance(self._addresses[column], PathAddress)}
+        if gone:
+            self._unknown += sorted(gone)
+            self._retry_at_ns = min(self._retry_at_ns, self._clock.monotonic_ns() + _SOON_NS)
+        if self._first and frame.rows:
+            self._first = False
+            missing = [tag.name for tag, status in zip(self.tags, frame.status[-1], strict=True)
+                       if status == BAD_NODE_ID_UNKNOWN]
+            self._memory.found([tag.name for tag in self.tags], missing)
 
     async def close(self) -> None:
         """End the session and its subscription; may be called twice."""
@@ -120,17 +198,25 @@ class OpcuaConnector:
         self._unknown = [column for column in columns if column not in found]
 
 
-def _addresses(tags: Sequence[Tag]) -> list[NodeAddress]:
+def _addresses(tags: Sequence[Tag]) -> list[OpcuaAddress]:
     """Return the tags' addresses; raise ConnectorError naming every one that cannot be."""
-    addresses, problems = [], []
+    addresses: list[OpcuaAddress] = []
+    problems = []
     for tag in tags:
-        if not isinstance(tag.address, NodeAddress):
-            problems.append(f"tag '{tag.name}' has no OPC UA node")
-            continue
-        addresses.append(tag.address)
-        if not is_identifier(tag.address.identifier):
-            problems.append(f"tag '{tag.name}': '{tag.address.identifier}' is no node identifier; write "
-                            "s=NAME, i=NUMBER, g=GUID or b=BASE64")
+        match tag.address:
+            case NodeAddress(_, identifier):
+                addresses.append(tag.address)
+                if not is_identifier(identifier):
+                    problems.append(f"tag '{tag.name}': '{identifier}' is no node identifier; write "
+                                    "s=NAME, i=NUMBER, g=GUID or b=BASE64")
+            case PathAddress(path):
+                addresses.append(tag.address)
+                try:
+                    steps(path)
+                except ValueError as error:
+                    problems.append(f"tag '{tag.name}': {error}")
+            case _:
+                problems.append(f"tag '{tag.name}' has no OPC UA node")
     if problems:
         raise ConnectorError("; ".join(problems), retryable=False)
     return addresses

@@ -61,7 +61,8 @@ class OpcuaEndpoint:
     A policy other than "None" needs our certificate and key, as files (DER or PEM) or in `pki`, where they are made
     (`pki`/own), and the server's certificate, as a file or in `pki`/trusted. "None" is neither private nor protected
     and must be asked for aloud by `insecure`. Values whose source times differ by no more than `group_ms` make one row.
-    `trust_command` is what a person types to trust a server.
+    `trust_command` is what a person types to trust a server. A clock of the server that differs by more than
+    `skew_told_s` is told. `backup_url` is a redundant server, "" where there is none.
     """
 
     url: str
@@ -88,10 +89,17 @@ class OpcuaEndpoint:
     trust_command: str = "forewarn trust CONFIG CONNECTION"
     user: User = User()
     timestamps: Timestamps = Timestamps.SOURCE
+    skew_told_s: float = 5.0
+    backup_url: str = ""
     application_uri: str = "urn:forewarn:agent"
 
     def __str__(self) -> str:
         return f"OPC UA server {self.url}"
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The servers, the preferred one first."""
+        return (self.url, self.backup_url) if self.backup_url else (self.url,)
 
 
 def check_security(endpoint: OpcuaEndpoint) -> None:

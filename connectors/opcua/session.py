@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -25,15 +25,14 @@ from connectors.frame import (
     BAD_NODE_ID_UNKNOWN,
     BAD_TYPE_MISMATCH,
     BAD_WAITING_FOR_INITIAL_DATA,
-    NodeAddress,
     Tag,
 )
 from connectors.link import Clock
 from connectors.opcua.channel import LOGIN_REQUESTS, faults, log_in, log_out
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.resolve import Facts, OpcuaAddress, node_id, read_facts, resolve
 from connectors.opcua.rows import Change
 
-_NAMESPACE_ARRAY: Final = ua.NodeId(ua.Int32(2255))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_NS_MAX: Final = 2**63 - 1
 _STATUS_MASK: Final = 0xFFFF0000  # the lower half is flags: limits, queue overflow
@@ -57,7 +56,9 @@ class Session:
         # An orphaned session takes one of the few a PLC has: it should end soon, yet not between two reads.
         self.client.session_timeout = max([_SESSION_TIMEOUT_MS, *(4 * ms for ms in self._sampling_ms)])
         self.warning = ""
+        self._namespaces: tuple[str, ...] = ()
         self._nodes: dict[int, ua.NodeId] = {}
+        self._items: dict[int, int] = {}
         self._changes: deque[Change] = deque(maxlen=endpoint.buffer_changes)
         self._subscription = 0
         self._alive_s = 0.0
@@ -85,20 +86,23 @@ class Session:
             self.client.uaclient.revolve_security_token()
         self._schedule_renewal()
 
-    async def find(self, addresses: dict[int, NodeAddress]) -> list[int]:
-        """Look up where the namespaces are today; return the columns whose namespace the server has."""
+    async def facts(self) -> Facts:
+        """Read what the server says of itself."""
         with self.faults("read the namespaces of"):
-            answer = await self.client.uaclient.read_attributes([_NAMESPACE_ARRAY], AttributeIds.Value)
-            value = answer[0].Value
-            uris = list(value.Value if value is not None else ())
-        found = []
-        for column, address in addresses.items():
-            if address.namespace_uri in uris:
-                self._nodes[column] = _node_id(uris.index(address.namespace_uri), address.identifier)
-                found.append(column)
-            else:
+            facts = await read_facts(self.client, self._clock)
+        self._namespaces = facts.namespaces
+        return facts
+
+    async def find(self, addresses: Mapping[int, OpcuaAddress]) -> list[int]:
+        """Look up where nodes are by the last `facts`; return the columns of those that may be there."""
+        with self.faults("find nodes at"):
+            found = await resolve(self.client, addresses, self._namespaces, self._endpoint.max_nodes_per_request)
+        for column in addresses:
+            self._nodes.pop(column, None)
+            if column not in found:
                 self._report(Change(column, None, float("nan"), BAD_NODE_ID_UNKNOWN))
-        return found
+        self._nodes |= found
+        return list(found)
 
     def batches(self) -> list[list[int]]:
         """Return the columns to read, in as many requests as the server needs."""
@@ -120,6 +124,7 @@ class Session:
         with self.faults("subscribe at"):
             if not self._subscription:
                 await self._create_subscription()
+            await self._forget_items(columns)
             agreed: list[int] = []
             for batch in _chunks(columns, self._endpoint.max_nodes_per_request):
                 codes = await self._monitor(batch, _every_sample())
@@ -185,6 +190,13 @@ class Session:
         self._feed_watchdog()
         self._tick()
 
+    async def _forget_items(self, columns: list[int]) -> None:
+        """End the monitored items of nodes that were found anew: an item follows the node that was."""
+        old = [self._items.pop(column) for column in columns if column in self._items]
+        for batch in _chunks(old, self._endpoint.max_nodes_per_request):
+            await self.client.uaclient.delete_monitored_items(
+                ua.DeleteMonitoredItemsParameters(self._subscription, batch))
+
     async def _monitor(self, columns: list[int], trigger: ua.DataChangeFilter | None) -> dict[int, int]:
         items = [ua.MonitoredItemCreateRequest(
             ua.ReadValueId(self._nodes[column], AttributeIds.Value), ua.MonitoringMode.Reporting,
@@ -196,6 +208,8 @@ class Session:
             self._subscription, ua.TimestampsToReturn.Both, items))
         if len(results) != len(columns):
             raise ValueError(f"{len(results)} results for {len(columns)} monitored items")
+        self._items |= {column: result.MonitoredItemId for column, result in zip(columns, results, strict=True)
+                        if result.StatusCode.is_good()}
         return {column: int(result.StatusCode.value)
                 for column, result in zip(columns, results, strict=True)}
 
@@ -289,14 +303,10 @@ def _time_ns(stamp: datetime | None) -> int | None:
     return time_ns if 0 < time_ns < _TIME_NS_MAX else None
 
 
-def _node_id(namespace: int, identifier: str) -> ua.NodeId:
-    return ua.NodeId.from_string(f"ns={namespace};{identifier}")
-
-
 def is_identifier(text: str) -> bool:
     """Return whether a text is the tail of a NodeId: "s=pump.speed", "i=2258", "g=...", "b=..."."""
     try:
-        _node_id(1, text)
+        node_id(1, text)
     except (UaError, ValueError):
         return False
     return True

@@ -41,14 +41,15 @@ class Watched:
         self._troubles = Troubles("plc", TAGS, ["pump.flow", "pump.speed"], self.clock)
 
     def tags(
-        self, *status: int, state: LinkState = LinkState.DELIVERING, error: str = ""
+        self, *status: int, state: LinkState = LinkState.DELIVERING, error: str = "", notes: tuple[str, ...] = ()
     ) -> list[tuple[str, ...]]:
         self._caplog.clear()
         frame = (
             Frame.of(0, np.ones(len(TAGS)), np.array(status, np.uint32)) if status else Frame.empty(len(TAGS))
         )
-        self._troubles.note(frame, LinkHealth(state, 0, None, 1, 1, 0, 1, 1.0, 0.0, error))
-        fields = ("connection", "error", "tag", "status", "remedy")
+        self._troubles.note(frame, LinkHealth(
+            state, 0, None, 1, 1, 0, 1, 1.0, 0.0, error, notes=notes))
+        fields = ("connection", "error", "note", "tag", "status", "remedy")
         return [
             (record.levelname, *(vars(record)[name] for name in fields if name in vars(record)))
             for record in self._caplog.records
@@ -104,3 +105,11 @@ def test_a_device_that_is_back_and_gives_nothing_has_its_tags_told_of(watched: W
     watched.tags(BAD_TIMEOUT, BAD_TIMEOUT, state=LinkState.BACKING_OFF, error="cannot connect")
     told = watched.tags(BAD_TIMEOUT, BAD_TIMEOUT, state=LinkState.CONNECTED, error="cannot connect")
     assert [name for _, name, *_ in told] == ["pump.flow", "pump.speed"]
+
+
+def test_a_note_is_told_when_it_begins_to_hold(caplog: pytest.LogCaptureFixture) -> None:
+    plc = Watched(caplog)
+    assert plc.tags(GOOD, GOOD, notes=("its clock is wrong",)) == [("WARNING", "plc", "its clock is wrong")]
+    assert plc.tags(GOOD, GOOD, notes=("its clock is wrong",)) == []
+    assert plc.tags(GOOD, GOOD) == []
+    assert plc.tags(GOOD, GOOD, notes=("its clock is wrong",)) == [("WARNING", "plc", "its clock is wrong")]

@@ -263,7 +263,13 @@ class OpcuaPlc:
     async def _forget(self) -> None:
         service = self.server.iserver.subscription_service
         await service.delete_subscriptions(list(service.subscriptions))  # of clients which just vanished
+        # A session that was closed late is still being taken down.
+        await eventually(lambda: not any(map(self._is_monitored, self._names)))
         await self.server.delete_nodes([self.server.get_node(self.node(name)) for name in self._names])
+
+    def _is_monitored(self, name: str) -> bool:
+        node = self.server.iserver.aspace.get(self.node(name))
+        return node is not None and bool(node.attributes[ua.AttributeIds.Value].datachange_callbacks)
 
     def node(self, name: str) -> ua.NodeId:
         return ua.NodeId(name, self.index)

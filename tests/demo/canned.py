@@ -148,4 +148,7 @@ def connection(name: str) -> ConnectionModel:
         ticks_missed=3,
         frames_dropped=0,
         values_dropped=0,
+        server="",
+        clock_skew_ms=None,
+        notes=[],
     )

@@ -1,0 +1,73 @@
+"""What is known of the servers of one connection from one session to the next: where they are, what has moved. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from connectors.link import About, Clock
+from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.resolve import Facts
+from connectors.opcua.trust import moment
+
+NAMES_SHOWN: Final = 5
+
+
+class Memory:
+    """Compares what a server says of itself with what it said before, and puts into words what people should know."""
+
+    def __init__(self, endpoint: OpcuaEndpoint, clock: Clock) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._url = endpoint.url
+        self._facts: dict[str, Facts] = {}
+        self._change = ""
+        self._report = ""
+        self._certificate = ""
+
+    def begin(self, url: str, facts: Facts, certificate: str) -> None:
+        """Take note of a new session with the server at `url`; `certificate` warns of the end of our own."""
+        self._change = self.changed(url, facts)
+        self._url, self._certificate = url, certificate
+        self._facts[url] = facts
+
+    def changed(self, url: str, facts: Facts) -> str:
+        """Return what the server is not any more since the last time, in words; "" where it is the same."""
+        before = self._facts.get(url)
+        if before is None:
+            return ""
+        if facts.namespaces != before.namespaces:
+            return f"the namespace table of OPC UA server {url} has moved"
+        return f"OPC UA server {url} has restarted" if facts.start_time != before.start_time else ""
+
+    def keep(self, url: str, facts: Facts) -> None:
+        """Take note of what is the same, and of the clock."""
+        self._facts[url] = facts
+
+    def found(self, names: Sequence[str], missing: Sequence[str]) -> None:
+        """Take note of the first values after a change: the names of all tags, and of those without a node."""
+        change, self._change = self._change, ""
+        if not change:
+            return
+        which = ", ".join(missing[:NAMES_SHOWN]) + (", ..." if len(missing) > NAMES_SHOWN else "")
+        lost = f", {len(missing)} not: {which}. Remedy: compare their nodes with the new program" if missing else ""
+        self._report = (f"{change} at {moment(self._clock.time_ns()):%Y-%m-%d %H:%M} UTC: {len(names) - len(missing)} "
+                        f"tags found again{lost}")
+
+    def about(self) -> About:
+        """Return which server is in use, and how far its clock is off."""
+        facts = self._facts.get(self._url)
+        return About(self._url, None if facts is None else facts.skew_ms)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what people should know although values come."""
+        told = (self._report, self._skew(self.about().clock_skew_ms), self._certificate)
+        return tuple(note for note in told if note)
+
+    def _skew(self, skew_ms: float | None) -> str:
+        told_ms = self._endpoint.skew_told_s * 1e3
+        if skew_ms is None or abs(skew_ms) <= told_ms or self._endpoint.timestamps is Timestamps.GATEWAY:
+            return ""
+        return (f"the clock of OPC UA server {self._url} is more than {told_ms / 1e3:g} s "
+                f"{'ahead of' if skew_ms > 0 else 'behind'} the gateway's. Remedy: let both follow one time server "
+                '(NTP), or set timestamps = "gateway"')
