@@ -17,7 +17,6 @@ PARTS: Final[Mapping[str, Callable[[Peers, Options], Iterator[tuple[str, list[Fi
     "plant": plant.run,
     "dead": faults.dead_device,
     "cuts": faults.cuts,
-    "fuzz": hostile.modbus,
     "hostile": hostile.opcua,
 }
 """Each yields a method and its figures; `--subset` picks parts."""

@@ -132,8 +132,8 @@ def test_a_device_that_cannot_be_reached_is_tried_every_few_seconds() -> None:
     """6: minutes of waiting after the first short loss (thingsboard-gateway#1828).
 
     Elsewhere: 113 s after the first drop; users ask for at most a minute.
-    Here: from 1 s, doubling with jitter; never more than 10 s where nobody answers, never more than 60 s where a device does
-    and refuses.
+    Here: from 1 s, doubling with jitter; at most 10 s where nobody answers, at most 60 s where a device answers and
+    refuses.
     """
 
     async def main() -> None:
