@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 HOUR_NS = 3_600_000_000_000
 _GATHERED_CELLS_MAX = 1_000_000
+_SEGMENT_CELLS_MAX = 4_000_000
+"""What a child process holds in memory while it seals: 170 MiB."""
 _SPANS_MAX = 10_000
 _SPARE_BYTES = 1024 * 1024
 """What is freed on a full disk beyond what is to be written: the alerts' journal needs room too."""
@@ -79,7 +81,7 @@ class TelemetryLog:
         self._sync_interval_ns, self._segment_bytes, self.keep = sync_interval_ns, segment_bytes, keep
         self._lock = threading.Lock()
         self._gathered: list[Step] = []
-        self._gathered_cells = 0
+        self._gathered_cells = self._segment_cells = 0
         self._spans: dict[Path, tuple[int, int] | None] = {}  # of segments that no longer change
         self._damaged: dict[Path, int] = {}
         self._synced_ns: int | None = None
@@ -131,6 +133,7 @@ class TelemetryLog:
             taken = len(self._gathered)
             if error is None:
                 self._size += len(block)
+                self._segment_cells += self._gathered_cells
                 self.health = replace(
                     self.health,
                     error=self._drop_error,
@@ -142,7 +145,8 @@ class TelemetryLog:
                 self.health = replace(self.health, error=error, steps_lost=self.health.steps_lost + taken)
             self._gathered, self._gathered_cells = [], 0
         hour = self._now_ns // HOUR_NS
-        if self._size >= self._segment_bytes or (self._hour and hour != self._hour):
+        full = self._size >= self._segment_bytes or self._segment_cells >= _SEGMENT_CELLS_MAX
+        if full or (self._hour and hour != self._hour):
             self._rotate()
         self._hour = hour
 
@@ -263,6 +267,7 @@ class TelemetryLog:
             return
         with self._lock:
             self._path, self._handle, self._size = new
+            self._segment_cells = 0
         os.close(finished)
         self._finished.append((self._now_ns, number))
         self._drop_oldest()

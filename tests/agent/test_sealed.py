@@ -287,6 +287,19 @@ def test_segments_begin_anew_each_hour_and_are_sealable_an_hour_later(tmp_path: 
     assert [counts[i][1] for i in (0, 6, 11, 12, 18, 23)] == [0, 0, 0, 1, 2, 2]
 
 
+def test_a_segment_holds_no_more_than_a_child_can_seal_in_little_memory(tmp_path: Path) -> None:
+    layout: Layout = {"line": tuple((f"tag_{number}", "") for number in range(1000))}
+    log = TelemetryLog(tmp_path, layout)
+    rows = 500
+    frame = Frame(np.arange(rows), np.zeros((rows, 1000), np.float32), np.zeros((rows, 1000), np.uint32))
+    for number in range(20):  # ten million values, which take next to nothing
+        log.append(Step("line", START_NS + number, frame), number)
+    log.close()
+    held = [sum(step.frame.values.size for step in segments.read(path)) for path in segments.segments(tmp_path)]
+    assert sum(held) == 10_000_000
+    assert max(held) <= 5_000_000
+
+
 def test_what_is_older_than_the_retention_goes_with_the_next_segment(tmp_path: Path) -> None:
     begin_ns = START_NS // HOUR_NS * HOUR_NS
     log = TelemetryLog(tmp_path, LAYOUT, sync_interval_ns=SECOND_NS, keep=Retention(age_max_s=5 * 3600))
