@@ -15,6 +15,7 @@ from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
 from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, PathAddress, Tag, is_bad
 from connectors.link import LoadGuard
+from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.orders import registers_of
 from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint
@@ -53,6 +54,8 @@ class TagCheck:
 class ConnectionCheck:
     """What came of one connection: the device asked, how it is protected, what it calls itself, and its tags.
 
+    `notes` are what a person should know although it works, such as a backup in use.
+
     `latency_ms` is how long the read took, None where there was none, and `remedy` why there was none.
     """
 
@@ -64,6 +67,7 @@ class ConnectionCheck:
     latency_ms: float | None
     remedy: str
     tags: tuple[TagCheck, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def assets(self) -> list[str]:
@@ -84,16 +88,19 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> Connecti
     words = _words(tags)
     where = wiring.endpoint(config, name, poll=True)
     frame, latency_ms, trouble = Frame.bad(clock.time_ns(), len(tags), BAD_NO_COMMUNICATION), None, ""
+    notes: tuple[str, ...] = ()
     try:
         connector = wiring.connector(where, [*tags, *words.values()], clock)
         frame, latency_ms = await read_once(connector, where, clock)
+        notes = wiring.notes(where, connector)
     except ConnectorError as error:
         trouble = str(error)
     about = await _inspect(where, tags, clock) if latency_ms is not None else ("", [""] * len(tags))
     raw = _raw_words(tags, list(words), frame) if words else about[1]
     checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble) for i, (asset, tag) in enumerate(pairs))
     security = _security(where)
-    return ConnectionCheck(name, str(where), security, about[0], latency_ms is not None, latency_ms, trouble, checks)
+    reached = latency_ms is not None
+    return ConnectionCheck(name, str(where), security, about[0], reached, latency_ms, trouble, checks, notes)
 
 
 def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str, trouble: str) -> TagCheck:
@@ -103,8 +110,8 @@ def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str,
 
 
 def _security(where: wiring.Endpoint) -> str:
-    if not isinstance(where, OpcuaEndpoint):
-        return "not protected: Modbus has no security"
+    if isinstance(where, ModbusEndpoint):
+        return f"TLS, verified by {where.tls.ca}" if where.tls else "not protected: Modbus has no security"
     if where.security_policy == "None":
         return "not protected: security_policy \"None\""
     return f"{where.security_policy}, {where.security_mode}"

@@ -13,7 +13,7 @@ from agent.cells import cells
 from agent.check import ConnectionCheck, TagCheck, failures
 from connectors.frame import status_name
 
-Json = dict[str, str | float | bool | None]
+Json = dict[str, str | float | bool | list[str] | None]
 ROOMY_COLUMNS = 120
 """From this width on the address stands in the table's line; below it, in a line of its own."""
 
@@ -33,7 +33,7 @@ def as_json(found: Sequence[ConnectionCheck], problems: Sequence[str], warnings:
 
 def _connection_json(found: ConnectionCheck) -> Json:
     return {"connection": found.name, "device": found.device, "reached": found.reached, "security": found.security,
-            "server": found.server, "latency_ms": found.latency_ms, "remedy": found.remedy}
+            "server": found.server, "latency_ms": found.latency_ms, "remedy": found.remedy, "notes": list(found.notes)}
 
 
 def _tag_json(tag: TagCheck, connection: ConnectionCheck) -> Json:
@@ -78,7 +78,8 @@ def _headline(found: ConnectionCheck) -> list[Text]:
     style = "bold" if found.latency_ms is not None else "bold red"
     about = [part for part in (found.server, found.security) if part]
     return [Text(f"{found.name}: {found.device}; {reached}", style),
-            *([Text(f"  {'; '.join(about)}", "dim")] if about else [])]
+            *([Text(f"  {'; '.join(about)}", "dim")] if about else []),
+            *(Text(f"  {note}", "yellow") for note in found.notes)]
 
 
 def _table(found: ConnectionCheck, *, roomy: bool) -> Table:

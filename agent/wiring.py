@@ -16,8 +16,15 @@ import numpy as np
 
 from agent.clock import Clock
 from agent.config.assets import TagConfig
+from agent.config.devices import (
+    AnyModbusConfig,
+    ModbusConfig,
+    ModbusNetworkConfig,
+    ModbusSerialConfig,
+    ModbusTcpConfig,
+    ModbusTlsConfig,
+)
 from agent.config.file import Config
-from agent.config.modbus import ModbusConfig
 from agent.config.opcua import OpcuaConfig, split_node
 from agent.reader import Route
 from connectors import Connector
@@ -25,12 +32,19 @@ from connectors.frame import Dtype, ModbusAddress, NodeAddress, PathAddress, Tab
 from connectors.link import Link, LoadGuard
 from connectors.load import SLOW_BY_MS
 from connectors.modbus import connector as modbus
-from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.modbus.endpoint import Framing, ModbusEndpoint, SerialLine, Tls
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, Timestamps, User
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
 PKI = "pki"
 """The folder in the state directory with our certificate (own) and those of servers that are trusted."""
+_FRAMINGS = {
+    "modbus-tcp": Framing.TCP,
+    "modbus-rtu-over-tcp": Framing.RTU,
+    "modbus-ascii-over-tcp": Framing.ASCII,
+    "modbus-rtu": Framing.RTU,
+    "modbus-ascii": Framing.ASCII,
+}
 PUBLISHING_MS_MIN, PUBLISHING_MS_MAX = 20, 500
 KEEPALIVE_MS_MIN, KEEPALIVE_MS_MAX = 1_000, 5_000
 """A server with nothing to tell says so this often: a connection that is only half open is found in a read or two."""
@@ -108,13 +122,21 @@ def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool 
                    skew_told_s=where.skew_told_s if speed == 1.0 else math.inf)  # a faster clock differs, of course
 
 
-def endpoint_of(said: ModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False,
+def endpoint_of(said: AnyModbusConfig | OpcuaConfig, period_ms: float, *, poll: bool = False,
                 pki: Path | None = None) -> Endpoint:
     """Return the endpoint that a connection's table describes, to be read every `period_ms`; `pki` holds trust."""
     publishing_ms = int(min(max(period_ms, PUBLISHING_MS_MIN), PUBLISHING_MS_MAX))
     match said:
-        case ModbusConfig():
-            return ModbusEndpoint(said.host, said.port, said.timeout_ms, said.max_requests_per_s)
+        case ModbusTcpConfig():
+            framing = _FRAMINGS[said.protocol]
+            return replace(_device(said), host=said.host, port=said.port, framing=framing, backup=_backup(said))
+        case ModbusTlsConfig():
+            tls = Tls(said.ca, said.server_name, said.certificate, said.private_key)
+            return replace(_device(said), host=said.host, port=said.port, tls=tls, backup=_backup(said))
+        case ModbusSerialConfig():
+            parity = said.parity[0].upper()
+            line = SerialLine(said.device, said.baudrate, parity, said.stop_bits, said.data_bits)
+            return replace(_device(said), line=line, framing=_FRAMINGS[said.protocol])
         case OpcuaConfig():
             return OpcuaEndpoint(
                 said.url,
@@ -143,6 +165,26 @@ def _credential(path: Path | None) -> Path | None:
     return handed if handed is not None and handed.is_file() else path
 
 
+def _device(said: ModbusConfig) -> ModbusEndpoint:
+    """Return what every Modbus connection says of its devices."""
+    return ModbusEndpoint(
+        timeout_ms=said.timeout_ms,
+        max_requests_per_s=said.max_requests_per_s,
+        min_gap_ms=said.min_gap_ms,
+        max_registers=said.max_registers,
+        max_bits=said.max_bits,
+        max_gap_registers=said.max_gap_registers,
+        retries=said.retries,
+        pause_after_connect_ms=said.pause_after_connect_ms,
+        close_after_poll=said.close_after_poll,
+        one_request_per_tag=said.one_request_per_tag,
+    )
+
+
+def _backup(said: ModbusNetworkConfig) -> tuple[str, int] | None:
+    return None if said.backup_host is None else (said.backup_host, said.backup_port or said.port)
+
+
 def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
     """Return the supervised link to an endpoint; `name` (of machine and connection) decides its jitter."""
     seed = zlib.crc32(name.encode())
@@ -153,11 +195,19 @@ def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
     return opcua.supervise(where, tags, clock, seed=seed)
 
 
+def notes(where: Endpoint, connector: Connector) -> tuple[str, ...]:
+    """Return what a person should know of a connection although it works."""
+    if not isinstance(connector, modbus.ModbusConnector) or not isinstance(where, ModbusEndpoint):
+        return ()
+    return connector.notes + ((where.advice,) if where.advice else ())
+
+
 def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
-    """Return a bare connector to an endpoint, for a single read."""
+    """Return a bare connector to an endpoint, for single reads of every tag, whatever its period."""
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
     if isinstance(where, ModbusEndpoint):
-        return modbus.ModbusConnector(where, tags, clock, guard)
+        together = [replace(tag, period_ms=1000) for tag in tags]
+        return modbus.ModbusConnector(where, together, clock, guard)
     from connectors.opcua.connector import OpcuaConnector
 
     return OpcuaConnector(where, tags, clock, guard)

@@ -200,7 +200,7 @@ class RecordingProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._open = 0
+        self.open = 0
         self._road = asyncio.Event()
         self._road.set()
         PROXIES.append(self)
@@ -253,14 +253,14 @@ class RecordingProxy:
         assert task is not None
         self._tasks.add(task)
         self.connections += 1
-        self._open += 1
-        self.connections_at_once_max = max(self.connections_at_once_max, self._open)
+        self.open += 1
+        self.connections_at_once_max = max(self.connections_at_once_max, self.open)
         self._writers.add(writer)
         try:
             with suppress(OSError, asyncio.CancelledError):
                 await self._relay(reader, writer)
         finally:
-            self._open -= 1
+            self.open -= 1
             self._writers.discard(writer)
             self._tasks.discard(task)
             writer.transport.abort()

@@ -429,7 +429,7 @@ class ConnectionModel(Model):
             "values_dropped": 0,
             "server": "",
             "clock_skew_ms": None,
-            "notes": [],
+            "notes": ["unit 7 does not answer; it is asked ever more rarely, up to 16 s apart"],
         }
     )
 
@@ -453,7 +453,7 @@ class ConnectionModel(Model):
     values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
     server: str = Field(description="which of redundant servers is in use; empty where the device does not say")
     clock_skew_ms: float | None = Field(description="the device's clock minus this machine's; null where unknown")
-    notes: list[str] = Field(description="what people should know although values come")
+    notes: list[str] = Field(description="what to know although values come: silent units, a backup in use")
 
 
 class ConnectionList(Model):

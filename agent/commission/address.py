@@ -11,11 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from agent.config import problems
 from agent.config.base import ConfigError
-from agent.config.modbus import ModbusConfig
+from agent.config.devices import AnyModbusConfig, ModbusTcpConfig
 from agent.config.opcua import OpcuaConfig
 
 T = TypeVar("T", bound=BaseModel)
-Connection = ModbusConfig | OpcuaConfig
+Connection = AnyModbusConfig | OpcuaConfig
 FORMS = "opc.tcp://HOST:PORT or modbus-tcp://HOST[:PORT]"
 
 
@@ -30,8 +30,8 @@ def connection_at(address: str, options: Mapping[str, object] | None = None) -> 
         match parts.scheme:
             case "opc.tcp":
                 return checked(OpcuaConfig, {"protocol": "opcua", "url": address, **given})
-            case "modbus-tcp" if not parts.path.strip("/"):
-                return checked(ModbusConfig, {"protocol": "modbus-tcp", **_host(address), **given})
+            case "modbus-tcp" | "modbus-rtu-over-tcp" | "modbus-ascii-over-tcp" if not parts.path.strip("/"):
+                return checked(ModbusTcpConfig, {"protocol": parts.scheme, **_host(address), **given})
     except ConfigError as error:
         raise ConfigError(tuple(_as_option(problem, options or {}) for problem in error.problems)) from error
     raise ConfigError((f"{address}: not an address that Forewarn knows; write {FORMS}",))

@@ -13,7 +13,7 @@ from agent.config import problems
 from agent.config.agent import AgentConfig, ApiConfig
 from agent.config.assets import AssetConfig, TagConfig
 from agent.config.base import ConfigError, Model, Name
-from agent.config.modbus import ModbusConfig
+from agent.config.devices import ModbusSerialConfig, ModbusTcpConfig, ModbusTlsConfig
 from agent.config.opcua import OpcuaConfig
 
 
@@ -22,9 +22,12 @@ class Config(Model):
 
     agent: AgentConfig = Field(description="the table [agent]")
     api: ApiConfig = Field(default=ApiConfig(), description="the table [api]")
-    connections: dict[Name, Annotated[ModbusConfig | OpcuaConfig, Discriminator("protocol")]] = Field(
-        min_length=1, description="at least one table [connections.<name>]"
-    )
+    connections: dict[
+        Name,
+        Annotated[
+            ModbusTcpConfig | ModbusTlsConfig | ModbusSerialConfig | OpcuaConfig, Discriminator("protocol")
+        ],
+    ] = Field(min_length=1, description="at least one table [connections.<name>]")
     assets: dict[Name, AssetConfig] = Field(min_length=1, description="at least one table [assets.<name>]")
 
     @classmethod
@@ -63,7 +66,7 @@ def _protocols(raw: Mapping[str, object]) -> dict[str, str | None]:
     if not isinstance(connections, dict):
         return {}
     said = {name: t.get("protocol") if isinstance(t, dict) else None for name, t in connections.items()}
-    return {name: it if it in ("modbus-tcp", "opcua") else None for name, it in said.items()}
+    return {name: it if it in problems.PROTOCOLS else None for name, it in said.items()}
 
 
 def _bases(raw: Mapping[str, object]) -> dict[str, int]:
@@ -81,8 +84,12 @@ def _model_at(loc: problems.Location) -> type[BaseModel]:
             return AgentConfig
         case ("api", _, *_):
             return ApiConfig
-        case ("connections", _, "modbus-tcp", *_):
-            return ModbusConfig
+        case ("connections", _, "modbus-tcp" | "modbus-rtu-over-tcp" | "modbus-ascii-over-tcp", *_):
+            return ModbusTcpConfig
+        case ("connections", _, "modbus-tls", *_):
+            return ModbusTlsConfig
+        case ("connections", _, "modbus-rtu" | "modbus-ascii", *_):
+            return ModbusSerialConfig
         case ("connections", _, "opcua", *_):
             return OpcuaConfig
         case ("assets", _, "tags", int(), _, *_):

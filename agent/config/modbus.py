@@ -1,12 +1,11 @@
-"""A Modbus connection, and the keys of a tag on one."""
+"""The keys of a tag on a Modbus connection."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from agent.config.base import ConnectionConfig
 from agent.config.identity import TagIdentity, applies
 from agent.config.modicon import FORM, modicon
 from connectors.frame import Dtype, Table
@@ -32,17 +31,6 @@ def _quoted(address: object) -> object:
     if isinstance(address, bool) or not isinstance(address, int):
         return address
     raise ValueError(f'got {address}; write it in quotes: "{address:05d}"')
-
-
-class ModbusConfig(ConnectionConfig):
-    """A Modbus TCP device or gateway."""
-
-    protocol: Literal["modbus-tcp"]
-    host: str = Field(min_length=1, description='the address of the device, such as "192.0.2.10"')
-    port: int = Field(default=502, ge=1, le=65_535, description="a TCP port")
-    address_base: Literal[0, 1] = Field(
-        default=0, description="what the first register is called in this table's tags, 0 as on the wire or 1"
-    )
 
 
 class ModbusTagKeys(TagIdentity):

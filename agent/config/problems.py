@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+PROTOCOLS: Final = (
+    "modbus-tcp", "modbus-tls", "modbus-rtu", "modbus-ascii", "modbus-rtu-over-tcp", "modbus-ascii-over-tcp", "opcua")
+"""What a connection may speak."""
+_PORTS: Final = {"modbus-tls": 802}
+_ALLOWED: Final = ", ".join(f'"{protocol}"' for protocol in PROTOCOLS)
 Location = tuple[int | str, ...]
 
 
@@ -59,8 +65,9 @@ def across_tables(raw: Mapping[str, object]) -> Iterator[str]:
     for name, table in connections.items():
         if name not in used:
             yield f'connections.{name}: no tag uses it; remove it or give a tag connection = "{name}"'
-        if table.get("protocol") == "modbus-tcp":
-            device = (str(table.get("host")), str(table.get("port", 502)))
+        if str(table.get("protocol")).startswith("modbus-"):
+            port = table.get("port", _PORTS.get(str(table["protocol"]), 502))
+            device = (str(table.get("host", "")), str(table.get("device", port)))
             if device in devices:
                 yield (
                     f"connections.{name}: the same device as connections.{devices[device]}; "
@@ -106,9 +113,9 @@ def _sentence(detail: ErrorDetails, loc: Location, fields: Mapping[str, FieldInf
         case "extra_forbidden":
             return f"unknown key{did_you_mean(str(loc[-1]), fields)}"
         case "union_tag_not_found":
-            return 'missing protocol; allowed: "modbus-tcp" or "opcua"'
+            return f"missing protocol; allowed: {_ALLOWED}"
         case "union_tag_invalid":
-            return f'protocol "{detail["ctx"]["tag"]}" is not known; allowed: "modbus-tcp" or "opcua"'
+            return f'protocol "{detail["ctx"]["tag"]}" is not known; allowed: {_ALLOWED}'
         case "literal_error":
             return f"got {got!r}; allowed: {detail['ctx']['expected']}"
         case "value_error":

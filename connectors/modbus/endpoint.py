@@ -77,6 +77,14 @@ class ModbusEndpoint:
         """The addresses to try, in the order of preference; one, of no meaning, for a serial line."""
         return ((self.host, self.port),) if self.backup is None else ((self.host, self.port), self.backup)
 
+    @property
+    def advice(self) -> str:
+        """What a person should change here although it works, empty if nothing."""
+        if self.line is None or not self.line.device.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
+            return ""
+        return (f"{self.line.device} may be another adapter after it was plugged in again; name it by its link in "
+                "/dev/serial/by-id/")
+
     def __str__(self) -> str:
         if self.line is not None:
             return f"Modbus line {self.line.device}"

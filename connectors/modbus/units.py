@@ -70,11 +70,10 @@ class Units:
             self._silences.pop(unit_id, None)
 
     def notes(self) -> tuple[str, ...]:
-        """Return a sentence for each silent unit."""
-        now_ns = self._clock.monotonic_ns()
-        return tuple(
-            f"unit {unit_id} does not answer; asked again in {max(0, silence.until_ns - now_ns) / 1e9:.0f} s"
-            for unit_id, silence in sorted(self._silences.items()))
+        """Return a sentence for each silent unit, the same until it answers."""
+        most_s = self._last_ns / 1e9
+        return tuple(f"unit {unit_id} does not answer; it is asked ever more rarely, up to {most_s:.0f} s apart"
+                     for unit_id in sorted(self._silences))
 
     def give_up(self, block: Block) -> None:
         """Take note of a request without number whose reply may still come."""
