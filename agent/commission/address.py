@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from agent.config import problems
 from agent.config.base import ConfigError
-from agent.config.devices import AnyModbusConfig, ModbusTcpConfig
+from agent.config.devices import AnyModbusConfig, ModbusSerialConfig, ModbusTcpConfig, ModbusTlsConfig
 from agent.config.opcua import OpcuaConfig
 
+PARITIES = {"N": "none", "E": "even", "O": "odd"}
+"""What other programs call the parities."""
 T = TypeVar("T", bound=BaseModel)
 Connection = AnyModbusConfig | OpcuaConfig
-FORMS = "opc.tcp://HOST:PORT or modbus-tcp://HOST[:PORT]"
+FORMS = (
+    "opc.tcp://HOST:PORT, modbus-tcp://HOST[:PORT] (or modbus-tls, modbus-rtu-over-tcp, modbus-ascii-over-tcp), "
+    "modbus-rtu:///dev/DEVICE (or modbus-ascii); Modbus takes keys of its table behind a ?, as ?baudrate=9600"
+)
 
 
 def connection_at(address: str, options: Mapping[str, object] | None = None) -> Connection:
@@ -24,17 +29,37 @@ def connection_at(address: str, options: Mapping[str, object] | None = None) -> 
 
     Raise ConfigError with every problem where there is no such connection.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise ConfigError((f"{address}: {error}; write {FORMS}",)) from error
     given = {key: value for key, value in (options or {}).items() if value is not None and value is not False}
+    said = {key: _typed(value) for key, value in parse_qsl(parts.query)}
     try:
         match parts.scheme:
             case "opc.tcp":
                 return checked(OpcuaConfig, {"protocol": "opcua", "url": address, **given})
             case "modbus-tcp" | "modbus-rtu-over-tcp" | "modbus-ascii-over-tcp" if not parts.path.strip("/"):
-                return checked(ModbusTcpConfig, {"protocol": parts.scheme, **_host(address), **given})
+                return checked(ModbusTcpConfig, {"protocol": parts.scheme, **_host(address), **said, **given})
+            case "modbus-tls" if not parts.path.strip("/"):
+                return checked(ModbusTlsConfig, {"protocol": parts.scheme, **_host(address), **said, **given})
+            case "modbus-rtu" | "modbus-ascii" if not parts.netloc:
+                return checked(ModbusSerialConfig, {"protocol": parts.scheme, "device": parts.path, **said, **given})
     except ConfigError as error:
         raise ConfigError(tuple(_as_option(problem, options or {}) for problem in error.problems)) from error
     raise ConfigError((f"{address}: not an address that Forewarn knows; write {FORMS}",))
+
+
+def _typed(text: str) -> bool | int | float | str:
+    """Return what a value in an address means in the configuration."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _as_option(problem: str, options: Mapping[str, object]) -> str:
@@ -46,12 +71,12 @@ def _as_option(problem: str, options: Mapping[str, object]) -> str:
 def _host(address: str) -> dict[str, object]:
     parts = urlsplit(address)
     try:
-        port = parts.port
+        host, port = parts.hostname, parts.port
     except ValueError:
-        port = None
-    if not parts.hostname or (port is None and not address.rstrip("/").endswith(parts.hostname)):
+        host, port = None, None
+    if not host:
         raise ConfigError((f"{address}: no host, or no port of 1 to 65535; write {parts.scheme}://HOST[:PORT]",))
-    return {"host": parts.hostname} | ({} if port is None else {"port": port})
+    return {"host": host} | ({} if port is None else {"port": port})
 
 
 def checked(model: type[T], keys: Mapping[str, object]) -> T:

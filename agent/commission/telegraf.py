@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.commission.address import Connection, connection_at
+from agent.commission.address import PARITIES, Connection, connection_at
 from agent.commission.dtypes import dtype_of, order_of, table_of
 from agent.commission.how import How
 from agent.commission.proposal import Found, LeftOut, Proposal, asset_name, settle
@@ -21,6 +21,11 @@ from connectors.frame import Dtype, ModbusAddress, Table, Tag
 
 _REGISTER_STYLE: Final = {"coils": Table.COIL, "discrete_inputs": Table.DISCRETE_INPUT,
                           "holding_registers": Table.HOLDING_REGISTER, "input_registers": Table.INPUT_REGISTER}
+_PROTOCOLS: Final = {
+    ("tcp", "auto"): "modbus-tcp", ("tcp", "tcp"): "modbus-tcp", ("tcp", "rtuovertcp"): "modbus-rtu-over-tcp",
+    ("tcp", "asciiovertcp"): "modbus-ascii-over-tcp", ("file", "auto"): "modbus-rtu", ("file", "rtu"): "modbus-rtu",
+    ("file", "ascii"): "modbus-ascii"}
+"""By the scheme of the controller and the transmission mode."""
 _FIXED: Final = {1: "int16", 2: "int32", 4: "int64"}
 _BIT_TABLES: Final = (Table.COIL, Table.DISCRETE_INPUT)
 
@@ -58,10 +63,16 @@ def read(file: Path, how: How) -> Proposal:
 def _connection(plugin: Untyped) -> Connection:
     controller, mode = plugin.text("controller"), plugin.text("transmission_mode").lower() or "auto"
     scheme, _, rest = controller.partition("://")
-    if scheme == "tcp" and mode in ("auto", "tcp"):
-        return connection_at(f"modbus-tcp://{rest}")
+    if protocol := _PROTOCOLS.get((scheme, mode)):
+        return connection_at(f"{protocol}://{rest}", _line(plugin) if scheme == "file" else {})
     raise ConfigError(((f'controller = "{controller}" with transmission mode {mode} has no counterpart here; '
                        "where the device can also be reached otherwise, say so with --at"),))
+
+
+def _line(plugin: Untyped) -> dict[str, object]:
+    """Return how the bytes look on a serial line; what is not said is as Telegraf has it."""
+    return {"baudrate": plugin.get("baud_rate", 9600), "data_bits": plugin.get("data_bits", 8),
+            "parity": PARITIES.get(plugin.text("parity") or "N"), "stop_bits": plugin.get("stop_bits", 1)}
 
 
 def _fields(plugin: Untyped) -> Iterator[Untyped]:

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from agent.commission.address import Connection, connection_at
+from agent.commission.address import PARITIES, Connection, connection_at
 from agent.commission.dtypes import dtype_of
 from agent.commission.how import How
 from agent.commission.proposal import Found, LeftOut, Proposal, asset_name, settle
@@ -19,6 +19,8 @@ from agent.commission.untyped import Untyped
 from agent.config.base import ConfigError
 from connectors.frame import Dtype, ModbusAddress, Table, Tag
 
+_PROTOCOLS: Final = {"socket": "modbus-tcp", "rtu": "modbus-rtu-over-tcp", "ascii": "modbus-ascii-over-tcp"}
+"""By the method, over TCP."""
 _FUNCTIONS: Final = {1: Table.COIL, 2: Table.DISCRETE_INPUT, 3: Table.HOLDING_REGISTER, 4: Table.INPUT_REGISTER}
 _ORDERS: Final = {("BIG", "BIG"): "ABCD", ("BIG", "LITTLE"): "CDAB", ("LITTLE", "BIG"): "BADC",
                   ("LITTLE", "LITTLE"): "DCBA"}
@@ -64,8 +66,12 @@ def _unused(name: str, used: dict[str, Connection]) -> str:
 
 def _connection(slave: Untyped) -> Connection:
     kind, method = slave.text("type").lower() or "tcp", slave.text("method").lower() or "socket"
-    if (kind, method) == ("tcp", "socket"):
-        return connection_at(f"modbus-tcp://{slave.text('host')}:{slave.integer('port', 502)}")
+    if kind == "serial" and method in ("rtu", "ascii"):
+        line = {"baudrate": slave.get("baudrate", 9600), "data_bits": slave.get("bytesize", 8),
+                "parity": PARITIES.get(slave.text("parity") or "N"), "stop_bits": slave.get("stopbits", 1)}
+        return connection_at(f"modbus-{method}://{slave.text('port')}", line)
+    if kind == "tcp" and method in _PROTOCOLS:
+        return connection_at(f"{_PROTOCOLS[method]}://{slave.text('host')}:{slave.integer('port', 502)}")
     why = f"its connection ({kind}, {method}) has no counterpart here; where the device can also be reached otherwise"
     raise ConfigError((f"{why}, say so with --at",))
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
+from pymodbus.framer import FramerType
 
 from agent.commission.readers import READERS
 from agent.commission.registermap import COLUMNS
 from agent.config.file import load
+from connectors.frame import Table
+from simulators.serial import SerialLine
 from tests.agent.commands import forewarn
+from tests.connectors.servers import ModbusPlc, modbus_server
 from tests.test_docs import blocks, read, sections
 
 PAGE = read("docs/connecting.md")
@@ -39,6 +46,29 @@ def simulator() -> Iterator[dict[str, str]]:
         child.terminate()
 
 
+@pytest.fixture(scope="module")
+def serial_pump() -> Iterator[str]:
+    """The same registers on a serial line: a pseudo-terminal before a server that speaks RTU."""
+    plc = ModbusPlc()
+    for register, words in {0: [193], 3: [1790], 8: [0x424B, 0x0A3D], 12: [0x4052, 0x4DD3]}.items():
+        plc.put(Table.INPUT_REGISTER, register, words)
+    plc.put(Table.COIL, 0, [1])
+    line, found, over = SerialLine(), Future[str](), Event()
+
+    async def serve() -> None:
+        async with modbus_server({1: plc}, framer=FramerType.RTU) as port:
+            await line.plug("127.0.0.1", port)
+            found.set_result(str(line.path))
+            await asyncio.to_thread(over.wait)
+            await line.unplug()
+
+    with ThreadPoolExecutor(1) as pool:
+        serving = pool.submit(asyncio.run, serve())
+        yield found.result(30)
+        over.set()
+        serving.result(30)
+
+
 def shown() -> dict[str, str]:
     """The commands of the page with what it shows for each."""
     found = {}
@@ -55,20 +85,20 @@ def masked(text: str) -> list[str]:
 
 
 def test_the_commands_give_what_the_page_shows(
-    simulator: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    simulator: dict[str, str], serial_pump: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (map_,) = blocks(PAGE, "csv")
     Path("map.csv").write_text(map_, encoding="utf-8")
     Path("kepware.csv").write_text(KEPWARE, encoding="utf-8")
-    assert len(shown()) == 4
+    assert len(shown()) == 5
     for command, output in shown().items():
-        for told, real in simulator.items():
-            command = command.replace(told, real)
+        for told, real in {**simulator, "/dev/ttyUSB0": serial_pump}.items():
+            command, output = command.replace(told, real), output.replace(told, real)
         result = forewarn(*shlex.split(command))
         assert result.exit_code == ("4 of 5 tags" in output), result.output
         assert masked(result.output) == masked(output)
-    for written in ("opcua.toml", "modbus.toml", "imported.toml"):
+    for written in ("opcua.toml", "modbus.toml", "serial.toml", "imported.toml"):
         assert load(Path(written)).assets
 
 

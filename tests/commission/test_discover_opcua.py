@@ -133,7 +133,7 @@ def test_what_cannot_be_is_refused_with_what_to_do(plc: OpcuaPlc, tmp_path: Path
         ((url(plc),), "does not offer Basic256Sha256 SignAndEncrypt, and nothing less is taken", 1),
         ((url(plc), "--insecure", "--map", "x.csv"), "a register map is for Modbus", 2),
         (("opc.tcp://127.0.0.1:1", "--insecure"), "cannot connect to OPC UA server opc.tcp://127.0.0.1:1", 1),
-        (("192.0.2.1",), "write opc.tcp://HOST:PORT or modbus-tcp://HOST[:PORT]", 2),
+        (("192.0.2.1",), "write opc.tcp://HOST:PORT, modbus-tcp://HOST[:PORT]", 2),
         ((url(plc), "--insecure", "--out", tmp_path / "there"), "exists already", 2),
     ]:
         result = forewarn("discover", *arguments)

@@ -59,16 +59,21 @@ def test_telegraf() -> None:
             Tag("alarm", "1", ModbusAddress(2, HOLDING, 9, "DCBA", 3), Dtype.BIT),
             Tag("level", "1", ModbusAddress(2, HOLDING, 10, "DCBA"), Dtype.UINT8_LOW),
             Tag("ph", "1", ModbusAddress(2, HOLDING, 11, "DCBA"), Dtype.FLOAT16)]] + [
-        ("Meter", "Gateway", Tag("frequency", "1", ModbusAddress(9, INPUT, 30, "CDAB"), Dtype.FLOAT64))]
+        ("Meter", "Gateway", Tag("frequency", "1", ModbusAddress(9, INPUT, 30, "CDAB"), Dtype.FLOAT64))] + [
+        (name, name, Tag("x", "1", ModbusAddress(2, COIL, 0), Dtype.BIT)) for name in ("Old_line", "Converter")]
     assert left_out(proposal) == {
         "Pump skid: torn": "its registers [10, 12] do not follow each other",
         "Pump skid: serial": "it is a text, not a number",
         "Gateway: motor1_stop": "it is omitted there too",
-        "Old line": 'controller = "file:///dev/does-not-matter" with transmission mode ascii has no counterpart here; '
-                    "where the device can also be reached otherwise, say so with --at",
+        "Datagrams": 'controller = "udp://192.0.2.31:502" with transmission mode auto has no counterpart here; '
+                     "where the device can also be reached otherwise, say so with --at",
     }
-    assert [(name, said.model_dump()["port"]) for name, said in proposal.connections.items()] == [
-        ("Pump_skid", 1502), ("Gateway", 502)]
+    assert {name: said.model_dump(exclude_unset=True) for name, said in proposal.connections.items()} == {
+        "Pump_skid": {"protocol": "modbus-tcp", "host": "192.0.2.10", "port": 1502},
+        "Gateway": {"protocol": "modbus-tcp", "host": "192.0.2.20", "port": 502},
+        "Old_line": {"protocol": "modbus-rtu", "device": "/dev/ttyUSB0", "baudrate": 19_200, "data_bits": 8,
+                     "parity": "even", "stop_bits": 1},
+        "Converter": {"protocol": "modbus-rtu-over-tcp", "host": "192.0.2.30", "port": 4001}}
 
 
 def test_kepware_read_from_the_device() -> None:
@@ -252,7 +257,7 @@ def test_the_command_writes_a_configuration_and_says_what_it_left_out(tmp_path: 
     result = forewarn("import", "telegraf", SAMPLES / "telegraf.conf", "--out", out)
     assert result.exit_code == 0, result.output
     config = load(out)
-    assert [len(wiring.tags_of(config, name)) for name in config.connections] == [7, 7]
+    assert [len(wiring.tags_of(config, name)) for name in config.connections] == [7, 7, 1, 1]
     assert "left out: Pump skid: serial: it is a text, not a number" in result.output
     assert "#   Pump skid: serial: it is a text, not a number" in out.read_text(encoding="utf-8")
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import wiring
 from agent.commission.address import connection_at
 from agent.commission.proposal import Found, Proposal, asset_name, settle, toml
+from agent.config.base import ConfigError
 from agent.config.file import Config
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 
@@ -93,3 +95,38 @@ def test_a_note_stays_in_its_comment() -> None:
     proposal = settle({"plc": MODBUS}, [Found("pump", "plc", tag, note)])
     text = toml(proposal, origin="forewarn discover 'x\ny'", state_dir='/var/"lib"')
     assert str(Config.parse(text, FILE).agent.state_dir) == '/var/"lib"'
+
+
+@pytest.mark.parametrize(("address", "keys"), [
+    ("modbus-tcp://[::1]:1502/", {"protocol": "modbus-tcp", "host": "::1", "port": 1502}),
+    ("modbus-ascii-over-tcp://h:4001", {"protocol": "modbus-ascii-over-tcp", "host": "h", "port": 4001}),
+    ("modbus-rtu:///dev/ttyS0?baudrate=9600&parity=none&stop_bits=2",
+     {"protocol": "modbus-rtu", "device": "/dev/ttyS0", "baudrate": 9600, "parity": "none", "stop_bits": 2}),
+    ("modbus-tls://h?ca=/plc.pem", {"protocol": "modbus-tls", "host": "h", "ca": Path("/plc.pem")}),
+    ("modbus-tcp://h?timeout_ms=3000&max_requests_per_s=2.5&close_after_poll=true",
+     {"protocol": "modbus-tcp", "host": "h", "timeout_ms": 3000, "max_requests_per_s": 2.5, "close_after_poll": True}),
+])
+def test_an_address_becomes_the_table_of_a_connection(address: str, keys: dict[str, object]) -> None:
+    connection = connection_at(address)
+    assert connection.model_dump(exclude_unset=True) == keys
+    tag = Tag("a", "1", ModbusAddress(1, Table.COIL, 0), Dtype.BIT)
+    config = Config.parse(toml(settle({"plc": connection}, found(tag)), origin="a test", state_dir="state"), FILE)
+    assert config.connections["plc"] == connection
+
+
+@pytest.mark.parametrize(("address", "said"), [
+    ("192.0.2.1", "write opc.tcp://HOST:PORT, modbus-tcp://HOST"),
+    ("modbus-tcp://", "no host"),
+    ("modbus-tcp://[::1", "write opc.tcp://HOST:PORT"),
+    ("modbus-rtu:///dev/x?baudrate=\u00b2", "baudrate: got"),
+    ("modbus-tcp://h:x", "no host, or no port"),
+    ("modbus-tcp://h/path", "not an address that Forewarn knows"),
+    ("modbus-rtu://ttyUSB0", "not an address that Forewarn knows"),
+    ("modbus-rtu:///dev/x?baudrate=fast", "baudrate: got 'fast'"),
+    ("modbus-tcp://h?speed=1", "speed: unknown key"),
+    ("opc.tcp://user@h:4840", "without user or password"),
+])
+def test_an_address_that_is_none_is_refused_with_what_to_write(address: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        connection_at(address, {"security_policy": None})
+    assert said in "; ".join(caught.value.problems)
