@@ -88,9 +88,7 @@ def _trust(config: Config) -> Trust:
 def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
     """Return an asset's line, going on from where its alerts stood."""
     said = config.assets[asset]
-    own_ms = {tag.name: tag.period_ms or said.period_ms for tag in said.tags}
-    periods_ms = tuple(own_ms[tag.name] for tag in detector.manifest.tags)
-    settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_ms)
+    settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset))
     return Line(
         asset,
         detector,
@@ -99,6 +97,12 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         next_number=start.next_number,
         memory=start.memory,
     )
+
+
+def periods_of(config: Config, asset: str) -> tuple[int, ...]:
+    """Return how often each of an asset's tags is sampled, in ms, in the order of its model."""
+    said = config.assets[asset]
+    return tuple(tag.period_ms or said.period_ms for tag in said.tags)
 
 
 def layout_of(detectors: Mapping[str, Detector]) -> Layout:
@@ -150,7 +154,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     ]
     return Agent(
         assets=[
-            AssetInfo(name, layout[name], asset.period_ms, asset.budget, str(asset.bundle))
+            AssetInfo(name, layout[name], asset.period_ms, asset.budget, str(asset.bundle), periods_of(config, name))
             for name, asset in config.assets.items()
         ],
         lines=lines,

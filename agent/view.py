@@ -15,6 +15,7 @@ from agent.archive import ArchiveHealth
 from agent.flash import Wear
 from agent.line.alert import Alert, Command
 from agent.line.memory import Memory
+from agent.line.quality import Quality
 from agent.line.verdict import Verdict
 from agent.store.journal import AlertFilter, Page
 from agent.store.series import Series
@@ -79,6 +80,10 @@ class Snapshot(Protocol):
     def clock_steps(self) -> int:
         """How often a clock was seen to step."""
 
+    @property
+    def quality(self) -> Quality:
+        """What is known of its tags' samples."""
+
 
 class Line(Protocol):
     """The sole owner of one asset."""
@@ -132,13 +137,17 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AssetInfo:
-    """What is configured for one asset; `tags` are (name, unit) in the order of the columns."""
+    """What is configured for one asset; `tags` are (name, unit) in the order of the columns.
+
+    `periods_ms` are those of the tags; empty where all have that of the asset.
+    """
 
     name: str
     tags: tuple[tuple[str, str], ...]
     period_ms: int
     budget: str
     bundle: str
+    periods_ms: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Response
 from agent.api import PREFIX, metrics, models, present, problems
 from agent.api.guard import Guard
 from agent.api.problems import ApiError, describe
+from agent.api.trust_models import TagTrustList
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
 from agent.store import codec
 from agent.store.journal import AlertFilter
@@ -115,6 +116,12 @@ def _assets(view: AgentView) -> APIRouter:
         """Show one asset with its live verdict, its open alert and its newest values."""
         info = _info(view, asset)
         return present.detail(info, view.snapshot(info.name), view.commands_dropped(info.name))
+
+    @router.get("/assets/{asset}/tags", responses=_NOT_FOUND)
+    async def tags(asset: AssetName) -> TagTrustList:
+        """Show how far each tag of an asset is to be trusted, and why."""
+        info = _info(view, asset)
+        return present.tags(info, view.snapshot(info.name), view.now_ns())
 
     @router.get("/assets/{asset}/telemetry", responses=_NOT_FOUND)
     def telemetry(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from agent.api import models
+from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.line.alert import AlarmState, Alert
+from agent.line.quality import SAMPLES, trust
 from agent.line.verdict import Condition
 from agent.line.wording import NO_ESTIMATE, remaining_life
 from agent.store import codec
@@ -71,6 +73,29 @@ def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models
         commands_dropped=commands_dropped,
         clock_steps=snapshot.clock_steps,
     )
+
+
+def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
+    """Return how far each tag of an asset is to be trusted at `now_ns`."""
+    quality, items = snapshot.quality, []
+    for column, (name, unit) in enumerate(info.tags):
+        period_ms = info.periods_ms[column] if info.periods_ms else info.period_ms
+        told = trust(quality, column, period_ms * 1_000_000, now_ns)
+        good_ns = int(quality.good_ns[column])
+        items.append(
+            TagTrustModel(
+                tag=name,
+                unit=unit,
+                period_ms=period_ms,
+                trust=told.score,
+                reasons=list(told.reasons),
+                stale=told.stale,
+                last_good=codec.format_time(good_ns) if good_ns else None,
+                samples_hour=int(quality.hour[SAMPLES, column]),
+                samples_day=int(quality.day[SAMPLES, column]),
+            )
+        )
+    return TagTrustList(items=items)
 
 
 def connection(info: ConnectionInfo) -> models.ConnectionModel:

@@ -10,10 +10,11 @@ import numpy as np
 from agent.line import advise
 from agent.line.advise import AlarmEvent, Change, Delays, Watch
 from agent.line.alert import AlarmState, Alert, Command
-from agent.line.assess import LOOK_BACK_ROWS, Assessment, Assessor, Detector
+from agent.line.assess import LOOK_BACK_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.diagnose import diagnose, rounded
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
+from agent.line.quality import Quality, QualityTracker
 from agent.line.verdict import Verdict
 from agent.line.window import Window
 from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Float32s, Frame, Int64s, UInt32s
@@ -100,6 +101,7 @@ class Snapshot:
     rows_late: int
     commands_dropped: int
     clock_steps: int
+    quality: Quality
 
     @property
     def readings(self) -> tuple[TagReading, ...]:
@@ -140,7 +142,8 @@ class Line:
         self._commands_dropped = 0
         self._rows = 0
         self._newest = Newest.none(manifest.tags)
-        self.snapshot = Snapshot(asset, 0, None, open_alert, self._newest, 0, 0, 0, 0)
+        self._quality = QualityTracker(len(self.tags))
+        self.snapshot = Snapshot(asset, 0, None, open_alert, self._newest, 0, 0, 0, 0, self._quality.quality())
         self._next_snapshot = self.snapshot
 
     def submit(self, command: Command) -> bool:
@@ -159,11 +162,13 @@ class Line:
         """
         changed = self._obey(now_ns)
         self._newest = self._newest.then(frame)
+        self._quality.note(frame, now_ns)
         grid = self._window.push(frame)
         verdict = self._next_snapshot.verdict
         if grid.rows:
             self._rows += grid.rows
             assessment = self._assessor.update(grid)
+            self._quality.frozen(self._stood_s(assessment))
             changed += self._advise(assessment, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
         if self._alert is not None:
@@ -178,6 +183,7 @@ class Line:
             self._window.late,
             self._commands_dropped,
             self._window.clock_steps,
+            self._quality.quality(),
         )
         return changed
 
@@ -190,6 +196,12 @@ class Line:
     def publish(self) -> None:
         """Show the state after the last step: one reference assignment."""
         self.snapshot = self._next_snapshot
+
+    def _stood_s(self, assessment: Assessment) -> Float64s:
+        """Return f64[C]: for how long each tag that is stuck has stood still, in seconds, 0 for the others."""
+        frozen = assessment.frozen[-1]
+        limits = self._detector.statistics.frozen_limits
+        return np.where(frozen >= 1.0, frozen * limits * (self.period_ns / 1e9), 0.0)
 
     def _delays(self, settings: LineSettings) -> Delays:
         period_s = self.period_ns / 1e9

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from agent.line.alert import (
     Unshelve,
 )
 from agent.line.memory import Memory
+from agent.line.quality import Quality, QualityTracker
 from agent.line.verdict import Condition, Verdict
 from connectors.frame import BAD_NO_DATA, GOOD, Frame, Tag
 from connectors.link import LinkHealth, LinkState
@@ -55,6 +56,7 @@ class Snapshot:
     rows: int
     rows_late: int = 0
     clock_steps: int = 0
+    quality: Quality = field(default_factory=lambda: QualityTracker(2).quality())
 
 
 class ThresholdLine:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from agent.api import guard, models, problems
 from agent.api.app import create_app
+from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Shelf
 from agent.store import codec
@@ -105,6 +106,16 @@ def test_an_asset_that_was_never_judged_is_blind_not_normal(plant: Plant) -> Non
     detail = ask(plant, "GET", "/assets/pump").json()
     assert detail["readings"][0]["value"] is None
     assert detail["readings"][0]["status"] == "BadNoData"
+
+
+def test_how_far_each_tag_is_to_be_trusted(plant: Plant) -> None:
+    shown = TagTrustList.model_validate(ask(plant, "GET", "/assets/pump/tags").json())
+    assert [(item.tag, item.trust, item.stale, item.last_good) for item in shown.items] == [
+        ("pressure", 0, True, None),
+        ("temperature", 0, True, None),
+    ]
+    assert shown.items[0].reasons == ["no good value has come yet"]
+    assert ask(plant, "GET", "/assets/nothing/tags").status_code == 404
 
 
 def test_an_alert_is_the_journals_bytes(plant: Plant) -> None:

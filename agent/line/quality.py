@@ -1,0 +1,195 @@
+"""Data quality: how far each tag's values are to be trusted, over the last hour and the last day."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from connectors.frame import (
+    BAD_COMMUNICATION_ERROR,
+    BAD_NO_COMMUNICATION,
+    BAD_NO_DATA,
+    BAD_NOT_CONNECTED,
+    BAD_OUT_OF_RANGE,
+    BAD_TIMEOUT,
+    Float32s,
+    Frame,
+    Int64s,
+    is_bad,
+)
+
+Float64s = npt.NDArray[np.float64]
+
+MINUTE_NS, HOUR_NS, SECOND_NS = 60_000_000_000, 3_600_000_000_000, 1_000_000_000
+KINDS = SAMPLES, SILENT, OUT_OF_RANGE, OTHER_BAD, SPIKES = range(5)
+_SILENCES = np.array([BAD_TIMEOUT, BAD_NO_COMMUNICATION, BAD_NOT_CONNECTED, BAD_COMMUNICATION_ERROR], np.uint32)
+SPIKE_STEPS = 8.0
+"""A spike goes so many of a tag's usual steps away, and comes back at once to less than half of that."""
+RESTLESS_MIN = 0.25
+"""Only a tag that moves in this share of its samples can show a spike: a switch that is pulsed shows none."""
+_USUAL = 1 / 64
+_KNOWN_SAMPLES = 100
+FROZEN_SHARE = 0.5
+SPIKE_POINTS, SPIKE_POINTS_MAX = 2.0, 20.0
+TOLD_MIN = 0.01
+"""A smaller share of bad reads is not worth a sentence."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Quality:
+    """What is known of C tags' samples: counts i64[KINDS, C] of the last `hour` and `day`, `good_ns` i64[C], when the
+    last good value came by the agent's clock (0: never), and `frozen_s` f64[C], for how long a stuck value has stood
+    still (0: it is not stuck). Never changes.
+    """
+
+    hour: Int64s
+    day: Int64s
+    good_ns: Int64s
+    frozen_s: Float64s
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """How far a tag is to be trusted, 0 to 100, and why it is not 100."""
+
+    score: int
+    stale: bool
+    reasons: tuple[str, ...]
+
+
+class QualityTracker:
+    """Counts, in O(tags), what comes of C tags; `frozen_s` is told by the assessor."""
+
+    def __init__(self, columns: int) -> None:
+        self._hour, self._day = _Sliding(columns, MINUTE_NS, 60), _Sliding(columns, HOUR_NS, 24)
+        self._good_ns = np.zeros(columns, np.int64)
+        self._frozen_s = np.zeros(columns)
+        self._seen = np.zeros(columns, np.int64)
+        self._last = np.full((2, columns), np.nan, np.float32)
+        self._step = np.zeros(columns)
+        self._moves = np.zeros(columns)
+        self._shown: Quality | None = None
+
+    def note(self, frame: Frame, now_ns: int) -> None:
+        """Take samples in at `now_ns`, the agent's UTC time."""
+        if self._hour.move(now_ns) | self._day.move(now_ns):
+            self._shown = None
+        status = frame.status
+        sampled, bad = status != BAD_NO_DATA, is_bad(status)
+        if not sampled.any():
+            return
+        silent, impossible = np.isin(status, _SILENCES), status == BAD_OUT_OF_RANGE
+        counts = np.zeros((len(KINDS), frame.columns), np.int64)
+        counts[SAMPLES] = sampled.sum(0)
+        counts[SILENT] = silent.sum(0)
+        counts[OUT_OF_RANGE] = impossible.sum(0)
+        counts[OTHER_BAD] = (sampled & bad & ~silent & ~impossible).sum(0)
+        for row in range(frame.rows):
+            counts[SPIKES] += self._spikes(frame.values[row], ~bad[row])
+        self._hour.add(counts)
+        self._day.add(counts)
+        self._good_ns[(~bad).any(0)] = now_ns
+        self._shown = None
+
+    def frozen(self, stood_s: Float64s) -> None:
+        """Note for how long each tag's value has been stuck, 0 where it is not."""
+        self._frozen_s = stood_s
+        self._shown = None
+
+    def quality(self) -> Quality:
+        """Return how it is now."""
+        if self._shown is None:
+            totals = self._hour.total.copy(), self._day.total.copy()
+            self._shown = Quality(*totals, self._good_ns.copy(), self._frozen_s)
+        return self._shown
+
+    def _spikes(self, x: Float32s, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return where the good sample before this one stood alone, away from its neighbours."""
+        before, last = self._last.astype(np.float64)
+        away, back, left = last - before, x - last, np.abs(x - before)
+        least = np.minimum(np.abs(away), np.abs(back))
+        with np.errstate(invalid="ignore"):
+            spike = (away * back < 0) & (least > SPIKE_STEPS * self._step) & (left < least / 2)
+        spike &= good & (self._seen >= _KNOWN_SAMPLES) & (self._moves >= RESTLESS_MIN)
+        known = good & np.isfinite(last)
+        usual = known & ~(spike | (np.abs(back) > SPIKE_STEPS * self._step) & (self._seen >= _KNOWN_SAMPLES))
+        weight = np.maximum(_USUAL, 1 / (self._seen + 1))
+        self._step = np.where(usual, self._step + weight * (np.abs(back) - self._step), self._step)
+        self._moves = np.where(known, self._moves + weight * ((back != 0) - self._moves), self._moves)
+        self._seen += known
+        self._last[0] = np.where(good, self._last[1], self._last[0])
+        self._last[1] = np.where(good, x, self._last[1])
+        return np.asarray(spike)
+
+
+class _Sliding:
+    """Counts [KINDS, C] in the last so many slots of time, the present one included; a clock set back stays in it."""
+
+    def __init__(self, columns: int, slot_ns: int, slots: int) -> None:
+        self._slot_ns, self._at = slot_ns, -1
+        self._slots = np.zeros((slots, len(KINDS), columns), np.int64)
+        self.total = np.zeros((len(KINDS), columns), np.int64)
+
+    def move(self, now_ns: int) -> bool:
+        """Forget what has become too old; return whether it is another slot's time now."""
+        at = now_ns // self._slot_ns
+        if at <= self._at:
+            return False
+        for slot in range(max(self._at + 1, at - len(self._slots) + 1), at + 1):
+            place = slot % len(self._slots)
+            self.total -= self._slots[place]
+            self._slots[place] = 0
+        self._at = at
+        return True
+
+    def add(self, counts: Int64s) -> None:
+        """Count in the present slot."""
+        self._slots[self._at % len(self._slots)] += counts
+        self.total += counts
+
+
+def trust(quality: Quality, column: int, period_ns: int, now_ns: int) -> Trust:
+    """Return how far a tag that is sampled every `period_ns` is to be trusted at `now_ns` (UTC).
+
+    It is stale when no good value has come for two of its periods and a second.
+    """
+    hour, day = quality.hour[:, column], quality.day[:, column]
+    good_ns = int(quality.good_ns[column])
+    if not good_ns:
+        return Trust(0, stale=True, reasons=("no good value has come yet",))
+    old_ns = now_ns - good_ns
+    if stale := old_ns > 2 * period_ns + SECOND_NS:
+        return Trust(0, stale, (f"no good value for {_span(old_ns / 1e9)}", *_bad(hour, day)))
+    reasons = list(_bad(hour, day))
+    score = 100.0 * (1 - _bad_share(hour)) * (1 - _bad_share(day) / 2)
+    if quality.frozen_s[column] > 0:
+        score *= FROZEN_SHARE
+        reasons.insert(0, f"frozen for {_span(float(quality.frozen_s[column]))}")
+    if hour[SPIKES]:
+        score -= min(SPIKE_POINTS * int(hour[SPIKES]), SPIKE_POINTS_MAX)
+        reasons.append(f"{hour[SPIKES]} spike{'s' if hour[SPIKES] > 1 else ''} in the last hour")
+    return Trust(max(0, round(score)), stale, tuple(reasons))
+
+
+def _bad_share(counts: Int64s) -> float:
+    return float(counts[[SILENT, OUT_OF_RANGE, OTHER_BAD]].sum() / max(int(counts[SAMPLES]), 1))
+
+
+def _bad(hour: Int64s, day: Int64s) -> tuple[str, ...]:
+    """Say which reads gave nothing: of the last hour, or where that was well, of the last day."""
+    for counts, when in ((hour, "in the last hour"), (day, "in the last day")):
+        kinds = ((SILENT, "of reads had no answer"), (OUT_OF_RANGE, "of values were out of range"),
+                 (OTHER_BAD, "of values were bad"))
+        shares = [(int(counts[kind]) / max(int(counts[SAMPLES]), 1), words) for kind, words in kinds]
+        if told := tuple(f"{share:.0%} {words} {when}" for share, words in shares if share >= TOLD_MIN):
+            return told
+    return ()
+
+
+def _span(seconds: float) -> str:
+    for unit_s, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
