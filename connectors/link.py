@@ -97,16 +97,16 @@ class LoadGuard:
     def connecting(self) -> None:
         """Say that this request is a new connection: how long it takes says nothing of the others."""
         self._timed = False
-        self._meter.add(Load(connections=1))
+        self._meter.connecting()
 
     def answered(self, values: int, bytes_sent: int = 0, bytes_received: int = 0) -> None:
         """Say how much came, in this request or unasked from a subscription."""
-        self._meter.add(Load(values=values, bytes_sent=bytes_sent, bytes_received=bytes_received))
+        self._meter.answered(values, bytes_sent, bytes_received)
 
     def unanswered(self, bytes_sent: int = 0) -> None:
         """Say that nothing came in time: silence is no slow answer."""
         self._timed = False
-        self._meter.add(Load(errors=1, bytes_sent=bytes_sent))
+        self._meter.unanswered(bytes_sent)
 
     async def __aenter__(self) -> Self:
         await self._one.acquire()
@@ -123,7 +123,7 @@ class LoadGuard:
             raise
         now_ns = self._clock.monotonic_ns()
         self._begun.append(now_ns)
-        self._meter.begin(now_ns)
+        self._meter.begun(now_ns)
         self._pace.begin(now_ns)
         self._requests += 1
         self._timed = True
@@ -133,7 +133,7 @@ class LoadGuard:
         now_ns = self._clock.monotonic_ns()
         response_ns = now_ns - self._begun[-1]
         slower = kind is None and self._timed and self._pace.answered(response_ns, now_ns)
-        self._meter.add(Load(busy_ns=response_ns, errors=int(kind is not None), slow_downs=int(slower)))
+        self._meter.ended(response_ns, failed=kind is not None, slower=slower)
         self._free_at_ns = now_ns + self._gap_ns
         self._one.release()
 

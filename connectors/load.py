@@ -62,25 +62,49 @@ class Meter:
     """Adds up the load on one PLC; `take` gives what has come since the last time."""
 
     def __init__(self, now_ns: int) -> None:
-        self._since_ns = now_ns
-        self._sum = Load()
         self._second: deque[int] = deque(maxlen=RATE_MAX)
+        self._begin(now_ns)
 
-    def add(self, load: Load) -> None:
-        """Add a part of the load."""
-        self._sum = self._sum.plus(load)
+    def _begin(self, now_ns: int) -> None:
+        self._since_ns = now_ns
+        self._requests = self._requests_max_per_s = self._errors = self._connections = self._slow_downs = 0
+        self._values = self._bytes_sent = self._bytes_received = self._busy_ns = 0
 
-    def begin(self, now_ns: int) -> None:
+    def begun(self, now_ns: int) -> None:
         """Count a request that begins."""
-        while self._second and self._second[0] <= now_ns - SECOND_NS:
-            self._second.popleft()
-        self._second.append(now_ns)
-        self.add(Load(requests=1, requests_max_per_s=len(self._second)))
+        second = self._second
+        while second and second[0] <= now_ns - SECOND_NS:
+            second.popleft()
+        second.append(now_ns)
+        self._requests += 1
+        self._requests_max_per_s = max(self._requests_max_per_s, len(second))
+
+    def connecting(self) -> None:
+        """Count a new connection."""
+        self._connections += 1
+
+    def answered(self, values: int, bytes_sent: int, bytes_received: int) -> None:
+        """Count what came, of a request or unasked from a subscription."""
+        self._values += values
+        self._bytes_sent += bytes_sent
+        self._bytes_received += bytes_received
+
+    def unanswered(self, bytes_sent: int) -> None:
+        """Count a request that got no answer in time."""
+        self._errors += 1
+        self._bytes_sent += bytes_sent
+
+    def ended(self, busy_ns: int, *, failed: bool, slower: bool) -> None:
+        """Count how long a request took, whether it failed, and whether it was the first that we slow down for."""
+        self._busy_ns += busy_ns
+        self._errors += failed
+        self._slow_downs += slower
 
     def take(self, now_ns: int) -> Load:
         """Return the load since the last call, or the start, and begin anew."""
-        taken = self._sum.plus(Load(watched_ns=now_ns - self._since_ns))
-        self._since_ns, self._sum = now_ns, Load()
+        taken = Load(now_ns - self._since_ns, self._requests, self._requests_max_per_s, self._errors, self._values,
+                     self._bytes_sent, self._bytes_received, self._busy_ns, self._connections, self._slow_downs)
+        self._begin(now_ns)
         return taken
 
 
