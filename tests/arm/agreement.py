@@ -67,7 +67,8 @@ def assess(machine: str, rows: Arrays) -> Arrays:
     for start in range(0, len(rows["time_ns"]), CHUNK_ROWS):
         chunk = slice(start, start + CHUNK_ROWS)
         assessment = assessor.update(Grid(*(rows[f.name][chunk] for f in fields(Grid))))
-        judged, kinds = detector.judge(assessment.features, assessment.whole)
+        seen = [assessment.features.back(back) for back in reversed(range(assessment.rows))]
+        judged, kinds = detector.judge(*(np.concatenate(part) for part in zip(*seen, strict=True)))
         said.append(dict(_figures(assessment)) | {"judged": judged, "kinds": kinds})
     return {name: np.concatenate([one[name] for one in said]) for name in said[0]}
 

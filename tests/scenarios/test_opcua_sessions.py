@@ -271,7 +271,7 @@ def test_a_subscription_that_expires_again_and_again_costs_no_memory(opcua_plc: 
                     await plc.call(service.delete_subscriptions(list(service.subscriptions)))
                     await read_until(link, clock, lambda _: link.health.attempts > before, step_s=5)
                     gc.collect()
-                    return len(asyncio.all_tasks()), sum(isinstance(each, Session) for each in gc.get_objects())
+                    return len(asyncio.all_tasks()), sum(type(each) is Session for each in gc.get_objects())
 
                 first = await expire()
                 for _ in range(4):
