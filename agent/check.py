@@ -77,6 +77,7 @@ class ConnectionCheck:
 
 async def check(config: Config, clock: Clock) -> list[ConnectionCheck]:
     """Read every tag of every connection once, all connections at the same time; never raises for a fault."""
+    wiring.import_protocols(config)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_check_connection(config, name, clock)) for name in config.connections]
     return [task.result() for task in tasks]

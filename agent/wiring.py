@@ -202,6 +202,12 @@ def notes(where: Endpoint, connector: Connector) -> tuple[str, ...]:
     return connector.notes + ((where.advice,) if where.advice else ())
 
 
+def import_protocols(config: Config) -> None:
+    """Import what the connections need. That of OPC UA takes so long that a request which waits meanwhile times out."""
+    if any(isinstance(said, OpcuaConfig) for said in config.connections.values()):
+        import connectors.opcua.connector  # noqa: F401
+
+
 def connector(where: Endpoint, tags: Sequence[Tag], clock: Clock) -> Connector:
     """Return a bare connector to an endpoint, for single reads of every tag, whatever its period."""
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)

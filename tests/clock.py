@@ -43,6 +43,11 @@ class ManualClock:
     def sleeping(self) -> int:
         return len(self._sleepers)
 
+    @property
+    def next_in_ns(self) -> int:
+        """How long the one that wakes next has still to sleep; very long where nobody sleeps."""
+        return min((deadline - self._monotonic_ns for deadline, _ in self._sleepers), default=2**63)
+
     async def until_sleeping(self, count: int) -> None:
         """Wait until so many sleep."""
         async with asyncio.timeout(PATIENCE_S):

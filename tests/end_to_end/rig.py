@@ -26,14 +26,13 @@ from connectors.frame import Tag
 from simulators import config
 from simulators.modbus import ModbusPlc
 from simulators.opcua import OpcuaPlc
-from tests.agent.doubles import until
 from tests.clock import PATIENCE_S, ManualClock
 from tests.wire import ModbusRecorder, OpcuaRecorder, RecordingProxy
 
 MODBUS, OPCUA = "over_modbus", "over_opcua"
 ASSETS = (MODBUS, OPCUA)
-FIRST_POLL_NS = 100_000_000
-"""The pause that spares a PLC between connecting and the first poll lasts until time moves."""
+PAUSE_NS_MAX = 200_000_000
+"""Whoever sleeps for less spares a PLC between two requests of one read; such pauses last until time moves."""
 LINKS = 2
 SLEEPERS = 3
 """Two read loops and the one that tells the service manager, once both were tried."""
@@ -55,6 +54,7 @@ class Rig:
         self.agent, self.clock, self.plcs, self.url, self.proxies = agent, clock, plcs, url, proxies
         self._period_ns, self._start_ns = period_ns, start_ns
         self._rows = 0
+        self._paused_ns = 0
 
     async def play(self, rows: np.ndarray) -> None:
         """Show rows f32[T, C] one by one, each judged before the next."""
@@ -62,12 +62,23 @@ class Rig:
             for plc in self.plcs:
                 await plc.show(row, self._start_ns + self._rows * self._period_ns)
             if self._rows:
-                await self.clock.advance(self._period_ns, SLEEPERS)
+                await self.clock.advance(self._period_ns - self._paused_ns, SLEEPERS)
             else:
                 await self.clock.until_sleeping(LINKS)
-                await self.clock.advance(FIRST_POLL_NS)
             self._rows += 1
-            await until(lambda: all(self.agent.snapshot(asset).rows >= self._rows for asset in ASSETS))
+            self._paused_ns = await self._until_judged()
+
+    async def _until_judged(self) -> int:
+        """Wait until both assets have judged all rows; return how much time has passed in pauses between requests."""
+        paused_ns = 0
+        async with asyncio.timeout(PATIENCE_S):
+            while any(self.agent.snapshot(asset).rows < self._rows for asset in ASSETS):
+                pause_ns = self.clock.next_in_ns
+                if pause_ns <= PAUSE_NS_MAX and paused_ns + pause_ns < self._period_ns:
+                    paused_ns += pause_ns
+                    await self.clock.advance(pause_ns)
+                await asyncio.sleep(0.001)
+        return paused_ns
 
     async def get(self, path: str, **query: str) -> Any:
         """Ask the REST API, over a socket."""
