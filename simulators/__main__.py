@@ -21,6 +21,7 @@ from simulators.opcua import OpcuaPlc
 from simulators.plant import MACHINES, Plant
 from simulators.recording import Recording
 from simulators.serve import PlantSource, Plc, Source, drive
+from simulators.traits import FRAMERS, Traits
 from simulators.wire import WireFault
 
 _PORT_MAX = 65_535
@@ -45,6 +46,25 @@ def _replay(arguments: argparse.Namespace) -> None:
     _serve(arguments, Recording.read(arguments.file, columns, arguments.time, arguments.period))
 
 
+def _traits(arguments: argparse.Namespace) -> Traits:
+    """Return what kind of Modbus device the arguments describe; raise ValueError for one that cannot be."""
+    return Traits(
+        arguments.modbus_framing,
+        arguments.modbus_serial,
+        tuple(arguments.modbus_tls) if arguments.modbus_tls else None,
+        tuple(arguments.units),
+        tuple(arguments.dead_units),
+        arguments.reply_delay_ms,
+        arguments.single_master,
+        arguments.max_registers,
+    )
+
+
+def _unit_ids(text: str) -> list[int]:
+    """Return the unit ids in a list with commas."""
+    return [int(part) for part in text.split(",")]
+
+
 def _serve(
     arguments: argparse.Namespace, source: Source, truth: Sequence[Mapping[str, object]] = ()
 ) -> None:
@@ -54,7 +74,7 @@ def _serve(
             raise ValueError(f"{port} is no TCP port; give one up to {_PORT_MAX}, or 0 for a free one.")
     plcs: list[Plc] = []
     if arguments.modbus is not None:
-        plcs.append(ModbusPlc(source.tags, arguments.host, arguments.modbus))
+        plcs.append(ModbusPlc(source.tags, arguments.host, arguments.modbus, _traits(arguments)))
     if arguments.opcua is not None:
         plcs.append(OpcuaPlc(source.opcua_tags, arguments.host, arguments.opcua, source.name))
     if not plcs:
@@ -201,6 +221,7 @@ def _plant_options(parser: argparse.ArgumentParser) -> None:
 
 def _server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modbus", type=int, metavar="PORT", help="serve Modbus TCP, 0 on a free port")
+    _device_options(parser)
     parser.add_argument("--opcua", type=int, metavar="PORT", help="serve OPC UA, 0 on a free port")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument(
@@ -212,6 +233,29 @@ def _server_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--speed", type=float, default=1.0, help="simulated seconds per second (default: 1)")
     parser.add_argument("--start-s", type=float, default=0.0, help="begin so many simulated seconds in")
+
+
+def _device_options(parser: argparse.ArgumentParser) -> None:
+    """Let the Modbus PLC be of another kind."""
+    plain = Traits()
+    parser.add_argument(
+        "--modbus-framing", choices=tuple(FRAMERS), default=plain.framing, help="rtu or ascii over TCP (default: tcp)"
+    )
+    parser.add_argument(
+        "--modbus-serial", type=Path, metavar="PATH", help="also make a serial line at PATH; needs rtu or ascii"
+    )
+    parser.add_argument(
+        "--modbus-tls", type=Path, nargs=2, metavar=("CERT.pem", "KEY.pem"), help="serve Modbus by TLS"
+    )
+    parser.add_argument("--units", type=_unit_ids, default=plain.units, metavar="1,2", help="unit ids that answer")
+    parser.add_argument(
+        "--dead-units", type=_unit_ids, default=plain.dead_units, metavar="3,4", help="unit ids that never answer"
+    )
+    parser.add_argument("--reply-delay-ms", type=int, default=0, help="how long each Modbus reply takes")
+    parser.add_argument("--single-master", action="store_true", help="refuse a second Modbus connection")
+    parser.add_argument(
+        "--max-registers", type=int, default=plain.max_registers, help="registers one request may ask for"
+    )
 
 
 def _config_options(parser: argparse.ArgumentParser) -> None:

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from enum import StrEnum
 
+from simulators.clock import FreeClock
+
 _CHUNK_BYTES = 65_536
 
 
@@ -18,9 +20,16 @@ class GateState(StrEnum):
 
 
 class Gate:
-    """Listens on `host` and `port` (0: a free one, kept from then on) and forwards to `target`."""
+    """Listens on `host` and `port` (0: a free one, kept from then on) and forwards to `target`.
 
-    def __init__(self, host: str, port: int) -> None:
+    With `one_at_a_time`, a second connection is closed at once, as a device with one socket does. Replies pass
+    `reply_delay_ms` later than they come.
+    """
+
+    def __init__(self, host: str, port: int, *, one_at_a_time: bool = False, reply_delay_ms: int = 0) -> None:
+        self._one_at_a_time = one_at_a_time
+        self._reply_delay_ns = reply_delay_ms * 1_000_000
+        self._clock = FreeClock(0)
         self.host = host
         self.port = port
         self.target: tuple[str, int] | None = None
@@ -55,6 +64,9 @@ class Gate:
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection until either side ends it or the gate shuts."""
+        if self._one_at_a_time and self._connections:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)
@@ -71,7 +83,8 @@ class Gate:
         plc_reader, plc_writer = await asyncio.open_connection(*self.target)
         try:
             ways = [
-                asyncio.create_task(self._pass(*way)) for way in ((reader, plc_writer), (plc_reader, writer))
+                asyncio.create_task(self._pass(reader, plc_writer, 0)),
+                asyncio.create_task(self._pass(plc_reader, writer, self._reply_delay_ns)),
             ]
             try:
                 await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -82,9 +95,11 @@ class Gate:
         finally:
             plc_writer.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay_ns: int) -> None:
         """Pass bytes on while the gate is open; what arrives while it is held passes when it opens."""
         while data := await reader.read(_CHUNK_BYTES):
             await self._flow.wait()
+            if delay_ns:
+                await self._clock.sleep_until(self._clock.time_ns() + delay_ns)
             writer.write(data)
             await writer.drain()

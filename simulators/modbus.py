@@ -1,4 +1,4 @@
-"""A PLC on Modbus TCP: pymodbus's server with one register map, encoded by pymodbus's own converters."""
+"""A PLC on Modbus, by any wire: pymodbus's server with one register map, encoded by pymodbus's own converters."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Final, cast
 import numpy as np
 from pymodbus.client.mixin import ModbusClientMixin
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.pdu import ModbusPDU
+from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from connectors.frame import Dtype, Float32s, ModbusAddress, Table, Tag
 from simulators.gate import Gate, GateState
-from simulators.machine import UNIT_ID
+from simulators.serial import SerialLine
+from simulators.traits import FRAMERS, Traits
 from simulators.wire import Symptom
 
 _TYPES: Final = {
@@ -42,7 +44,6 @@ _FUNCTIONS: Final = {
     Table.INPUT_REGISTER: 4,
 }
 _BITS: Final = (Table.COIL, Table.DISCRETE_INPUT)
-_MBAP_UNIT = 6  # the byte of a Modbus TCP frame that names the unit
 
 
 def encode(value: float, tag: Tag, *, swapped: bool = False) -> list[int]:
@@ -99,16 +100,24 @@ def _arrange(octets: bytes, order: str) -> list[int]:
 
 
 class ModbusPlc:
-    """One PLC as unit 1 on `host` and `port` (0: a free one); other units get exception 0x0B.
+    """One PLC on `host` and `port` (0: a free one), as unit 1 unless its traits say otherwise.
 
-    A register outside the map is refused with exception 2; gaps inside it read as 0.
+    A register outside the map is refused with exception 2; gaps inside it read as 0. Other units get exception 0x0B on
+    Modbus TCP and silence elsewhere.
     """
 
     protocol = "modbus"
 
-    def __init__(self, tags: Sequence[Tag], host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, tags: Sequence[Tag], host: str = "127.0.0.1", port: int = 0, traits: Traits | None = None
+    ) -> None:
         self.tags = tuple(tags)
-        self._gate = Gate(host, port)
+        self._traits = traits or Traits()
+        self._gate = Gate(
+            host, port, one_at_a_time=self._traits.single_master, reply_delay_ms=self._traits.reply_delay_ms
+        )
+        self._line = None if self._traits.serial is None else SerialLine(self._traits.serial)
+        self._replying = 0
         self._symptom: Symptom | None = None
         self._argument = 0
         self._row = self._frozen = np.zeros(len(self.tags), np.float32)
@@ -121,22 +130,33 @@ class ModbusPlc:
 
     @property
     def address(self) -> str:
-        """Return "host:port"."""
-        return f"{self._gate.host}:{self._gate.port}"
+        """Return "host:port", or the path of the serial line."""
+        return str(self._line.path) if self._line else f"{self._gate.host}:{self._gate.port}"
 
     async def start(self) -> None:
-        """Listen; raise OSError where the port is taken."""
+        """Listen; raise OSError where the port or the path of the serial line is taken."""
+        context = self._traits.context()
         await self._gate.set(GateState.HELD)
-        self._server = ModbusTcpServer(
-            [self._device(), _nobody()], address=("127.0.0.1", 0), trace_packet=self._on_packet
-        )
+        devices = [*map(self._device, (*self._traits.units, *self._traits.dead_units)), _nobody()]
+        if context is None:
+            self._server = ModbusTcpServer(
+                devices, framer=FRAMERS[self._traits.framing], address=("127.0.0.1", 0),
+                trace_packet=self._on_packet, trace_pdu=self._on_pdu)
+        else:
+            self._server = ModbusTlsServer(
+                devices, address=("127.0.0.1", 0), sslctx=context, trace_packet=self._on_packet,
+                trace_pdu=self._on_pdu)
         await self._server.serve_forever(background=True)
         listener = cast("asyncio.Server", self._server.transport)
         self._gate.target = listener.sockets[0].getsockname()[:2]
         await self._gate.set(GateState.OPEN)
+        if self._line:
+            await self._line.plug(self._gate.host, self.port)
 
     async def stop(self) -> None:
         """Drop all connections and stop listening; may be called twice."""
+        if self._line:
+            await self._line.unplug()
         await self._gate.set(GateState.SHUT)
         server, self._server = self._server, None
         if server is not None:
@@ -154,6 +174,8 @@ class ModbusPlc:
             self._frozen = self._row
         self._symptom, self._argument = symptom, argument
         states = {Symptom.REFUSED: GateState.SHUT, Symptom.PARTITION: GateState.HELD}
+        if self._line:  # it has no connection to refuse: the PLC at its end is silent
+            del states[Symptom.REFUSED]
         await self._gate.set(states.get(symptom, GateState.OPEN) if symptom else GateState.OPEN)
         await self._write()
 
@@ -173,10 +195,11 @@ class ModbusPlc:
                     place = address.table, address.register
                     content = [shared.get(place, 0) | content[0]]
                     shared[place] = content[0]
-            await self._server.async_setValues(UNIT_ID, _FUNCTIONS[address.table], address.register, content)
+            for unit_id in self._traits.units:
+                await self._server.async_setValues(unit_id, _FUNCTIONS[address.table], address.register, content)
 
-    def _device(self) -> SimDevice:
-        """Return unit 1: the four tables, each as wide as its highest tag."""
+    def _device(self, unit_id: int) -> SimDevice:
+        """Return a unit: the four tables, each as wide as its highest tag."""
         tables: list[list[SimData]] = []
         for table in _FUNCTIONS:
             kind = DataType.BITS if table in _BITS else DataType.REGISTERS
@@ -185,21 +208,32 @@ class ModbusPlc:
             empty = SimData(65_535 - 15 if kind is DataType.BITS else 65_535, datatype=kind)
             tables.append([SimData(0, count=width, values=0, datatype=kind) if width else empty])
         return SimDevice(
-            id=UNIT_ID, simdata=(tables[0], tables[1], tables[2], tables[3]), action=self._on_request
+            id=unit_id, simdata=(tables[0], tables[1], tables[2], tables[3]), action=self._on_request
         )
 
     async def _on_request(self, *request: object) -> ExcCodes | None:
-        """Refuse reads, which are requests without values to write, while the symptom is an exception."""
-        refused = self._symptom is Symptom.EXCEPTION and request[-1] is None
-        return ExcCodes(self._argument) if refused else None
+        """Refuse reads, which are requests without values to write, that are too long or while that is the symptom."""
+        function, _, _, count, _, values = request
+        if values is not None:
+            return None
+        if self._symptom is Symptom.EXCEPTION:
+            return ExcCodes(self._argument)
+        assert isinstance(count, int)
+        too_many = function in (3, 4) and count > self._traits.max_registers
+        return ExcCodes.ILLEGAL_VALUE if too_many else None
+
+    def _on_pdu(self, sending: bool, pdu: ModbusPDU) -> ModbusPDU:
+        """Note whose reply is sent next, and name another unit in it where that is the symptom."""
+        if sending:
+            self._replying = pdu.dev_id
+            if self._symptom is Symptom.WRONG_UNIT:
+                pdu.dev_id ^= 0x10
+        return pdu
 
     def _on_packet(self, sending: bool, packet: bytes) -> bytes:
-        """Swallow replies, or name another unit in them."""
-        if sending and self._symptom is Symptom.TIMEOUT:
-            return b""
-        if sending and self._symptom is Symptom.WRONG_UNIT:
-            return packet[:_MBAP_UNIT] + bytes([packet[_MBAP_UNIT] ^ 0x10]) + packet[_MBAP_UNIT + 1 :]
-        return packet
+        """Swallow replies of dead units, and all while the symptom is silence."""
+        silent = self._symptom in (Symptom.TIMEOUT, Symptom.REFUSED) or self._traits.is_dead(self._replying)
+        return b"" if sending and silent else packet
 
 
 def _end(tag: Tag) -> int:

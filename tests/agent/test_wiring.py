@@ -10,7 +10,7 @@ from agent import wiring
 from agent.config.file import Config
 from agent.logs import JsonFormatter
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table
-from connectors.modbus.endpoint import ModbusEndpoint
+from connectors.modbus.endpoint import Framing, ModbusEndpoint, SerialLine, Tls
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode
 from tests.agent.samples import CONFIG
 
@@ -91,6 +91,26 @@ def test_endpoints(config: Config) -> None:
     fast = wiring.endpoint(config, "press_plc", speed=100, poll=True)
     assert isinstance(fast, OpcuaEndpoint)
     assert (fast.mode, fast.publishing_interval_ms) == (OpcuaMode.POLL, 20)
+
+
+@pytest.mark.parametrize(("table", "expected"), [
+    ('protocol = "modbus-rtu-over-tcp"\nhost = "192.0.2.10"\nbackup_host = "192.0.2.11"\nretries = 2',
+     ModbusEndpoint("192.0.2.10", framing=Framing.RTU, backup=("192.0.2.11", 502), retries=2)),
+    ('protocol = "modbus-ascii-over-tcp"\nhost = "192.0.2.10"\nport = 4001\nmax_registers = 40\nmax_gap_registers = 0',
+     ModbusEndpoint("192.0.2.10", 4001, framing=Framing.ASCII, max_registers=40, max_gap_registers=0)),
+    ('protocol = "modbus-tls"\nhost = "192.0.2.10"\nca = "/etc/ca.pem"\nbackup_host = "192.0.2.11"\nbackup_port = 803',
+     ModbusEndpoint("192.0.2.10", 802, tls=Tls(Path("/etc/ca.pem")), backup=("192.0.2.11", 803))),
+    ('protocol = "modbus-rtu"\ndevice = "/dev/ttyUSB0"\nparity = "none"\nstop_bits = 2\nmin_gap_ms = 100',
+     ModbusEndpoint(line=SerialLine("/dev/ttyUSB0", 19_200, "N", 2, 8), framing=Framing.RTU, min_gap_ms=100)),
+    ('protocol = "modbus-ascii"\ndevice = "/dev/ttyS1"\nbaudrate = 9600\ndata_bits = 7\nclose_after_poll = true',
+     ModbusEndpoint(line=SerialLine("/dev/ttyS1", 9600, "E", 1, 7), framing=Framing.ASCII, close_after_poll=True)),
+])
+def test_every_modbus_wire_has_its_endpoint(table: str, expected: ModbusEndpoint) -> None:
+    text = CONFIG.replace('protocol = "modbus-tcp"\nhost = "192.0.2.10"', table)
+    found = wiring.endpoint(Config.parse(text, Path("agent.toml")), "line3_plc")
+    assert isinstance(found, ModbusEndpoint)
+    assert found == expected
+    assert ("by-id" in found.advice) == ("ttyUSB" in table)
 
 
 def test_the_log_is_one_json_object_a_line() -> None:
