@@ -28,8 +28,8 @@ GENERIC_NAMES = {"utils", "util", "helpers", "common", "misc"}
 IMPORTERS: dict[str, tuple[str, ...]] = {
     "pymodbus": ("simulators/", "agent/north/"),
     "serial": ("connectors/modbus/serialport.py",),
-    "asyncua": ("connectors/opcua/session.py", "connectors/opcua/channel.py", "connectors/opcua/resolve.py",
-                "connectors/opcua/browse.py", "simulators/", "agent/north/"),
+    "asyncua": ("connectors/opcua/session.py", "connectors/opcua/publishing.py", "connectors/opcua/channel.py",
+                "connectors/opcua/resolve.py", "connectors/opcua/browse.py", "simulators/", "agent/north/"),
     "onnxruntime": ("models/runtime.py",),
     "torch": ("models/network.py", "models/train.py", "models/export.py"),
     "time": CLOCKS,

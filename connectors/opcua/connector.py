@@ -12,12 +12,13 @@ from typing import Final
 from connectors import ConnectorError
 from connectors.frame import BAD_NODE_ID_UNKNOWN, Frame, NodeAddress, PathAddress, Tag
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
+from connectors.opcua.changes import Changes
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, check_security
 from connectors.opcua.memory import Memory
 from connectors.opcua.paths import steps
 from connectors.opcua.redundancy import RECONSIDER_NS, Opened, best, better_elsewhere, degraded
 from connectors.opcua.resolve import Facts, OpcuaAddress
-from connectors.opcua.rows import Change, CurrentValues
+from connectors.opcua.rows import CurrentValues
 from connectors.opcua.session import SETUP_REQUESTS, Session, is_identifier
 
 _RETRY_NS: Final = 60_000_000_000
@@ -105,14 +106,15 @@ class OpcuaConnector:
         if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
             wire.check_alive()
             changes = wire.drain()
-            self._guard.answered(len(changes))
+            self._guard.answered(changes.size)
             frame = self._current.rows(changes, self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
         else:
-            changes = wire.drain()
+            parts = [wire.drain()]
             for columns in wire.batches():
                 async with self._guard:
-                    changes += await wire.read_values(columns)
+                    parts.append(await wire.read_values(columns))
                     self._guard.answered(len(columns))
+            changes = Changes.joined(parts)
             frame = self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
         self._note(changes, frame)
         return frame
@@ -164,10 +166,10 @@ class OpcuaConnector:
         if better:
             raise ConnectorError(f"OPC UA server {better} is the better one again")
 
-    def _note(self, changes: Sequence[Change], frame: Frame) -> None:
+    def _note(self, changes: Changes, frame: Frame) -> None:
         """Look soon for nodes that have just gone, and tell what became of the tags after a change of the server."""
         following = self._endpoint.mode is OpcuaMode.SUBSCRIBE
-        gone = {change.column for change in changes if change.status == BAD_NODE_ID_UNKNOWN} - {*self._unknown}
+        gone = {*changes.column[changes.status == BAD_NODE_ID_UNKNOWN].tolist()} - {*self._unknown}
         gone = {column for column in gone if following or isinstance(self._addresses[column], PathAddress)}
         if gone:
             self._unknown += sorted(gone)

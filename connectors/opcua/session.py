@@ -10,9 +10,9 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import numpy as np
 from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
@@ -23,20 +23,16 @@ from connectors import ConnectorError
 from connectors.frame import (
     BAD,
     BAD_NODE_ID_UNKNOWN,
-    BAD_TYPE_MISMATCH,
-    BAD_WAITING_FOR_INITIAL_DATA,
     Tag,
 )
 from connectors.link import Clock
+from connectors.opcua.changes import Backlog, Changes, Columns
 from connectors.opcua.channel import LOGIN_REQUESTS, faults, log_in, log_out
+from connectors.opcua.decode import STATUS_MASK, DataValues
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.publishing import Notification, Publisher, read_values
 from connectors.opcua.resolve import Facts, OpcuaAddress, node_id, read_facts, resolve
-from connectors.opcua.rows import Change
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME_NS_MAX: Final = 2**63 - 1
-_STATUS_MASK: Final = 0xFFFF0000  # the lower half is flags: limits, queue overflow
-_OVERFLOW: Final = 0x480          # info type DataValue, overflow bit (Part 4, 7.39)
 _SESSION_TIMEOUT_MS: Final = 60_000
 _TICKS_PER_INTERVAL: Final = 4
 _TICKS_KEPT: Final = 2 * _TICKS_PER_INTERVAL + 1
@@ -59,8 +55,9 @@ class Session:
         self._namespaces: tuple[str, ...] = ()
         self._nodes: dict[int, ua.NodeId] = {}
         self._items: dict[int, int] = {}
-        self._changes: deque[Change] = deque(maxlen=endpoint.buffer_changes)
-        self._subscription = 0
+        self._changes = Backlog(endpoint.buffer_changes)
+        self._overflows = 0
+        self._publisher = Publisher(self.client, self._published, self._heard, self._end)
         self._alive_s = 0.0
         self._tick_s = 0.0
         self._ticks_ns = deque([clock.monotonic_ns()], maxlen=_TICKS_KEPT)
@@ -70,9 +67,13 @@ class Session:
         self.arrived_ns = clock.monotonic_ns()
         self.renewal_due = False
         self._lost = ""
-        self._missing_first: set[int] = set()
+        self._missing_first = np.zeros(len(tags), np.bool_)
         self._all_first = asyncio.Event()
-        self.drops = 0
+
+    @property
+    def drops(self) -> int:
+        """How many values were lost: in the server's queues, on the way, or here. A lost message counts as one."""
+        return self._changes.drops + self._overflows + self._publisher.missed
 
     async def connect(self) -> None:
         """Connect and log in; raise ConnectorError saying why that failed."""
@@ -99,8 +100,7 @@ class Session:
             found = await resolve(self.client, addresses, self._namespaces, self._endpoint.max_nodes_per_request)
         for column in addresses:
             self._nodes.pop(column, None)
-            if column not in found:
-                self._report(Change(column, None, float("nan"), BAD_NODE_ID_UNKNOWN))
+        self._report(Changes.bad([column for column in addresses if column not in found], BAD_NODE_ID_UNKNOWN))
         self._nodes |= found
         return list(found)
 
@@ -108,21 +108,18 @@ class Session:
         """Return the columns to read, in as many requests as the server needs."""
         return _chunks(list(self._nodes), self._endpoint.max_nodes_per_request)
 
-    async def read_values(self, columns: list[int]) -> list[Change]:
+    async def read_values(self, columns: list[int]) -> Changes:
         """Read these columns at once."""
-        items = [ua.ReadValueId(self._nodes[column], AttributeIds.Value) for column in columns]
         with self.faults("read from"):
-            answers = await self.client.uaclient.read(
-                ua.ReadParameters(0, ua.TimestampsToReturn.Both, items))
-            if len(answers) != len(columns):
-                raise ValueError(f"{len(answers)} values for {len(columns)} nodes")
-            return [self._change(column, value) for column, value in zip(columns, answers, strict=True)]
+            values = await read_values(self.client, [self._nodes[column] for column in columns])
+        self._overflows += values.overflows
+        return self._stamped(np.array(columns, np.intp), values)
 
     async def subscribe(self, columns: list[int]) -> list[int]:
         """Ask to be told of changes; return the columns for which the server agreed."""
-        self._missing_first.update(columns)
+        self._missing_first[columns] = True
         with self.faults("subscribe at"):
-            if not self._subscription:
+            if not self._publisher.subscription:
                 await self._create_subscription()
             await self._forget_items(columns)
             agreed: list[int] = []
@@ -133,24 +130,22 @@ class Session:
                     codes |= await self._monitor(plain, None)
                 for column in batch:
                     if codes[column] & BAD:
-                        self._report(Change(column, None, float("nan"), codes[column] & _STATUS_MASK))
+                        self._report(Changes.bad([column], codes[column] & STATUS_MASK))
                     else:
                         agreed.append(column)
         return agreed
 
     async def initial_values(self) -> None:
         """Wait, at most one time-out, until every monitored tag has been reported once."""
-        if self._missing_first:
+        if self._missing_first.any():
             self._all_first.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._endpoint.timeout_ms / 1e3):
                 await self._all_first.wait()
 
-    def drain(self) -> list[Change]:
+    def drain(self) -> Changes:
         """Take all that was reported since the last call."""
-        changes = list(self._changes)
-        self._changes.clear()
-        return changes
+        return self._changes.drain()
 
     @property
     def settled_ns(self) -> int:
@@ -173,17 +168,15 @@ class Session:
         for timer in (self._watchdog, self._renewal, self._ticking):
             if timer is not None:
                 timer.cancel()
+        await self._publisher.close()
         await log_out(self.client)
 
     async def _create_subscription(self) -> None:
         endpoint = self._endpoint
-        result = await self.client.uaclient.create_subscription(
-            ua.CreateSubscriptionParameters(
-                RequestedPublishingInterval=endpoint.publishing_interval_ms,
-                RequestedLifetimeCount=endpoint.lifetime_count,
-                RequestedMaxKeepAliveCount=endpoint.keepalive_count),
-            self._published)
-        self._subscription = result.SubscriptionId
+        result = await self._publisher.create(ua.CreateSubscriptionParameters(
+            RequestedPublishingInterval=endpoint.publishing_interval_ms,
+            RequestedLifetimeCount=endpoint.lifetime_count,
+            RequestedMaxKeepAliveCount=endpoint.keepalive_count))
         keepalive_ms = result.RevisedPublishingInterval * result.RevisedMaxKeepAliveCount
         self._alive_s = (keepalive_ms + endpoint.timeout_ms) / 1e3
         self._tick_s = result.RevisedPublishingInterval / 1e3 / _TICKS_PER_INTERVAL
@@ -195,7 +188,7 @@ class Session:
         old = [self._items.pop(column) for column in columns if column in self._items]
         for batch in _chunks(old, self._endpoint.max_nodes_per_request):
             await self.client.uaclient.delete_monitored_items(
-                ua.DeleteMonitoredItemsParameters(self._subscription, batch))
+                ua.DeleteMonitoredItemsParameters(self._publisher.subscription, batch))
 
     async def _monitor(self, columns: list[int], trigger: ua.DataChangeFilter | None) -> dict[int, int]:
         items = [ua.MonitoredItemCreateRequest(
@@ -205,7 +198,7 @@ class Session:
                 QueueSize=self._endpoint.queue_size, DiscardOldest=True))
             for column in columns]
         results = await self.client.uaclient.create_monitored_items(ua.CreateMonitoredItemsParameters(
-            self._subscription, ua.TimestampsToReturn.Both, items))
+            self._publisher.subscription, ua.TimestampsToReturn.Both, items))
         if len(results) != len(columns):
             raise ValueError(f"{len(results)} results for {len(columns)} monitored items")
         self._items |= {column: result.MonitoredItemId for column, result in zip(columns, results, strict=True)
@@ -213,47 +206,40 @@ class Session:
         return {column: int(result.StatusCode.value)
                 for column, result in zip(columns, results, strict=True)}
 
-    def _published(self, result: ua.PublishResult) -> None:
-        """Queue what a publish response carries; called by asyncua for each, keep-alives included."""
+    def _heard(self) -> None:
+        """Take note of a message of the subscription, a keep-alive included."""
         self._feed_watchdog()
         self.arrived_ns = self._clock.monotonic_ns()
-        for notification in result.NotificationMessage.NotificationData or ():
-            if isinstance(notification, ua.DataChangeNotification):
-                for item in notification.MonitoredItems:
-                    if 0 <= item.ClientHandle < len(self._sampling_ms):
-                        self._report(self._change(item.ClientHandle, item.Value))
-            elif isinstance(notification, ua.StatusChangeNotification) and notification.Status.is_bad():
-                self._lost = f"the server ended the subscription ({notification.Status.name})"
 
-    def _report(self, change: Change) -> None:
-        self.drops += len(self._changes) == self._changes.maxlen
-        self._changes.append(change)
-        self._missing_first.discard(change.column)
-        if not self._missing_first:
+    def _published(self, notification: Notification) -> None:
+        """Queue what a message of the subscription carries."""
+        if isinstance(notification, DataValues):
+            self._overflows += notification.overflows
+            changes = self._stamped(notification.handle.astype(np.intp), notification)
+            known = changes.column < len(self._sampling_ms)
+            self._report(changes if known.all() else changes.take(known))
+        elif isinstance(notification, ua.StatusChangeNotification) and notification.Status.is_bad():
+            self._end(f"the server ended the subscription ({notification.Status.name})")
+
+    def _end(self, why: str) -> None:
+        self._lost = self._lost or why
+
+    def _report(self, changes: Changes) -> None:
+        self._changes.append(changes)
+        self._missing_first[changes.column] = False
+        if not self._missing_first.any():
             self._all_first.set()
 
-    def _change(self, column: int, value: ua.DataValue) -> Change:
-        code = 0 if value.StatusCode is None else int(value.StatusCode.value)
-        self.drops += code & _OVERFLOW == _OVERFLOW
-        status = code & _STATUS_MASK
-        raw = None if value.Value is None else value.Value.Value
-        if not status & BAD:
-            if raw is None:
-                status = BAD_WAITING_FOR_INITIAL_DATA
-            elif not isinstance(raw, bool | int | float):
-                status = BAD_TYPE_MISMATCH
-        number = float("nan") if status & BAD or raw is None else float(raw)
-        return Change(column, self._stamp(value), number, status)
-
-    def _stamp(self, value: ua.DataValue) -> int | None:
-        """Return when a value was, by the clock that the configuration believes; None where that gave no time."""
+    def _stamped(self, columns: Columns, values: DataValues) -> Changes:
+        """Return values of these columns by the clock that the configuration believes, 0 where that gave no time."""
         match self._endpoint.timestamps:
             case Timestamps.SOURCE:
-                return _time_ns(value.SourceTimestamp) or _time_ns(value.ServerTimestamp)
-            case Timestamps.SERVER:
-                return _time_ns(value.ServerTimestamp) or self._clock.time_ns()  # some send none: WinCC
+                time_ns = np.where(values.source_ns > 0, values.source_ns, values.server_ns)
+            case Timestamps.SERVER:  # some send none: WinCC
+                time_ns = np.where(values.server_ns > 0, values.server_ns, self._clock.time_ns())
             case Timestamps.GATEWAY:
-                return self._clock.time_ns()
+                time_ns = np.full(len(columns), self._clock.time_ns())
+        return Changes(columns, time_ns, values.raw, values.status)
 
     def _feed_watchdog(self) -> None:
         if self._watchdog is not None:
@@ -292,15 +278,6 @@ def _every_sample() -> ua.DataChangeFilter:
 
 def _chunks(columns: list[int], size: int) -> list[list[int]]:
     return [columns[i:i + size] for i in range(0, len(columns), size)]
-
-
-def _time_ns(stamp: datetime | None) -> int | None:
-    """Return UTC ns since 1970, or None for a stamp that is missing or says nothing (1601, 9999)."""
-    if stamp is None:
-        return None
-    aware = stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
-    time_ns = (aware - _EPOCH) // timedelta(microseconds=1) * 1000
-    return time_ns if 0 < time_ns < _TIME_NS_MAX else None
 
 
 def is_identifier(text: str) -> bool:

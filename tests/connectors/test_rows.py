@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.frame import BAD_OUT_OF_RANGE, BAD_TIMEOUT, BAD_WAITING_FOR_INITIAL_DATA, GOOD, Tag
-from connectors.opcua.rows import ROWS_MAX, Change, CurrentValues
+from connectors.frame import BAD_OUT_OF_RANGE, BAD_TIMEOUT, BAD_WAITING_FOR_INITIAL_DATA, GOOD, Frame, Tag
+from connectors.opcua.changes import Changes
+from connectors.opcua.rows import ROWS_MAX, CurrentValues
 
 S = 1_000_000_000
 NOW = 5_000 * S
 
 
-def two(**more: float) -> CurrentValues:
-    return CurrentValues([Tag("a", ""), Tag("b", "", low=0.0, high=10.0)], **more)
+class Change(NamedTuple):
+    column: int
+    time_ns: int | None
+    raw: float
+    status: int
+
+
+class Two:
+    """The values of two tags, told of changes one by one."""
+
+    def __init__(self, **more: float) -> None:
+        self._values = CurrentValues([Tag("a", ""), Tag("b", "", low=0.0, high=10.0)], **more)
+
+    def rows(self, changes: Sequence[Change], *times: int) -> Frame:
+        return self._values.rows(arrays(changes), *times)
+
+    def poll(self, changes: Sequence[Change], *times: int) -> Frame:
+        return self._values.poll(arrays(changes), *times)
+
+
+def arrays(changes: Sequence[Change]) -> Changes:
+    return Changes(
+        np.array([change.column for change in changes], np.intp),
+        np.array([change.time_ns or 0 for change in changes], np.int64),
+        np.array([change.raw for change in changes], np.float64),
+        np.array([change.status for change in changes], np.uint32),
+    )
+
+
+def two(**more: float) -> Two:
+    return Two(**more)
 
 
 def good(column: int, time_s: float, value: float) -> Change:
