@@ -1,9 +1,9 @@
-"""`forewarn check`: read every tag once and say how that went; touches nothing."""
+"""`forewarn check`: read every tag and say how that went; touches nothing."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from agent import wiring
 from agent.clock import Clock
 from agent.config.file import Config
+from agent.proving import Prover
 from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
 from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, PathAddress, Tag, is_bad
@@ -90,23 +91,27 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> Connecti
     where = wiring.endpoint(config, name, poll=True)
     frame, latency_ms, trouble = Frame.bad(clock.time_ns(), len(tags), BAD_NO_COMMUNICATION), None, ""
     notes: tuple[str, ...] = ()
+    doubts: dict[int, str] = {}
     try:
         connector = wiring.connector(where, [*tags, *words.values()], clock)
-        frame, latency_ms = await read_once(connector, where, clock)
-        notes = wiring.notes(where, connector)
+        prover = Prover(connector, clock, wiring.period_ns(config, name))
+        frame, latency_ms = await read_once(connector, where, clock, then=prover.watch)
+        notes, doubts = wiring.notes(where, connector), prover.doubts
     except ConnectorError as error:
         trouble = str(error)
     about = await _inspect(where, tags, clock) if latency_ms is not None else ("", [""] * len(tags))
     raw = _raw_words(tags, list(words), frame) if words else about[1]
-    checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble) for i, (asset, tag) in enumerate(pairs))
+    checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble, doubts.get(i, ""))
+                   for i, (asset, tag) in enumerate(pairs))
     security = _security(where)
     reached = latency_ms is not None
     return ConnectionCheck(name, str(where), security, about[0], reached, latency_ms, trouble, checks, notes)
 
 
-def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str, trouble: str) -> TagCheck:
-    doubted = "" if value is None or trouble else doubt(value, tag)
-    remedy = trouble or doubted or (remedy_for(status, tag) if value is None else "")
+def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str, trouble: str, found: str) -> TagCheck:
+    """Return what came of a tag; `found` is what the connector doubts of it after some reads."""
+    doubted = "" if value is None or trouble else found or doubt(value, tag)
+    remedy = trouble or doubted or (found or remedy_for(status, tag) if value is None else "")
     return TagCheck(asset, tag.name, tag.unit, str(tag.address), value, status, raw, bool(doubted), remedy)
 
 
@@ -166,8 +171,9 @@ async def read_once(
     *,
     connect_s: float = CONNECT_S_MAX,
     read_s: float = READ_S_MAX,
+    then: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[Frame, float]:
-    """Connect, read and close; return the frame and how long its read took in ms.
+    """Connect, read, do what comes `then`, and close; return the frame and how long its read took in ms.
 
     Raise ConnectorError where that fails or takes longer than `connect_s` and `read_s`.
     """
@@ -186,6 +192,8 @@ async def read_once(
                 latency_ms = (clock.monotonic_ns() - begun_ns) / 1e6
                 if frame.rows and not is_bad(frame.status[-1]).any():
                     break
+            if then is not None:
+                await then()
             return frame, latency_ms
     except TimeoutError as error:
         raise ConnectorError(f"{where}: {doing}") from error

@@ -5,7 +5,7 @@ A connector is used until its first fault and then replaced (see connectors.link
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.groups import Groups
 from connectors.modbus.plan import Block, PlanLimits, halve
 from connectors.modbus.units import Units
+from connectors.modbus.watch import Watch
 from connectors.modbus.wire import Answer, Wire
 
 _ILLEGAL_FUNCTION, _ILLEGAL_ADDRESS, _ILLEGAL_VALUE = 1, 2, 3
@@ -47,7 +48,7 @@ def supervise(endpoint: ModbusEndpoint, tags: Sequence[Tag], clock: Clock, *,
         endpoint.timeout_ms, connect=connects + endpoint.pause_after_connect_ms // endpoint.timeout_ms,
         read=(1 + endpoint.retries) * (len(tags) + _PROBES_PER_READ) + connects,
         pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard, notes=lambda: latest.notes)
+    return Link(build, tags, clock, settings, seed, guard=guard, notes=lambda: latest.notes + latest.tag_notes)
 
 
 class ModbusConnector:
@@ -71,8 +72,11 @@ class ModbusConnector:
             self._plan = AdaptivePlan(tags, limits)
             self._units = Units(clock, endpoint.timeout_ms)
             self._addresses = Addresses(endpoint.addresses, clock)
+            self.watch = Watch(tags)
         else:
             self._plan, self._units, self._addresses = earlier._plan, earlier._units, earlier._addresses
+            self.watch = earlier.watch
+        self._unknown_texts: dict[int, str] = {}
         self._groups = Groups(tags)
         self._is_open = self._delivered = False
         self._retried: int | None = None
@@ -85,6 +89,18 @@ class ModbusConnector:
     def notes(self) -> tuple[str, ...]:
         """What a person should know of this connection although it works."""
         return self._addresses.notes() + self._units.notes()
+
+    @property
+    def doubts(self) -> dict[int, str]:
+        """What is wrong with the meaning of which columns: another reading fits, or a text that stands for nothing."""
+        texts = {column: f'the text "{text}" is none of {", ".join(known for known, _ in self.tags[column].texts)}'
+                 for column, text in self._unknown_texts.items()}
+        return texts | self.watch.findings
+
+    @property
+    def tag_notes(self) -> tuple[str, ...]:
+        """What a person should know of tags although they are read: their doubts, by name."""
+        return tuple(f"{self.tags[column].name}: {what}" for column, what in sorted(self.doubts.items()))
 
     async def open(self) -> None:
         """Connect; raise ConnectorError saying why that failed."""
@@ -201,10 +217,20 @@ class ModbusConnector:
                               f"{self._endpoint.timeout_ms} ms: check the unit ids and the device's load",
                               unreachable=True)
 
+    def _note_texts(self, texts: Mapping[int, str]) -> None:
+        """Remember of each column the first text that stands for nothing, until one comes that stands for something."""
+        for column, text in texts.items():
+            if text in dict(self.tags[column].texts):
+                self._unknown_texts.pop(column, None)
+            else:
+                self._unknown_texts.setdefault(column, text)
+
     def _frame(self, decoder: Decoder, data: bytearray, block_status: UInt32s,
                found: Sequence[tuple[Block, bytes]]) -> Frame:
         """Return the row of what the plan's blocks gave and what was found beside them."""
         values, status = decoder.decode(data, block_status, self._plan.status)
+        self.watch.observe(self._plan.blocks, decoder.offsets, data, block_status, self._clock.monotonic_ns())
+        self._note_texts(decoder.texts(data, block_status))
         for block, part in found:
             columns = list(block.columns)
             decoded = Decoder(self.tags, (block,)).decode(part, np.zeros(1, np.uint32), self._plan.status)

@@ -110,11 +110,10 @@ class Decoder:
                 status[string.column] = BAD_TYPE_MISMATCH
         return self._scaling.apply(raw, status)
 
-    def unknown_texts(self, data: bytes | bytearray, block_status: UInt32s) -> dict[int, str]:
-        """Return the texts that stand for nothing, by column, of blocks that came well."""
+    def texts(self, data: bytes | bytearray, block_status: UInt32s) -> dict[int, str]:
+        """Return the texts of the strings, by column, of blocks that came well."""
         octets = np.frombuffer(data, np.uint8)
-        return {string.column: string.text(octets) for string in self._strings
-                if block_status[string.block] == GOOD and string.text(octets) not in string.numbers}
+        return {string.column: string.text(octets) for string in self._strings if block_status[string.block] == GOOD}
 
     def _first(self, tag: Tag, blocks: Sequence[Block], b: int) -> int:
         """Return where in the data the first byte of a tag of block `b` lies."""

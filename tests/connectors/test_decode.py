@@ -176,9 +176,8 @@ def test_texts_beside_floats_of_another_order(order: str, text: str, value: floa
     np.testing.assert_array_equal(values, np.array([21.5, value], np.float32))
     blocks = plan(tags, PlanLimits())
     data, fine = np.array(words, ">u2").tobytes(), np.zeros(1, np.uint32)
-    unknown = Decoder(tags, blocks).unknown_texts(data, fine)
-    assert unknown == ({} if status == GOOD else {1: text.strip()})
-    assert Decoder(tags, blocks).unknown_texts(data, np.full(1, BAD_TIMEOUT, np.uint32)) == {}
+    assert Decoder(tags, blocks).texts(data, fine) == {1: text.strip()}
+    assert Decoder(tags, blocks).texts(data, np.full(1, BAD_TIMEOUT, np.uint32)) == {}
 
 
 @pytest.mark.parametrize(
