@@ -79,6 +79,8 @@ def tag_of(said: TagConfig, period_ms: int) -> Tag:
         said.clamp,
         said.invalid,
         tuple(said.texts.items()),
+        said.deadband or 0.0,
+        said.deadband_percent or 0.0,
     )
 
 

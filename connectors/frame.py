@@ -164,7 +164,9 @@ class Tag:
     A value outside [`low`, `high`] (in `unit`) is impossible for the sensor and reported as BadOutOfRange; with `clamp`
     it is the limit, with the status UncertainEngineeringUnitsExceeded. `invalid` are the raw numbers that mean "no
     value" (BadSensorFailure), `texts` what the texts of a string stand for, as raw numbers; any other text is
-    BadTypeMismatch. `period_ms` is how often the tag is wanted. For replayed recordings the address is None.
+    BadTypeMismatch. `period_ms` is how often the tag is wanted. An OPC UA server reports only changes beyond `deadband`
+    (in `unit`) or `deadband_percent` (of the node's EURange), where one is not 0. For replayed recordings the address
+    is None.
     """
 
     name: str
@@ -179,6 +181,8 @@ class Tag:
     clamp: bool = False
     invalid: tuple[float, ...] = ()
     texts: tuple[tuple[str, float], ...] = ()
+    deadband: float = 0.0
+    deadband_percent: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

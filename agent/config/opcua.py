@@ -111,6 +111,13 @@ class OpcuaTagKeys(TagIdentity):
     path: str | None = Field(
         default=None, description='OPC UA: instead of node the names that lead there, "Objects/nsu=<URI>;<name>/..."'
     )
+    deadband: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False,
+        description="OPC UA: the smallest change, in the tag's unit, that the server reports",
+    )
+    deadband_percent: float | None = Field(
+        default=None, gt=0, le=100, description="OPC UA: the same in percent of the node's EURange, above 0, to 100"
+    )
 
     @field_validator("node")
     @classmethod
@@ -136,3 +143,11 @@ class OpcuaTagKeys(TagIdentity):
                 raise ValueError("node and path exclude each other; remove one of them")
             steps(path)
         return path
+
+    @field_validator("deadband", "deadband_percent")
+    @classmethod
+    def _one_deadband(cls, width: float | None, info: ValidationInfo) -> float | None:
+        applies(info, width, "opcua")
+        if width is not None and info.data.get("deadband") is not None:
+            raise ValueError("deadband and deadband_percent exclude each other; remove one of them")
+        return width

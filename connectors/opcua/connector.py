@@ -103,25 +103,29 @@ class OpcuaConnector:
         if wire is None:
             raise ConnectorError(f"{self._endpoint} is not connected")
         await self._look_after(wire)
-        if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
+        following = self._endpoint.mode is OpcuaMode.SUBSCRIBE and len(wire.polled) < len(self.tags)
+        if following:
             wire.check_alive()
-            changes = wire.drain()
-            self._guard.answered(changes.size)
-            frame = self._current.rows(changes, self._clock.time_ns(), wire.arrived_ns, wire.settled_ns)
+        parts = [wire.drain()]
+        self._guard.answered(parts[0].size)
+        left = wire.columns if self._endpoint.mode is OpcuaMode.POLL else list(wire.polled)
+        while left:
+            async with self._guard:
+                part, left = await wire.read_some(left)
+                self._guard.answered(part.size)
+            parts.append(part)
+        changes, now_ns = Changes.joined(parts), self._clock.monotonic_ns()
+        if following:
+            arrived_ns = now_ns if wire.polled else wire.arrived_ns
+            frame = self._current.rows(changes, self._clock.time_ns(), arrived_ns, wire.settled_ns)
         else:
-            parts = [wire.drain()]
-            for columns in wire.batches():
-                async with self._guard:
-                    parts.append(await wire.read_values(columns))
-                    self._guard.answered(len(columns))
-            changes = Changes.joined(parts)
-            frame = self._current.poll(changes, self._clock.time_ns(), self._clock.monotonic_ns())
+            frame = self._current.poll(changes, self._clock.time_ns(), now_ns)
         self._note(changes, frame)
         return frame
 
     async def _connect(self, url: str) -> Opened:
         """Open a session with one of the servers and ask it what it is; raise ConnectorError."""
-        wire = Session(replace(self._endpoint, url=url), self.tags, self._clock)
+        wire = Session(replace(self._endpoint, url=url), self.tags, self._clock, self._memory.limits)
         try:
             await wire.connect()
             return url, wire, await wire.facts()
@@ -143,8 +147,13 @@ class OpcuaConnector:
         if wire.renewal_due:
             async with self._guard:
                 await wire.renew()
-        if len(self._endpoint.urls) > 1 and now_ns >= self._reconsider_at_ns:
-            await self._reconsider()
+        if now_ns >= self._reconsider_at_ns:
+            self._reconsider_at_ns = now_ns + RECONSIDER_NS
+            if wire.polled:  # the server may have room by now
+                async with self._guard:
+                    self._follow(await wire.subscribe(list(wire.polled)), wire)
+            if len(self._endpoint.urls) > 1:
+                await self._reconsider()
 
     async def _watch(self, wire: Session) -> None:
         """Raise ConnectorError where the server is not what it was when the session began."""
@@ -159,7 +168,6 @@ class OpcuaConnector:
 
     async def _reconsider(self) -> None:
         """Raise ConnectorError where the other server would now be chosen."""
-        self._reconsider_at_ns = self._clock.monotonic_ns() + RECONSIDER_NS
         async with self._guard:
             self._guard.connecting()
             better = await better_elsewhere(self._endpoint.urls, self._url, self._level, self._connect)
@@ -192,11 +200,20 @@ class OpcuaConnector:
         """How many values were lost because they came faster than they were read, here or in the server."""
         return self._drops + (0 if self._wire is None else self._wire.drops)
 
+    def _follow(self, columns: list[int], wire: Session) -> list[int]:
+        """Tell which tags the server does not tell the changes of; return the columns."""
+        reasons = ", ".join(sorted(set(wire.polled.values())))
+        self._memory.polled = "" if not wire.polled else (
+            f"{len(wire.polled)} of {len(self.tags)} tags are read by polling, since OPC UA server {self._url} refuses "
+            f"to tell of their changes ({reasons}). Remedy: none is needed; else end other clients' subscriptions, or "
+            'choose mode = "poll"')
+        return columns
+
     async def _find(self, wire: Session, columns: Sequence[int]) -> None:
         self._retry_at_ns = self._clock.monotonic_ns() + _RETRY_NS
         found = await wire.find({column: self._addresses[column] for column in columns})
         if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
-            found = await wire.subscribe(found)
+            found = self._follow(await wire.subscribe(found), wire)
         self._unknown = [column for column in columns if column not in found]
 
 

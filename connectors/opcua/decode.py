@@ -35,7 +35,8 @@ class DataValues(NamedTuple):
     """N values: `handle` u32[N] (the monitored item's client handle; 0 in a read), `raw` f64[N] (NaN where Bad),
     `status` u32[N] without its flags, `source_ns` and `server_ns` i64[N] (UTC ns since 1970; 0 where there is none).
 
-    `overflows` counts the values which say that older ones were lost in the server's queue.
+    `overflows` counts the values which say that older ones were lost in the server's queue. `texts` are those that came
+    instead of numbers, which are BadTypeMismatch here: place, text, and the status that the server gave.
     """
 
     handle: UInt32s
@@ -44,10 +45,11 @@ class DataValues(NamedTuple):
     source_ns: Int64s
     server_ns: Int64s
     overflows: int
+    texts: tuple[tuple[int, str, int], ...] = ()
 
 
 class OneValue(NamedTuple):
-    """One decoded DataValue: its number (None where it is null or no number), and `end`, where the next one begins."""
+    """One decoded DataValue: its number or text (None where it is null or neither), and where the next one begins."""
 
     end: int
     number: float | None
@@ -55,6 +57,7 @@ class OneValue(NamedTuple):
     code: int
     source_ns: int
     server_ns: int
+    text: str | None = None
 
 
 DecodeOne: TypeAlias = Callable[[bytes, int], OneValue]
@@ -70,6 +73,7 @@ class _Columns:
         self.fault = np.full(count, BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
         self.source_ns = np.zeros(count, np.int64)
         self.server_ns = np.zeros(count, np.int64)
+        self.texts: list[tuple[int, str, int]] = []
 
     def put(self, where: slice | npt.NDArray[np.intp], records: Record) -> None:
         names = records.dtype.names or ()
@@ -95,6 +99,8 @@ class _Columns:
             self.fault[i] = GOOD
         elif not value.is_null:
             self.fault[i] = BAD_TYPE_MISMATCH
+        if value.text is not None:
+            self.texts.append((i, value.text, value.code & STATUS_MASK))
         self.code[i] = value.code
         self.source_ns[i], self.server_ns[i] = value.source_ns, value.server_ns
 
@@ -103,7 +109,7 @@ class _Columns:
         status = np.where(is_bad(status) | (self.fault == GOOD), status, self.fault)
         self.raw[is_bad(status)] = np.nan
         overflows = int(np.count_nonzero((self.code & np.uint32(_OVERFLOW)) == _OVERFLOW))
-        return DataValues(self.handle, self.raw, status, self.source_ns, self.server_ns, overflows)
+        return DataValues(self.handle, self.raw, status, self.source_ns, self.server_ns, overflows, tuple(self.texts))
 
 
 def data_values(data: bytes, at: int, count: int, decode_one: DecodeOne, *, handles: bool) -> tuple[DataValues, int]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from connectors.link import About, Clock
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.limits import Limits
 from connectors.opcua.resolve import Facts
 from connectors.opcua.trust import moment
 
@@ -24,12 +25,17 @@ class Memory:
         self._change = ""
         self._report = ""
         self._certificate = ""
+        self.limits = Limits(endpoint.max_nodes_per_request)
+        """How much one request may ask for."""
+        self.polled = ""
+        """Which tags are read by polling although changes were wanted, and why."""
 
     def begin(self, url: str, facts: Facts, certificate: str) -> None:
         """Take note of a new session with the server at `url`; `certificate` warns of the end of our own."""
         self._change = self.changed(url, facts)
         self._url, self._certificate = url, certificate
         self._facts[url] = facts
+        self.limits.say(dict(facts.limits))
 
     def changed(self, url: str, facts: Facts) -> str:
         """Return what the server is not any more since the last time, in words; "" where it is the same."""
@@ -61,7 +67,8 @@ class Memory:
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know although values come."""
-        told = (self._report, self._skew(self.about().clock_skew_ms), self._certificate)
+        told = (self._report, self._skew(self.about().clock_skew_ms), self._certificate, self.polled,
+                *self.limits.notes())
         return tuple(note for note in told if note)
 
     def _skew(self, skew_ms: float | None) -> str:

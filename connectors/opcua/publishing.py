@@ -219,7 +219,8 @@ def _one(value: ua.DataValue, end: int, *, picoseconds: bool) -> OneValue:
     number = float(raw) if isinstance(raw, bool | int | float) else None
     source, server = (None, None) if picoseconds else (value.SourceTimestamp, value.ServerTimestamp)
     code = 0 if value.StatusCode is None else int(value.StatusCode.value)
-    return OneValue(end, number, raw is None, code, _time_ns(source), _time_ns(server))
+    text = raw if isinstance(raw, str) else None
+    return OneValue(end, number, raw is None, code, _time_ns(source), _time_ns(server), text)
 
 
 def _time_ns(stamp: datetime | None) -> int:

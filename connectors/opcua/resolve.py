@@ -13,6 +13,7 @@ from asyncua.ua.object_ids import ObjectIds
 
 from connectors.frame import NodeAddress, PathAddress
 from connectors.link import Clock
+from connectors.opcua.limits import Service
 from connectors.opcua.paths import steps
 
 OpcuaAddress = NodeAddress | PathAddress
@@ -22,7 +23,10 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE: Final = 0xFFFFFFFF  # RemainingPathIndex of a path that was followed to its end (Part 4, 5.9.4.2)
 _FACTS: Final = [ua.NodeId(ua.Int32(node)) for node in (
     ObjectIds.Server_NamespaceArray, ObjectIds.Server_ServerStatus_StartTime, ObjectIds.Server_ServerStatus_CurrentTime,
-    ObjectIds.Server_ServiceLevel)]
+    ObjectIds.Server_ServiceLevel, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds)]
+_LIMITED: Final = (Service.READ, Service.MONITOR, Service.TRANSLATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,14 @@ class Facts:
     """What a server says of itself (Part 5, 6.3 and 12.10).
 
     `start_time` is when it was started, `skew_ms` its clock minus the gateway's; None where it does not say.
+    `limits` are its operation limits, 0 where there is none.
     """
 
     namespaces: tuple[str, ...]
     start_time: datetime | None
     skew_ms: float | None
     service_level: int
+    limits: tuple[tuple[Service, int], ...] = ()
 
 
 async def read_facts(client: Any, clock: Clock) -> Facts:
@@ -43,14 +49,17 @@ async def read_facts(client: Any, clock: Clock) -> Facts:
     asked_ns = clock.time_ns()
     answers = await client.uaclient.read_attributes(_FACTS, AttributeIds.Value)
     answered_ns = clock.time_ns()
-    namespaces, started, now, level = [None if one.Value is None else one.Value.Value for one in answers]
+    told = [None if one.Value is None else one.Value.Value for one in answers]
+    namespaces, started, now, level, *limits = told
     skew_ms = None
     if isinstance(now, datetime):
         server_ns = (_aware(now) - _EPOCH) // timedelta(microseconds=1) * 1000
         skew_ms = (server_ns - (asked_ns + answered_ns) // 2) / 1e6
     return Facts(tuple(str(uri) for uri in namespaces or ()),
                  _aware(started) if isinstance(started, datetime) else None, skew_ms,
-                 level if isinstance(level, int) else 255)  # a server that has no level has no worse one
+                 level if isinstance(level, int) else 255,  # a server that has no level has no worse one
+                 tuple((service, number) for service, number in zip(_LIMITED, limits, strict=True)
+                       if isinstance(number, int)))
 
 
 async def resolve(client: Any, addresses: Mapping[int, OpcuaAddress], namespaces: Sequence[str],

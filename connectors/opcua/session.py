@@ -17,12 +17,13 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
-from asyncua.ua.uaerrors import UaError
+from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from connectors import ConnectorError
 from connectors.frame import (
     BAD,
     BAD_NODE_ID_UNKNOWN,
+    GOOD,
     Tag,
 )
 from connectors.link import Clock
@@ -30,6 +31,7 @@ from connectors.opcua.changes import Backlog, Changes, Columns
 from connectors.opcua.channel import LOGIN_REQUESTS, faults, log_in, log_out
 from connectors.opcua.decode import STATUS_MASK, DataValues
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.limits import NOT_FOLLOWED, TOO_MANY, Limits, Service
 from connectors.opcua.publishing import Notification, Publisher, read_values
 from connectors.opcua.resolve import Facts, OpcuaAddress, node_id, read_facts, resolve
 
@@ -42,9 +44,13 @@ SETUP_REQUESTS: Final = LOGIN_REQUESTS + 3  # namespaces, subscription, values
 class Session:
     """One session by asyncua, its requests filtered on the way out; values wait in one bounded queue."""
 
-    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock) -> None:
+    def __init__(self, endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock,
+                 limits: Limits | None = None) -> None:
         self._endpoint = endpoint
         self._clock = clock
+        self._limits = limits or Limits(endpoint.max_nodes_per_request)
+        self._tags = tuple(tags)
+        self._texts = {(column, text): number for column, tag in enumerate(tags) for text, number in tag.texts}
         self._sampling_ms = [tag.period_ms for tag in tags]
         self.client = Client(endpoint.url, timeout=endpoint.timeout_ms / 1e3)
         self.client.application_uri = endpoint.application_uri
@@ -55,6 +61,8 @@ class Session:
         self._namespaces: tuple[str, ...] = ()
         self._nodes: dict[int, ua.NodeId] = {}
         self._items: dict[int, int] = {}
+        self.polled: dict[int, str] = {}
+        """Why the server tells of no changes of these columns: they have to be read."""
         self._changes = Backlog(endpoint.buffer_changes)
         self._overflows = 0
         self._publisher = Publisher(self.client, self._published, self._heard, self._end)
@@ -97,48 +105,66 @@ class Session:
     async def find(self, addresses: Mapping[int, OpcuaAddress]) -> list[int]:
         """Look up where nodes are by the last `facts`; return the columns of those that may be there."""
         with self.faults("find nodes at"):
-            found = await resolve(self.client, addresses, self._namespaces, self._endpoint.max_nodes_per_request)
+            found = await resolve(self.client, addresses, self._namespaces,
+                                  self._limits.of(Service.TRANSLATE))
         for column in addresses:
             self._nodes.pop(column, None)
         self._report(Changes.bad([column for column in addresses if column not in found], BAD_NODE_ID_UNKNOWN))
         self._nodes |= found
         return list(found)
 
-    def batches(self) -> list[list[int]]:
-        """Return the columns to read, in as many requests as the server needs."""
-        return _chunks(list(self._nodes), self._endpoint.max_nodes_per_request)
+    @property
+    def columns(self) -> list[int]:
+        """The columns whose nodes are known."""
+        return list(self._nodes)
 
-    async def read_values(self, columns: list[int]) -> Changes:
-        """Read these columns at once."""
+    async def read_some(self, columns: list[int]) -> tuple[Changes, list[int]]:
+        """Read as many of these columns as one request may ask for; return what came, and the columns that are left."""
+        batch, rest = columns[: self._limits.of(Service.READ)], columns[self._limits.of(Service.READ) :]
         with self.faults("read from"):
-            values = await read_values(self.client, [self._nodes[column] for column in columns])
+            try:
+                values = await read_values(self.client, [self._nodes[column] for column in batch])
+            except UaStatusCodeError as error:
+                if error.code in TOO_MANY and self._limits.refused(Service.READ, len(batch)):
+                    return Changes.bad((), GOOD), columns
+                raise
         self._overflows += values.overflows
-        return self._stamped(np.array(columns, np.intp), values)
+        return self._stamped(np.array(batch, np.intp), values), rest
 
     async def subscribe(self, columns: list[int]) -> list[int]:
-        """Ask to be told of changes; return the columns for which the server agreed."""
+        """Ask to be told of changes; return the columns that values will come of, if only by reading them (`polled`).
+        """
         self._missing_first[columns] = True
         with self.faults("subscribe at"):
             if not self._publisher.subscription:
-                await self._create_subscription()
+                try:
+                    await self._create_subscription()
+                except UaStatusCodeError as error:
+                    if error.code not in NOT_FOLLOWED:
+                        raise
+                    self._poll(columns, NOT_FOLLOWED[error.code])
+                    return columns
             await self._forget_items(columns)
-            agreed: list[int] = []
-            for batch in _chunks(columns, self._endpoint.max_nodes_per_request):
-                codes = await self._monitor(batch, _every_sample())
-                plain = [column for column in batch if codes[column] in _FILTER_REFUSED]
-                if plain:  # a server that cannot report the new time of an old value still reports new values
-                    codes |= await self._monitor(plain, None)
-                for column in batch:
-                    if codes[column] & BAD:
-                        self._report(Changes.bad([column], codes[column] & STATUS_MASK))
-                    else:
-                        agreed.append(column)
-        return agreed
+            codes = await self._monitor_all(columns, [self._trigger(column) for column in columns])
+            plain = [column for column in columns if codes[column] in _FILTER_REFUSED]
+            if plain:  # a server that cannot report the new time of an old value still reports new values
+                codes |= await self._monitor_all(plain, [None] * len(plain))
+        for column in columns:
+            if codes[column] & BAD and codes[column] not in NOT_FOLLOWED:
+                self._report(Changes.bad([column], codes[column] & STATUS_MASK))
+        for code, why in NOT_FOLLOWED.items():
+            self._poll([column for column in columns if codes[column] == code], why)
+        return [column for column in columns if not codes[column] & BAD or column in self.polled]
+
+    def _poll(self, columns: list[int], why: str) -> None:
+        self.polled |= dict.fromkeys(columns, why)
+        self._missing_first[columns] = False
 
     async def initial_values(self) -> None:
         """Wait, at most one time-out, until every monitored tag has been reported once."""
-        if self._missing_first.any():
-            self._all_first.clear()
+        if not self._missing_first.any():
+            return
+        self._all_first.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(self._endpoint.timeout_ms / 1e3):
                 await self._all_first.wait()
@@ -186,25 +212,57 @@ class Session:
     async def _forget_items(self, columns: list[int]) -> None:
         """End the monitored items of nodes that were found anew: an item follows the node that was."""
         old = [self._items.pop(column) for column in columns if column in self._items]
-        for batch in _chunks(old, self._endpoint.max_nodes_per_request):
+        for batch in _chunks(old, self._limits.of(Service.MONITOR)):
             await self.client.uaclient.delete_monitored_items(
                 ua.DeleteMonitoredItemsParameters(self._publisher.subscription, batch))
 
-    async def _monitor(self, columns: list[int], trigger: ua.DataChangeFilter | None) -> dict[int, int]:
+    async def _monitor_all(self, columns: list[int], triggers: list[ua.DataChangeFilter | None]) -> dict[int, int]:
+        """Have these columns monitored, in as many requests as the server needs; return their status codes."""
+        codes: dict[int, int] = {}
+        while len(codes) < len(columns):
+            batch = slice(len(codes), len(codes) + self._limits.of(Service.MONITOR))
+            try:
+                codes |= await self._monitor(columns[batch], triggers[batch])
+            except UaStatusCodeError as error:
+                if error.code in TOO_MANY and self._limits.refused(Service.MONITOR, len(columns[batch])):
+                    continue
+                if error.code not in NOT_FOLLOWED:
+                    raise
+                codes |= dict.fromkeys(columns[len(codes) :], int(error.code))  # it will take no more
+        return codes
+
+    async def _monitor(self, columns: list[int], triggers: list[ua.DataChangeFilter | None]) -> dict[int, int]:
         items = [ua.MonitoredItemCreateRequest(
             ua.ReadValueId(self._nodes[column], AttributeIds.Value), ua.MonitoringMode.Reporting,
             ua.MonitoringParameters(
                 ClientHandle=column, SamplingInterval=self._sampling_ms[column], Filter=trigger,
                 QueueSize=self._endpoint.queue_size, DiscardOldest=True))
-            for column in columns]
+            for column, trigger in zip(columns, triggers, strict=True)]
         results = await self.client.uaclient.create_monitored_items(ua.CreateMonitoredItemsParameters(
             self._publisher.subscription, ua.TimestampsToReturn.Both, items))
         if len(results) != len(columns):
             raise ValueError(f"{len(results)} results for {len(columns)} monitored items")
-        self._items |= {column: result.MonitoredItemId for column, result in zip(columns, results, strict=True)
-                        if result.StatusCode.is_good()}
-        return {column: int(result.StatusCode.value)
-                for column, result in zip(columns, results, strict=True)}
+        codes = {column: int(result.StatusCode.value) for column, result in zip(columns, results, strict=True)}
+        for column, result in zip(columns, results, strict=True):
+            if not codes[column] & BAD:
+                self._items[column] = result.MonitoredItemId
+                self.polled.pop(column, None)
+        return codes
+
+    def _trigger(self, column: int) -> ua.DataChangeFilter:
+        """Return what the server is to report of a tag.
+
+        Without a deadband that is every sample, also where only its time stamp is new: it tells a steady process from a
+        dead source. With one it is what leaves the deadband (Part 4, 7.22.2): a new time alone would undo it.
+        """
+        tag = self._tags[column]
+        if tag.deadband:
+            width = tag.deadband / abs(tag.scale)
+            return ua.DataChangeFilter(ua.DataChangeTrigger.StatusValue, int(ua.DeadbandType.Absolute), width)
+        if tag.deadband_percent:
+            return ua.DataChangeFilter(ua.DataChangeTrigger.StatusValue, int(ua.DeadbandType.Percent),
+                                       tag.deadband_percent)
+        return ua.DataChangeFilter(ua.DataChangeTrigger.StatusValueTimestamp, int(ua.DeadbandType.None_), 0.0)
 
     def _heard(self) -> None:
         """Take note of a message of the subscription, a keep-alive included."""
@@ -239,6 +297,10 @@ class Session:
                 time_ns = np.where(values.server_ns > 0, values.server_ns, self._clock.time_ns())
             case Timestamps.GATEWAY:
                 time_ns = np.full(len(columns), self._clock.time_ns())
+        for at, text, status in values.texts:
+            number = self._texts.get((int(columns[at]), text)) if columns[at] < len(self._tags) else None
+            if number is not None and not status & BAD:
+                values.raw[at], values.status[at] = number, status
         return Changes(columns, time_ns, values.raw, values.status)
 
     def _feed_watchdog(self) -> None:
@@ -268,12 +330,7 @@ class Session:
 
 _FILTER_REFUSED: Final = frozenset({
     StatusCodes.BadMonitoredItemFilterUnsupported, StatusCodes.BadMonitoredItemFilterInvalid,
-    StatusCodes.BadFilterNotAllowed})
-
-
-def _every_sample() -> ua.DataChangeFilter:
-    """Report a value also where only its time stamp is new: it tells a steady process from a dead source."""
-    return ua.DataChangeFilter(ua.DataChangeTrigger.StatusValueTimestamp, int(ua.DeadbandType.None_), 0.0)
+    StatusCodes.BadFilterNotAllowed, StatusCodes.BadDeadbandFilterInvalid})
 
 
 def _chunks(columns: list[int], size: int) -> list[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -255,3 +256,21 @@ def test_an_impossible_node_is_refused_before_connecting() -> None:
                 endpoint(1, OpcuaMode.POLL), [tag("a"), Tag("x", "", address)], clock, LoadGuard(clock)
             )
         assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_texts_stand_for_the_numbers_that_were_given_for_them(opcua_plc: OpcuaPlc, mode: OpcuaMode) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with opcua_plc.serving(["beside"]) as plc:
+            await plc.add("state", "STOP", ua.VariantType.String)
+            said = replace(tag("state"), texts=(("RUN", 1.0), ("STOP", 0.0)), scale=10.0)
+            async with linked(plc.port, mode, [said, tag("beside")], clock) as (link, _):
+                frame = await until(link, clock, lambda frame: (frame.status == GOOD).all())
+                assert frame.values[-1, 0] == 0.0
+                await plc.show({"state": "RUN"}, START_NS + S, kind=ua.VariantType.String)
+                await until(link, clock, lambda frame: frame.values[-1, 0] == 10.0, step_s=0.1)
+                await plc.show({"state": "BROKEN"}, START_NS + 2 * S, kind=ua.VariantType.String)
+                await until(link, clock, lambda frame: frame.status[-1, 0] == BAD_TYPE_MISMATCH, step_s=0.1)
+
+    run(main)

@@ -21,7 +21,6 @@ the tests; a test holds it in step.
 
 """
 NOT_PLAYED: dict[int, str] = {
-    10: "operation limits: asyncua's server, which CI has, knows none; requests are cut to 500 nodes",
 }
 """Why a complaint has no scenario."""
 _DOC = re.compile(r"(?P<numbers>[\d, ]+): (?P<what>.+) \((?P<threads>[^()]*#[^()]*)\)\.\Z")

@@ -26,7 +26,7 @@ from tests.connectors.servers import ManualClock, OpcuaPlc, run
 from tests.scenarios.stage import all_good, read_until
 from tests.wire import OpcuaRecorder, RecordingProxy
 
-CREATE_SESSION, ACTIVATE_SESSION, CLOSE_SESSION, READ = 461, 467, 473, 631
+CREATE_SESSION, ACTIVATE_SESSION, CLOSE_SESSION, READ, CREATE_ITEMS = 461, 467, 473, 631, 751
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -249,6 +249,37 @@ def test_a_connect_that_nobody_answers_ends_and_the_next_one_is_new(opcua_plc: O
             await link.close()
 
     run(main)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_server_with_operation_limits_is_asked_for_no_more(opcua_plc: OpcuaPlc, mode: OpcuaMode) -> None:
+    """10: operation limits are left to the user (opcua-asyncio#1551, python-opcua#1121, epics-modules/opcua#201).
+
+    Elsewhere: one request for all nodes is refused with BadTooManyOperations, and nothing is read.
+    Here: no request asks for more than the server says; one that is refused nevertheless is halved, and that is
+    remembered over reconnections (tests/connectors/test_opcua_limits.py).
+    """
+
+    async def main() -> None:
+        names, clock = [f"many{i}" for i in range(9)], ManualClock()
+        limits = [plc_limit(name) for name in ("MaxNodesPerRead", "MaxMonitoredItemsPerCall")]
+        async with opcua_plc.serving(names) as plc:
+            for node in limits:
+                await plc.call(plc.server.get_node(node).write_value(ua.Variant(4, ua.VariantType.UInt32)))
+            try:
+                async with linked(plc.port, mode, [tag(name) for name in names], clock) as (link, proxy):
+                    await read_until(link, clock, all_good)
+                    code = READ if mode is OpcuaMode.POLL else CREATE_ITEMS
+                    assert proxy.codes().count(code) >= 3
+            finally:
+                for node in limits:
+                    await plc.call(plc.server.get_node(node).write_value(ua.Variant(10_000, ua.VariantType.UInt32)))
+
+    run(main)
+
+
+def plc_limit(name: str) -> ua.NodeId:
+    return ua.NodeId(getattr(ua.ObjectIds, f"Server_ServerCapabilities_OperationLimits_{name}"))
 
 
 def test_a_subscription_that_expires_again_and_again_costs_no_memory(opcua_plc: OpcuaPlc) -> None:
