@@ -81,6 +81,9 @@ endef
 
 # An environment that still runs and belongs to this place is kept, and pip only brings it up to date.
 define make_venv
+	if [ -L $(VENV) ]; then \
+	  echo "make: $(VENV) is a link, and making it anew would empty what it leads to. Remove the link." >&2; exit 1; \
+	fi; \
 	if ! { [ -d $(VENV) ] && cat $(VENV)/installed-* 2>/dev/null | grep -qxF "`pwd`" && $(PY) -m pip --version >/dev/null 2>&1; }; then \
 	  $(PYTHON) -m venv --clear $(VENV); \
 	fi
