@@ -86,7 +86,7 @@ class Wire:
         if reply.unit_id != block.unit_id:
             raise ConnectorError(f"{self} answered for unit {reply.unit_id} when asked for unit "
                                  f"{block.unit_id}: it mixes up its clients")
-        return _answer(reply, block)
+        return answer_of(reply, block)
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
@@ -170,7 +170,7 @@ class _Conversation(asyncio.Protocol):
             self._reply.set_exception(fault)
 
 
-def _answer(reply: Reply, block: Block) -> Answer:
+def answer_of(reply: Reply, block: Block) -> Answer:
     """Return what a reply is worth: right function, right count and as many bytes as it says, or nothing."""
     function = FUNCTIONS[block.table]
     if reply.function == function | EXCEPTION and len(reply.data) == 1:

@@ -175,7 +175,8 @@ def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_pat
     bad = {tag["tag"]: tag for tag in report["tags"] if not tag["good"]}
     assert not report["good"]
     assert set(bad) == {"flow", "discharge_pressure"}
-    assert re.match("(as ABCD |)(at register 9 |)this is a smooth|.*the byte or word order may be wrong", bad["flow"]["remedy"])
+    said = "(as ABCD |)(at register 9 |)this is a smooth|.*the byte or word order may be wrong"
+    assert re.match(said, bad["flow"]["remedy"])
     assert "the device has no input_register 9000" in bad["discharge_pressure"]["remedy"]
     assert all(tag["value"] is not None for tag in report["tags"] if tag["good"])
     (connection,) = report["connections"]
