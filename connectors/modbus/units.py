@@ -94,6 +94,8 @@ class Units:
         """Return a request for another number of registers to make first; None where no late reply looks like the
         answer to this one.
         """
+        if not self._given_up:
+            return None
         now_ns = self._clock.monotonic_ns()
         self._given_up = {asked: given_up for asked, given_up in self._given_up.items() if given_up.until_ns > now_ns}
         late = {asked.size_bytes for asked in self._given_up
