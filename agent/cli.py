@@ -113,6 +113,7 @@ def run(
         with sole_owner(read.agent.state_dir), listen(read.api.host, read.api.port) as listener:
             agent = build(read, SystemClock(speed), Notifier(os.environ, os.getpid()), speed=speed)
             server = ApiServer(create_app(agent, allowed_hosts=read.api.allowed_hosts), listener)
+            del read  # of thousands of tags it takes tens of megabytes, which the lines can use
             ended_well = run_until_stopped(agent, server, _fast_loop())
     if not ended_well:
         raise typer.Exit(FAILED)

@@ -22,7 +22,7 @@ from connectors.frame import (
 
 Float64s = npt.NDArray[np.float64]
 
-MINUTE_NS, HOUR_NS, SECOND_NS = 60_000_000_000, 3_600_000_000_000, 1_000_000_000
+SLOT_NS, HOUR_NS, SECOND_NS = 300_000_000_000, 3_600_000_000_000, 1_000_000_000
 KINDS = SAMPLES, SILENT, OUT_OF_RANGE, OTHER_BAD, SPIKES = range(5)
 _SILENCES = np.array([BAD_TIMEOUT, BAD_NO_COMMUNICATION, BAD_NOT_CONNECTED, BAD_COMMUNICATION_ERROR], np.uint32)
 SPIKE_STEPS = 8.0
@@ -63,7 +63,7 @@ class QualityTracker:
     """Counts, in O(tags), what comes of C tags; `frozen_s` is told by the assessor."""
 
     def __init__(self, columns: int) -> None:
-        self._hour, self._day = _Sliding(columns, MINUTE_NS, 60), _Sliding(columns, HOUR_NS, 24)
+        self._hour, self._day = _Sliding(columns, SLOT_NS, 12), _Sliding(columns, HOUR_NS, 24)
         self._good_ns = np.zeros(columns, np.int64)
         self._frozen_s = np.zeros(columns)
         self._seen = np.zeros(columns, np.int64)
@@ -80,12 +80,13 @@ class QualityTracker:
         sampled, bad = status != BAD_NO_DATA, is_bad(status)
         if not sampled.any():
             return
-        silent, impossible = np.isin(status, _SILENCES), status == BAD_OUT_OF_RANGE
-        counts = np.zeros((len(KINDS), frame.columns), np.int64)
+        counts = np.zeros((len(KINDS), frame.columns), np.int32)
         counts[SAMPLES] = sampled.sum(0)
-        counts[SILENT] = silent.sum(0)
-        counts[OUT_OF_RANGE] = impossible.sum(0)
-        counts[OTHER_BAD] = (sampled & bad & ~silent & ~impossible).sum(0)
+        if bad.any():
+            silent, impossible = np.isin(status, _SILENCES), status == BAD_OUT_OF_RANGE
+            counts[SILENT] = silent.sum(0)
+            counts[OUT_OF_RANGE] = impossible.sum(0)
+            counts[OTHER_BAD] = (sampled & bad & ~silent & ~impossible).sum(0)
         for row in range(frame.rows):
             counts[SPIKES] += self._spikes(frame.values[row], ~bad[row])
         self._hour.add(counts)
@@ -129,7 +130,7 @@ class _Sliding:
 
     def __init__(self, columns: int, slot_ns: int, slots: int) -> None:
         self._slot_ns, self._at = slot_ns, -1
-        self._slots = np.zeros((slots, len(KINDS), columns), np.int64)
+        self._slots = np.zeros((slots, len(KINDS), columns), np.int32)
         self.total = np.zeros((len(KINDS), columns), np.int64)
 
     def move(self, now_ns: int) -> bool:
@@ -144,7 +145,7 @@ class _Sliding:
         self._at = at
         return True
 
-    def add(self, counts: Int64s) -> None:
+    def add(self, counts: npt.NDArray[np.int32]) -> None:
         """Count in the present slot."""
         self._slots[self._at % len(self._slots)] += counts
         self.total += counts
