@@ -133,7 +133,7 @@ def test_parts_of_the_load_add_up_to_the_whole(steps: list[tuple[int, bool]]) ->
         now_ns += wait_ns
         begun.append(now_ns)
         for meter in (whole, parts):
-            meter.begin(now_ns)
+            meter.begun(now_ns)
         if takes:
             together = together.plus(parts.take(now_ns))
     together = together.plus(parts.take(now_ns))
