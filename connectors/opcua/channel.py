@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, cast
@@ -18,6 +18,7 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.common.connection import SecureConnection, TransportLimits
 from asyncua.crypto import security_policies, uacrypto
+from asyncua.ua import ua_binary
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -36,6 +37,29 @@ _POLICIES: Final[dict[str, Any]] = {
 _MODES: Final = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt}
 
 # What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
+
+
+class _NoNulls:
+    """In place of asyncua's reader of arrays of nulls, which take no bytes: ten could announce two thousand million."""
+
+    @staticmethod
+    def unpack_array(_: object, length: int) -> tuple[()] | None:
+        if length > 0:
+            raise ValueError(f"an array of {length} nulls")
+        return None if length < 0 else ()
+
+    @staticmethod
+    def pack_array(data: Sequence[None] | None) -> bytes:
+        return struct.pack("<i", -1 if data is None else len(data))
+
+
+def refuse_arrays_of_nulls() -> None:
+    """Let asyncua refuse arrays of nulls; to be called before anything is read from a server."""
+    if getattr(ua_binary.Primitives1, "Null", None) is not _NoNulls:
+        ua_binary.Primitives1.Null = _NoNulls  # type: ignore[attr-defined]
+        ua_binary._create_uatype_array_deserializer.cache_clear()
+
+
 FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupError, AttributeError,
                  ArithmeticError, AssertionError, RecursionError, struct.error, InvalidSignature,
                  UnsupportedAlgorithm)
@@ -122,6 +146,7 @@ async def log_in(client: Client, endpoint: OpcuaEndpoint, time_ns: int) -> str:
 
     Raise ConnectorError saying why that failed.
     """
+    refuse_arrays_of_nulls()
     warning = ""
     if endpoint.security_policy != "None":
         warning = await _secure(client, endpoint, time_ns)

@@ -155,7 +155,9 @@ class Publisher:
             return []  # backwards: the server counts otherwise
         numbers = [(self._expected + i - 1) % _SEQUENCES + 1 for i in range(min(gap, _REPUBLISH_MAX))]
         found = [number for number in numbers if number in message.available and await self._republish(number)]
-        self.missed += gap - len(found)
+        if missed := gap - len(found):
+            self.missed += missed
+            self._lost(f"{missed} of its messages were lost, and with them nobody knows which values")
         return found
 
     async def _republish(self, number: int) -> bool:

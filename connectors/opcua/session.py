@@ -63,7 +63,8 @@ class Session:
         self._items: dict[int, int] = {}
         self.polled: dict[int, str] = {}
         """Why the server tells of no changes of these columns: they have to be read."""
-        self._changes = Backlog(endpoint.buffer_changes)
+        # A first report has a value for each tag.
+        self._changes = Backlog(max(endpoint.buffer_changes, 2 * len(tags)))
         self._overflows = 0
         self._publisher = Publisher(self.client, self._published, self._heard, self._end)
         self._alive_s = 0.0

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from connectors.frame import BAD_TYPE_MISMATCH, BAD_WAITING_FOR_INITIAL_DATA, is_bad
 from connectors.opcua.changes import Backlog, Changes
-from connectors.opcua.channel import FAULTS
+from connectors.opcua.channel import FAULTS, refuse_arrays_of_nulls
 from connectors.opcua.decode import DataValues, data_values
 from connectors.opcua.publishing import Message, Publisher, decode_one, publish_response, read_response
 
@@ -139,6 +139,21 @@ def test_more_values_announced_than_there_are_bytes_is_refused_before_room_is_ma
         data_values(body, 0, count, decode_one, handles=True)
 
 
+NULLS = struct.pack("<Bi", 0x80, 2_000_000_000)
+
+
+@pytest.mark.parametrize("value", [NULLS, struct.pack("<Bi", 0x98, 1) + NULLS], ids=["array", "array in an array"])
+def test_an_array_of_nulls_is_refused_before_room_is_made(value: bytes) -> None:
+    refuse_arrays_of_nulls()  # as each login does
+    with pytest.raises(ValueError, match="nulls"):
+        data_values(struct.pack("<IB", 1, 0x01) + value, 0, 1, decode_one, handles=True)
+
+
+def test_an_array_of_no_nulls_is_no_number() -> None:
+    none = struct.pack("<IBBi", 1, 0x01, 0x80, 0)
+    assert data_values(none, 0, 1, decode_one, handles=True)[0].status.tolist() == [BAD_TYPE_MISMATCH]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_damaged_messages_are_refused_or_give_as_many_values_as_they_say(seed: int) -> None:
     chance = np.random.default_rng(seed)
@@ -184,15 +199,17 @@ def test_messages_that_were_missed_are_asked_for_again_or_counted() -> None:
     value = ua.DataValue(ua.Variant(4.0, V.Double))
     again = ua.NotificationMessage(ua.UInt32(4), EPOCH, [notification([value])])
     server = Server({4: bytes(struct_to_binary(ua.RepublishResponse(NotificationMessage=again)))})
-    came: list[float] = []
+    came: list[float | str] = []
     publisher = Publisher(server, lambda found: came.append(float(found.raw[0])), lambda: None, came.append)  # type: ignore[arg-type, union-attr]
 
     async def play() -> list[list[int]]:
         return [await publisher._take(numbered(n)) for n in (1, 2, 5, 6)]
 
     assert asyncio.run(play()) == [[1], [2], [4, 5], [6]]
-    assert came == [1.0, 2.0, 4.0, 5.0, 6.0]
-    assert publisher.missed == 1, "the third was no longer there"
+    assert came[:3] == [1.0, 2.0, 4.0]
+    assert str(came[3]).startswith("1 of its messages were lost"), "the third, which was no longer there"
+    assert came[4:] == [5.0, 6.0]
+    assert publisher.missed == 1
 
 
 def test_sequence_numbers_begin_again_at_one() -> None:
