@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,6 +178,65 @@ def test_damaged_messages_are_refused_or_give_as_many_values_as_they_say(seed: i
             if isinstance(found, DataValues):
                 assert len({len(found.handle), len(found.raw), len(found.status), len(found.source_ns)}) == 1, seed
                 assert np.isnan(found.raw[is_bad(found.status)]).all(), seed
+
+
+PUBLISH, READ = 829, 634
+"""The binary encodings of PublishResponse and ReadResponse (Part 6, A.3)."""
+
+
+def recorded() -> list[tuple[int, bytes]]:
+    """Publish and read responses of an open62541 server, each a whole message in a packet."""
+    found: dict[tuple[int, bytes], None] = {}
+    for path in sorted(Path(os.environ.get("FOREWARN_DATA", "/nowhere")).glob("pcap/cisa_open62541_*.pcap")):
+        capture, at = path.read_bytes(), 0
+        while (at := capture.find(b"MSGF", at)) >= 0:
+            body = capture[at + 24 : at + int.from_bytes(capture[at + 4 : at + 8], "little")]
+            kind = int.from_bytes(body[2:4], "little")
+            if body[:2] == b"\x01\x00" and kind in (PUBLISH, READ):
+                found[kind, body] = None
+            at += 4
+    return list(found)
+
+
+def lists_of_values(kind: int, data: bytes) -> list[DataValues]:
+    if kind == READ:
+        return [read_response(data)]
+    return [part for part in publish_response(data).notifications if isinstance(part, DataValues)]
+
+
+def decoded_by_asyncua(kind: int, data: bytes) -> list[list[ua.DataValue]]:
+    answer = struct_from_binary(ua.ReadResponse if kind == READ else ua.PublishResponse, Buffer(data))
+    answer.ResponseHeader.ServiceResult.check()
+    if kind == READ:
+        return [answer.Results]
+    parts = answer.Parameters.NotificationMessage.NotificationData
+    return [[item.Value for item in part.MonitoredItems] for part in parts or ()
+            if isinstance(part, ua.DataChangeNotification)]
+
+
+def test_messages_of_another_server_are_decoded_as_asyncua_does_and_damaged_ones_do_no_harm() -> None:
+    messages = recorded()
+    if not messages:
+        pytest.skip("needs pcap/cisa_open62541_*.pcap in the folder that FOREWARN_DATA names")
+    refuse_arrays_of_nulls()
+    whole = 0
+    for kind, data in messages:
+        try:
+            theirs = decoded_by_asyncua(kind, data)
+        except FAULTS:
+            continue  # a refusal, or cut short by the capture
+        for found, sent in zip(lists_of_values(kind, data), theirs, strict=True):
+            check(found, sent)
+        whole += 1
+    assert whole > 100
+    chance = np.random.default_rng(11)
+    for n in range(10_000):
+        kind, body = messages[n % len(messages)]
+        data = bytearray(body)
+        for at in chance.integers(0, len(data), chance.integers(1, 4)):
+            data[at] = chance.integers(0, 256)
+        with suppress(*FAULTS):
+            lists_of_values(kind, bytes(data))
 
 
 class Server:
