@@ -125,7 +125,7 @@ def test_the_windows_hold_what_came_in_them_and_nothing_else(steps: list[tuple[i
         tracker.note(Frame.of(now_ns, [1.0 if answered else NAN], status), now_ns)
         came.append((latest_ns, answered))
     quality = tracker.quality()
-    for counts, slot_ns, slots in ((quality.hour, 60 * SECOND_NS, 60), (quality.day, 3600 * SECOND_NS, 24)):
+    for counts, slot_ns, slots in ((quality.hour, 300 * SECOND_NS, 12), (quality.day, 3600 * SECOND_NS, 24)):
         recent = [answered for at, answered in came if at // slot_ns > latest_ns // slot_ns - slots]
         assert counts[SAMPLES, 0] == len(recent)
         assert counts[SILENT, 0] == recent.count(False)
