@@ -28,11 +28,12 @@ from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig, split_node
 from agent.reader import Route
 from connectors import Connector
-from connectors.frame import Dtype, ModbusAddress, NodeAddress, PathAddress, Table, Tag
+from connectors.frame import Dtype, ModbusAddress, NodeAddress, PathAddress, Tag
 from connectors.link import Link, LoadGuard
 from connectors.load import SLOW_BY_MS
 from connectors.modbus import connector as modbus
 from connectors.modbus.endpoint import Framing, ModbusEndpoint, SerialLine, Tls
+from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, Timestamps, User
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
@@ -64,7 +65,7 @@ def tag_of(said: TagConfig, period_ms: int) -> Tag:
         assert said.register_ is not None, "the configuration was checked"
         address = ModbusAddress(said.unit_id, said.table, said.register_, said.order or "ABCD", said.bit,
                                 said.bits or 1, said.length or 0)
-        if said.bit is not None or said.table in (Table.COIL, Table.DISCRETE_INPUT):
+        if said.bit is not None or said.table in BIT_TABLES:
             dtype = Dtype.BIT
     return Tag(
         said.name,

@@ -20,12 +20,12 @@ from agent.commission.scaling import linear
 from agent.commission.sheet import Row, read_text, rows
 from agent.commission.units import unit_text
 from agent.config.opcua import OpcuaConfig
-from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
+from connectors.frame import Dtype, ModbusAddress, NodeAddress, Tag
+from connectors.modbus.plan import BIT_TABLES
 
 DRIVER_ORDER: Final = "CDAB"
 """What its Modbus drivers do unless set otherwise: "First Word Low in 32 Bit Data Types: Enable"."""
 _TEXTS: Final = ("string", "date", "char")
-_BIT_TABLES: Final = (Table.COIL, Table.DISCRETE_INPUT)
 
 
 def read(file: Path, how: How) -> Proposal:
@@ -59,7 +59,7 @@ def _register(row: Row, how: How) -> Tag:
     place = place_of(address.upper().removeprefix("H") if re.fullmatch(r"[hH]\d+", address) else address, None)
     dtype = _dtype(row)
     order = (how.order or DRIVER_ORDER) if dtype not in (Dtype.BIT, Dtype.INT16, Dtype.UINT16) else "ABCD"
-    if place.bit is not None or place.table in _BIT_TABLES:
+    if place.bit is not None or place.table in BIT_TABLES:
         dtype = Dtype.BIT
     elif dtype is Dtype.BIT:
         raise ValueError(f"{address} is a register; a Boolean needs a bit, such as {address}.0")

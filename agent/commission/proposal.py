@@ -15,10 +15,9 @@ from agent.config import problems
 from agent.config.assets import TagConfig
 from agent.config.base import ConnectionConfig
 from connectors import ConnectorError
-from connectors.frame import ModbusAddress, NodeAddress, Table, Tag
-from connectors.modbus.plan import check
+from connectors.frame import ModbusAddress, NodeAddress, Tag
+from connectors.modbus.plan import BIT_TABLES, check
 
-_BIT_TABLES = (Table.COIL, Table.DISCRETE_INPUT)
 _LATIN = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue"})
 _NAME_CHARS_MAX, _ASSET_CHARS_MAX, _UNIT_CHARS_MAX = 128, 63, 32
 NO_UNIT = "1"
@@ -157,7 +156,7 @@ def _keys(one: Found) -> Iterator[tuple[str, object]]:
         yield "node", str(address)
     elif isinstance(address, ModbusAddress):
         yield from (("unit_id", address.unit_id), ("table", address.table.value), ("register", address.register))
-        if address.table not in _BIT_TABLES:
+        if address.table not in BIT_TABLES:
             yield "dtype", tag.dtype.value
         yield from _unusual(address, ("unit_id", "table", "register"))
     yield from _unusual(tag, ("name", "unit", "address", "dtype"))

@@ -18,7 +18,8 @@ from agent.commission.proposal import Found, LeftOut, Proposal, settle
 from agent.commission.sheet import Row, integer, number, read_text, rows
 from agent.commission.units import unit_text
 from agent.config.base import ConfigError
-from connectors.frame import Dtype, ModbusAddress, Table, Tag
+from connectors.frame import Dtype, ModbusAddress, Tag
+from connectors.modbus.plan import BIT_TABLES
 
 COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "name": ("name", "tag", "tag name", "tagname", "signal", "variable", "parameter", "point", "symbol", "bezeichnung",
@@ -54,7 +55,6 @@ _TEXT: Final = re.compile(r"(string|text|char|ascii|str)\b.*", re.IGNORECASE)
 NEEDS_TEXTS: Final = "{} is a text; say in a column texts what its texts stand for, such as RUN=1 STOP=0"
 _SAID_YES: Final = ("1", "true", "yes", "y", "x", "ja", "j")
 _PAIR: Final = re.compile(r"\s*([^=]+?)\s*=\s*([^=\s]+)\s*")
-_BIT_TABLES: Final = (Table.COIL, Table.DISCRETE_INPUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _place(row: Row, defaults: MapDefaults, mistakes: _Mistakes) -> Place | None
 
 def _dtype(row: Row, place: Place | None, mistakes: _Mistakes) -> Dtype:
     text = _cell(row, "dtype")
-    if place is not None and place.table in _BIT_TABLES:
+    if place is not None and place.table in BIT_TABLES:
         return Dtype.BIT
     if not text:
         if place is not None and place.bit is None and not _cell(row, "bit"):

@@ -18,6 +18,7 @@ from agent.commission.sheet import read_text
 from agent.commission.untyped import Untyped, tables_in
 from agent.config.base import ConfigError
 from connectors.frame import Dtype, ModbusAddress, Table, Tag
+from connectors.modbus.plan import BIT_TABLES
 
 _REGISTER_STYLE: Final = {"coils": Table.COIL, "discrete_inputs": Table.DISCRETE_INPUT,
                           "holding_registers": Table.HOLDING_REGISTER, "input_registers": Table.INPUT_REGISTER}
@@ -27,7 +28,6 @@ _PROTOCOLS: Final = {
     ("file", "ascii"): "modbus-ascii"}
 """By the scheme of the controller and the transmission mode."""
 _FIXED: Final = {1: "int16", 2: "int32", 4: "int64"}
-_BIT_TABLES: Final = (Table.COIL, Table.DISCRETE_INPUT)
 
 
 def read(file: Path, how: How) -> Proposal:
@@ -95,7 +95,7 @@ def _tag(field: Untyped) -> Tag:
     register, count = _registers(field)
     order = order_of(field.text("byte_order"))
     dtype, bit = _dtype(field, count), None
-    if table in _BIT_TABLES:
+    if table in BIT_TABLES:
         dtype, order = Dtype.BIT, "ABCD"
     elif dtype is Dtype.BIT:
         bit = field.integer("bit")

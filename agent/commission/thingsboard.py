@@ -18,6 +18,7 @@ from agent.commission.sheet import read_text
 from agent.commission.untyped import Untyped
 from agent.config.base import ConfigError
 from connectors.frame import Dtype, ModbusAddress, Table, Tag
+from connectors.modbus.plan import BIT_TABLES
 
 _PROTOCOLS: Final = {"socket": "modbus-tcp", "rtu": "modbus-rtu-over-tcp", "ascii": "modbus-ascii-over-tcp"}
 """By the method, over TCP."""
@@ -100,7 +101,7 @@ def _endian(entry: Untyped, slave: Untyped, key: str) -> str:
 
 def _dtype(entry: Untyped, table: Table) -> Dtype:
     said, count = entry.text("type").lower(), entry.integer("objectsCount", 1)
-    if table in (Table.COIL, Table.DISCRETE_INPUT) or said in ("bit", "bits", "bool", "boolean"):
+    if table in BIT_TABLES or said in ("bit", "bits", "bool", "boolean"):
         if said == "bits" and count > 1:
             raise ValueError(f"it is a field of {count} bits; take each bit as a tag of its own")
         return Dtype.BIT

@@ -10,9 +10,9 @@ from agent.config.identity import TagIdentity, applies
 from agent.config.modicon import FORM, modicon
 from connectors.frame import Dtype, Table
 from connectors.modbus.orders import names
+from connectors.modbus.plan import BIT_TABLES
 
 T = TypeVar("T")
-_BIT_TABLES = (Table.COIL, Table.DISCRETE_INPUT)
 
 
 def _enum(kind: type[Table | Dtype]) -> BeforeValidator:
@@ -111,7 +111,7 @@ class ModbusTagKeys(TagIdentity):
         key = str(info.field_name)
         if not applies(info, value, "modbus") or key not in ("unit_id", "dtype"):
             return value
-        if key == "dtype" and info.data.get("table") in _BIT_TABLES:
+        if key == "dtype" and info.data.get("table") in BIT_TABLES:
             return value
         return _needed(cls, value, info)
 
@@ -119,7 +119,7 @@ class ModbusTagKeys(TagIdentity):
     @classmethod
     def _fits_the_table(cls, dtype: Dtype | None, info: ValidationInfo) -> Dtype | None:
         table = info.data.get("table")
-        if table in _BIT_TABLES and dtype not in (None, Dtype.BIT):
+        if table in BIT_TABLES and dtype not in (None, Dtype.BIT):
             raise ValueError(f'a {table} is one bit; allowed: "bit", or leave it out')
         return dtype
 
@@ -137,12 +137,12 @@ class ModbusTagKeys(TagIdentity):
     def _of_one_register(cls, bit: int | None, info: ValidationInfo) -> int | None:
         dtype, table = info.data.get("dtype"), info.data.get("table")
         words = (None, Dtype.BIT, Dtype.INT16, Dtype.UINT16)
-        if bit is not None and (table in _BIT_TABLES or dtype not in words):
+        if bit is not None and (table in BIT_TABLES or dtype not in words):
             raise ValueError(
                 "a bit is picked from one 16-bit register; allowed with dtype "
                 '"bit", "uint16" or "int16" of a holding_register or input_register'
             )
-        if bit is None and dtype is Dtype.BIT and table not in (None, *_BIT_TABLES):
+        if bit is None and dtype is Dtype.BIT and table not in (None, *BIT_TABLES):
             raise ValueError('missing; dtype "bit" of a register needs which one, 0 (the least) to 15')
         return bit
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from agent.store import segments
 from agent.store.journal import StoreError
 from connectors.load import Load
 
@@ -59,13 +59,8 @@ class Loads:
     def keep(self) -> None:
         """Write the file. A disk that refuses costs the figures since the last time, never the agent."""
         body = {name: {day: asdict(load) for day, load in days.items()} for name, days in self._days.items()}
-        partial = self._path.with_suffix(".part")
         try:
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(body, file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(self._path)
+            segments.replace_synced(self._path, json.dumps(body).encode())
         except OSError as error:
             if not self._error:
                 log.warning("the load on PLCs cannot be kept", extra={"file": str(self._path), "error": str(error)})

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import zlib
 from pathlib import Path
 
 from agent.line.memory import UNKNOWN, Memory
-from agent.store import codec
+from agent.store import codec, segments
 from agent.store.codec import CodecError
 from agent.store.journal import StoreError
 
@@ -68,13 +67,8 @@ class Memories:
     def _write(self, asset: str, memory: Memory) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         body = codec.dumps(codec.memory_json(memory))
-        path = self._path(asset)
-        partial = path.with_suffix(".part")
-        with partial.open("wb") as file:
-            file.write(codec.dumps({"crc": zlib.crc32(body), "memory": body.decode()}))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        whole = codec.dumps({"crc": zlib.crc32(body), "memory": body.decode()})
+        segments.replace_synced(self._path(asset), whole)
 
     def _path(self, asset: str) -> Path:
         return self._directory / f"{asset}{SUFFIX}"

@@ -147,8 +147,9 @@ def _parquet(steps: Sequence[Step], asset: str, tags: Tags) -> bytes:
     }
     for column, (tag, _) in enumerate(tags):
         codes = np.ascontiguousarray(status[:, column])
-        kept, null = sealed.changes(np.ascontiguousarray(values[:, column]), is_bad(codes))
-        columns[tag] = pl.Series(kept).set(pl.Series(null), None) if null.any() else pl.Series(kept)
+        bad = is_bad(codes)
+        kept = pl.Series(sealed.changes(np.ascontiguousarray(values[:, column]), bad))
+        columns[tag] = kept.set(pl.Series(bad), None) if bad.any() else kept
         if np.any(codes != GOOD):
             columns[ours(f"{tag}.status", tags)] = pl.Series(codes)
     parquet = io.BytesIO()  # an error of the disk is then one of ours, by its number

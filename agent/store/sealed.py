@@ -33,7 +33,7 @@ from agent.store import blocks, codec, segments
 from agent.store.blocks import Layout, Started, Step
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
-from connectors.frame import GOOD, Bools, Float32s, Frame, UInt32s
+from connectors.frame import GOOD, Bools, Float32s, Frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -201,12 +201,8 @@ def _steps(folder: Folder, rest: Rest, asset: str, on_damage: OnDamage) -> Itera
     numbers = np.cumsum(table[ours(STEPS, tags)].to_numpy().astype(np.int64))
     edges = np.append(np.flatnonzero(np.diff(numbers, prepend=-1)), len(table))
     for begin, end in itertools.pairwise(edges.tolist()):
-        frame = Frame(times[begin:end], values[begin:end], _codes(status, begin, end))
+        frame = Frame(times[begin:end], values[begin:end], status[begin:end])
         yield int(numbers[begin]), Step(asset, int(taken[begin]), frame)
-
-
-def _codes(status: UInt32s, begin: int, end: int) -> UInt32s:
-    return np.ascontiguousarray(status[begin:end])
 
 
 def ours(name: str, tags: Tags) -> str:
@@ -237,11 +233,11 @@ def _sound(folder: Folder, rest: Rest, asset: str) -> Path | None:
     return path
 
 
-def changes(values: Float32s, bad: Bools) -> tuple[Int32s, Bools]:
-    """Return a column as it is kept: the changes of its bits, and which are null."""
+def changes(values: Float32s, bad: Bools) -> Int32s:
+    """Return a column as it is kept: the changes of its bits, 0 where it is null."""
     kept = np.zeros(len(values), np.int32)
     kept[~bad] = np.diff(values[~bad].view(np.int32), prepend=np.int32(0))
-    return kept, bad
+    return kept
 
 
 def floats(column: pl.Series) -> Float32s:

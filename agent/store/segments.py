@@ -124,6 +124,13 @@ def write_synced(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def replace_synced(path: Path, data: bytes) -> None:
+    """Write a file that is there as a whole, old or new, whenever the power fails."""
+    partial = path.with_suffix(".part")
+    write_synced(partial, data)
+    partial.replace(path)
+
+
 def sync_directory(directory: Path) -> None:
     """Bring names just made or removed to disk."""
     handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

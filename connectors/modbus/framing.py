@@ -126,31 +126,39 @@ def first_reply(received: bytes) -> tuple[Reply | None, int]:
     return Reply(transaction, unit_id, function, received[_HEADER.size:end]), end
 
 
-class RtuFrames:
+class _Unnumbered:
+    """What a frame without a transaction is known by: unit id, function code, and the length of what was asked."""
+
+    numbered = False
+
+    def __init__(self) -> None:
+        self._good = self._refused = b""
+        self._size = 0
+
+    def _await(self, block: Block) -> bytes:
+        """Wait for the reply to the request for a block; return that request without its checksum."""
+        function = FUNCTIONS[block.table]
+        self._size = block.size_bytes
+        self._good = bytes([block.unit_id, function, block.size_bytes])
+        self._refused = bytes([block.unit_id, function | EXCEPTION])
+        return _REQUEST.pack(block.unit_id, function, block.start, block.count)
+
+
+class RtuFrames(_Unnumbered):
     """Frames known by unit id, function code, length and CRC alone.
 
     All four must be those of the answer that is waited for: what is not it, noise, a torn frame, a late reply of
     another unit, the traffic of another master, is passed over.
     """
 
-    numbered = False
-
     @staticmethod
     def check(data: bytes) -> None:
         """Raise WriteRefusedError unless `data` is one request that reads."""
         check_modbus_rtu(data)
 
-    def __init__(self) -> None:
-        self._good = self._refused = b""
-        self._size = 0
-
     def ask(self, block: Block) -> bytes:
         """Return the request for a block."""
-        function = FUNCTIONS[block.table]
-        self._size = block.size_bytes
-        self._good = bytes([block.unit_id, function, block.size_bytes])
-        self._refused = bytes([block.unit_id, function | EXCEPTION])
-        body = _REQUEST.pack(block.unit_id, function, block.start, block.count)
+        body = self._await(block)
         return body + crc16(body)
 
     def reply(self, received: bytes) -> tuple[Reply | None, bytes]:
@@ -173,27 +181,17 @@ class RtuFrames:
         return None, received[keep:]
 
 
-class AsciiFrames:
+class AsciiFrames(_Unnumbered):
     """Lines of hexadecimal digits between ":" and CR LF, known by unit id, function code, length and LRC alone."""
-
-    numbered = False
 
     @staticmethod
     def check(data: bytes) -> None:
         """Raise WriteRefusedError unless `data` is one request that reads."""
         check_modbus_ascii(data)
 
-    def __init__(self) -> None:
-        self._good = self._refused = b""
-        self._size = 0
-
     def ask(self, block: Block) -> bytes:
         """Return the request for a block."""
-        function = FUNCTIONS[block.table]
-        self._size = block.size_bytes
-        self._good = bytes([block.unit_id, function, block.size_bytes])
-        self._refused = bytes([block.unit_id, function | EXCEPTION])
-        body = _REQUEST.pack(block.unit_id, function, block.start, block.count)
+        body = self._await(block)
         return b":" + (body + lrc(body)).hex().upper().encode() + b"\r\n"
 
     def reply(self, received: bytes) -> tuple[Reply | None, bytes]:

@@ -22,6 +22,7 @@ from connectors import ConnectorError
 from connectors.frame import BAD, NodeAddress
 from connectors.link import Clock, LoadGuard
 from connectors.opcua.endpoint import OpcuaEndpoint, check_security
+from connectors.opcua.limits import TOO_MANY
 from connectors.opcua.resolve import OpcuaAddress, resolve
 from connectors.opcua.session import Session
 
@@ -36,8 +37,6 @@ _PROPERTY_TYPE: Final = ObjectIds.PropertyType
 _UNIT, _NORMAL, _INSTRUMENT = "EngineeringUnits", "EURange", "InstrumentRange"
 _REFERENCES_PER_NODE: Final = 500
 _BROWSES_PER_REQUEST: Final = 50
-_TOO_MANY: Final = frozenset({
-    StatusCodes.BadTooManyOperations, StatusCodes.BadResponseTooLarge, StatusCodes.BadEncodingLimitsExceeded})
 _NO_NUMBERS: Final = frozenset({*range(12, 24), 25})  # String to DiagnosticInfo; 24 may be anything (Part 6, 5.1.2)
 _SCALAR: Final = (-1, -2, -3)  # value ranks that allow a scalar (Part 3, 8.6)
 _READABLE: Final = 1  # CurrentRead (Part 3, 8.57)
@@ -340,7 +339,7 @@ class Walk:
 
 def _is_too_many(error: ConnectorError) -> bool:
     """Whether the server refused a request for its size (OperationLimits, Part 5, 6.3.11)."""
-    return isinstance(error.__cause__, UaStatusCodeError) and error.__cause__.code in _TOO_MANY
+    return isinstance(error.__cause__, UaStatusCodeError) and error.__cause__.code in TOO_MANY
 
 
 def _first_look(place: _Place, facts: Sequence[ua.DataValue], namespaces: list[str]) -> Variable:

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-TOO_MANY: Final[Mapping[int, str]] = {
-    0x80080000: "BadEncodingLimitsExceeded", 0x80100000: "BadTooManyOperations", 0x80B80000: "BadRequestTooLarge",
-    0x80B90000: "BadResponseTooLarge", 0x80DB0000: "BadTooManyMonitoredItems",
-}
+TOO_MANY: Final = frozenset({
+    0x80080000,  # BadEncodingLimitsExceeded
+    0x80100000,  # BadTooManyOperations
+    0x80B80000,  # BadRequestTooLarge
+    0x80B90000,  # BadResponseTooLarge
+    0x80DB0000,  # BadTooManyMonitoredItems
+})
 """Status codes (Part 6, A.2) after which half of it is asked for."""
 NOT_FOLLOWED: Final[Mapping[int, str]] = {
     0x800B0000: "BadServiceUnsupported", 0x803D0000: "BadNotSupported", 0x80770000: "BadTooManySubscriptions",

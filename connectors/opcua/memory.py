@@ -9,7 +9,7 @@ from connectors.link import About, Clock
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
 from connectors.opcua.limits import Limits
 from connectors.opcua.resolve import Facts
-from connectors.opcua.trust import moment
+from connectors.opcua.times import moment
 
 NAMES_SHOWN: Final = 5
 

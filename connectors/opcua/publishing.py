@@ -10,7 +10,7 @@ import asyncio
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -24,9 +24,9 @@ from asyncua.ua.uaerrors import BadTimeout, UaStatusCodeError
 
 from connectors.opcua.channel import FAULTS
 from connectors.opcua.decode import DataValues, OneValue, data_values
+from connectors.opcua.times import utc_ns
 
 _DATA_CHANGE: Final = ua.FourByteNodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME_NS_MAX: Final = 2**63 - 1
 _SEQUENCES: Final = 2**32 - 1  # sequence numbers run from 1 to this and start again at 1 (Part 4, 7.8)
 _REPUBLISH_MAX: Final = 64
@@ -229,6 +229,5 @@ def _time_ns(stamp: datetime | None) -> int:
     """Return UTC ns since 1970, or 0 for a stamp that is missing or says nothing (1601, 9999)."""
     if stamp is None:
         return 0
-    aware = stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
-    time_ns = (aware - _EPOCH) // timedelta(microseconds=1) * 1000
+    time_ns = utc_ns(stamp)
     return time_ns if 0 < time_ns < _TIME_NS_MAX else 0

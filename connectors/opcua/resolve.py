@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, Final, cast
 
 from asyncua import ua
@@ -15,11 +15,11 @@ from connectors.frame import NodeAddress, PathAddress
 from connectors.link import Clock
 from connectors.opcua.limits import Service
 from connectors.opcua.paths import steps
+from connectors.opcua.times import aware, utc_ns
 
 OpcuaAddress = NodeAddress | PathAddress
 HEALTHY: Final = 200
 """Service levels from here on are those of a healthy server (Part 4, 6.6.2.4.2)."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE: Final = 0xFFFFFFFF  # RemainingPathIndex of a path that was followed to its end (Part 4, 5.9.4.2)
 _FACTS: Final = [ua.NodeId(ua.Int32(node)) for node in (
     ObjectIds.Server_NamespaceArray, ObjectIds.Server_ServerStatus_StartTime, ObjectIds.Server_ServerStatus_CurrentTime,
@@ -53,10 +53,9 @@ async def read_facts(client: Any, clock: Clock) -> Facts:
     namespaces, started, now, level, *limits = told
     skew_ms = None
     if isinstance(now, datetime):
-        server_ns = (_aware(now) - _EPOCH) // timedelta(microseconds=1) * 1000
-        skew_ms = (server_ns - (asked_ns + answered_ns) // 2) / 1e6
+        skew_ms = (utc_ns(now) - (asked_ns + answered_ns) // 2) / 1e6
     return Facts(tuple(str(uri) for uri in namespaces or ()),
-                 _aware(started) if isinstance(started, datetime) else None, skew_ms,
+                 aware(started) if isinstance(started, datetime) else None, skew_ms,
                  level if isinstance(level, int) else 255,  # a server that has no level has no worse one
                  tuple((service, number) for service, number in zip(_LIMITED, limits, strict=True)
                        if isinstance(number, int)))
@@ -99,7 +98,3 @@ def _relative(address: PathAddress, namespaces: Sequence[str]) -> ua.BrowsePath 
             IncludeSubtypes=cast("ua.Boolean", True),
             TargetName=ua.QualifiedName(name, namespaces.index(uri) if uri else 0)))
     return ua.BrowsePath(ua.NodeId(ua.Int32(ObjectIds.RootFolder)), ua.RelativePath(elements))
-
-
-def _aware(stamp: datetime) -> datetime:
-    return stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)

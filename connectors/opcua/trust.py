@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Self
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from connectors import ConnectorError
+from connectors.opcua.times import moment
 
 OWN_CERTIFICATE: Final = "forewarn.der"
 OWN_KEY: Final = "forewarn.pem"
@@ -27,7 +28,6 @@ OWN_DAYS: Final = 3650
 EXPIRY_TOLD_DAYS: Final = 30
 _KEY_BITS: Final = 2048
 _COMMON_NAME_CHARACTERS: Final = 64  # RFC 5280, A.1
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +182,6 @@ def own_identity(folder: Path, time_ns: int) -> Identity:
             raise ConnectorError(f"this agent's certificate cannot be made in {folder} ({error.strerror}): let the "
                                  "agent's user write there") from error
     return Identity(Certificate.read(certificate, "this agent's certificate"), key)
-
-
-def moment(time_ns: int) -> datetime:
-    """Return a time in UTC ns as a datetime."""
-    return _EPOCH + timedelta(microseconds=time_ns // 1000)
 
 
 def plain(fingerprint: str) -> str:
