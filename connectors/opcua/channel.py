@@ -36,8 +36,6 @@ _POLICIES: Final[dict[str, Any]] = {
 }
 _MODES: Final = {"Sign": ua.MessageSecurityMode.Sign, "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt}
 
-# What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
-
 
 class _NoNulls:
     """In place of asyncua's reader of arrays of nulls, which take no bytes: ten could announce two thousand million."""
@@ -60,6 +58,7 @@ def refuse_arrays_of_nulls() -> None:
         ua_binary._create_uatype_array_deserializer.cache_clear()
 
 
+# What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
 FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupError, AttributeError,
                  ArithmeticError, AssertionError, RecursionError, struct.error, InvalidSignature,
                  UnsupportedAlgorithm)
@@ -146,7 +145,6 @@ async def log_in(client: Client, endpoint: OpcuaEndpoint, time_ns: int) -> str:
 
     Raise ConnectorError saying why that failed.
     """
-    refuse_arrays_of_nulls()
     warning = ""
     if endpoint.security_policy != "None":
         warning = await _secure(client, endpoint, time_ns)
@@ -184,6 +182,7 @@ async def _open_channel(client: Client, endpoint: OpcuaEndpoint) -> None:
 
 async def _greet(client: Client) -> None:
     """Connect and exchange the Hello, which costs a server no session."""
+    refuse_arrays_of_nulls()
     await client.connect_socket()
     protocol = client.uaclient.protocol
     if protocol is None or protocol.transport is None:

@@ -147,7 +147,7 @@ NULLS = struct.pack("<Bi", 0x80, 2_000_000_000)
 
 @pytest.mark.parametrize("value", [NULLS, struct.pack("<Bi", 0x98, 1) + NULLS], ids=["array", "array in an array"])
 def test_an_array_of_nulls_is_refused_before_room_is_made(value: bytes) -> None:
-    refuse_arrays_of_nulls()  # as each login does
+    refuse_arrays_of_nulls()  # as each connection does
     with pytest.raises(ValueError, match="nulls"):
         data_values(struct.pack("<IB", 1, 0x01) + value, 0, 1, decode_one, handles=True)
 
