@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def settle(connections: Mapping[str, ConnectionConfig], found: Iterable[Found],
     used: dict[str, set[str]] = {}
     for one in found:
         asset = asset_name(one.asset)
-        tag = replace(one.tag, name=_unused(tag_name(one.tag.name), used.setdefault(asset, set())),
+        tag = replace(one.tag, name=_unused(tag_name(one.tag.name), used.setdefault(asset, set()), _NAME_CHARS_MAX),
                       unit=tag_unit(one.tag.unit))
         candidate = replace(one, asset=asset, tag=tag)
         if why := _objection(candidate, connections[one.connection]):
@@ -89,6 +89,12 @@ def asset_name(text: str) -> str:
     return name if name and name[0].isalnum() else f"machine{name}"
 
 
+def connection_name(device: str, connection: ConnectionConfig, connections: Mapping[str, ConnectionConfig]) -> str:
+    """Return what `connections` call a connection already, else the device's name, numbered where it is taken."""
+    same = (name for name, known in connections.items() if known == connection)
+    return next(same, None) or _unused(asset_name(device), connections, _ASSET_CHARS_MAX)
+
+
 def tag_name(text: str) -> str:
     """Return `text` as the name of a tag: printable, no space at either end, at most 128 characters."""
     printable = "".join(char if char.isprintable() else " " for char in text)
@@ -100,10 +106,10 @@ def tag_unit(text: str) -> str:
     return " ".join(text.split())[:_UNIT_CHARS_MAX].strip() or NO_UNIT
 
 
-def _unused(name: str, used: set[str]) -> str:
+def _unused(name: str, used: Collection[str], chars_max: int) -> str:
     if name not in used:
         return name
-    numbered = (f"{name[:_NAME_CHARS_MAX - 8]}_{number}" for number in range(2, len(used) + 3))
+    numbered = (f"{name[:chars_max - 8]}_{number}" for number in range(2, len(used) + 3))
     return next(candidate for candidate in numbered if candidate not in used)
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from agent.commission.address import PARITIES, Connection, connection_at
 from agent.commission.dtypes import dtype_of, order_of, table_of
 from agent.commission.how import How
-from agent.commission.proposal import Found, LeftOut, Proposal, asset_name, settle
+from agent.commission.proposal import Found, LeftOut, Proposal, connection_name, settle
 from agent.commission.sheet import read_text
 from agent.commission.untyped import Untyped, tables_in
 from agent.config.base import ConfigError
@@ -49,8 +49,7 @@ def read(file: Path, how: How) -> Proposal:
         except ConfigError as error:
             left.append(LeftOut(device, "; ".join(error.problems)))
             continue
-        same = [name for name, known in connections.items() if known == connection]
-        name = same[0] if same else asset_name(device) + ("" if asset_name(device) not in connections else f"_{number}")
+        name = connection_name(device, connection, connections)
         connections[name] = connection
         for field in _fields(plugin):
             try:

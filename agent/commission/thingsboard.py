@@ -13,7 +13,7 @@ from typing import Final
 from agent.commission.address import PARITIES, Connection, connection_at
 from agent.commission.dtypes import dtype_of
 from agent.commission.how import How
-from agent.commission.proposal import Found, LeftOut, Proposal, asset_name, settle
+from agent.commission.proposal import Found, LeftOut, Proposal, connection_name, settle
 from agent.commission.sheet import read_text
 from agent.commission.untyped import Untyped
 from agent.config.base import ConfigError
@@ -49,8 +49,7 @@ def read(file: Path, how: How) -> Proposal:
         except (ConfigError, ValueError) as error:
             left.append(LeftOut(device, "; ".join(error.problems) if isinstance(error, ConfigError) else str(error)))
             continue
-        same = [name for name, known in connections.items() if known == connection]
-        name = same[0] if same else _unused(asset_name(device), connections)
+        name = connection_name(device, connection, connections)
         connections[name] = connection
         for entry in (*slave.tables("attributes"), *slave.tables("timeseries")):
             source = f"{device}: {entry.text('tag')}"
@@ -59,10 +58,6 @@ def read(file: Path, how: How) -> Proposal:
             except ValueError as error:
                 left.append(LeftOut(source, str(error)))
     return settle(connections, found, left)
-
-
-def _unused(name: str, used: dict[str, Connection]) -> str:
-    return name if name not in used else f"{name}_{len(used) + 1}"
 
 
 def _connection(slave: Untyped) -> Connection:

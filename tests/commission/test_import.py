@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -144,6 +145,31 @@ def test_thingsboard() -> None:
         "Temp Sensor: string_read": "it is no number (string)",
         "Odd": "its connection (udp, socket) has no counterpart here; where the device can also be reached otherwise, "
                "say so with --at"}
+
+
+TELEGRAF_DEVICE = """
+[[inputs.modbus]]
+name = "{name}"
+controller = "tcp://{host}:502"
+holding_registers = [{{name = "level", data_type = "INT16", address = [0]}}]
+"""
+
+
+@pytest.mark.parametrize("program", ["telegraf", "thingsboard"])
+def test_devices_of_the_same_name_keep_their_addresses(program: str, tmp_path: Path) -> None:
+    devices = [("pump", "192.0.2.1"), ("pump_2", "192.0.2.2"), ("pump_4", "192.0.2.3"), ("pump", "192.0.2.4"),
+               ("again", "192.0.2.1"), ("x" * 80, "192.0.2.5"), ("x" * 80, "192.0.2.6")]
+    level = {"tag": "level", "type": "16int", "functionCode": 3, "address": 0, "objectsCount": 1}
+    file = tmp_path / "devices"
+    file.write_text("".join(TELEGRAF_DEVICE.format(name=name, host=host) for name, host in devices)
+                    if program == "telegraf" else
+                    json.dumps({"master": {"slaves": [{"deviceName": name, "host": host, "port": 502, "unitId": 1,
+                                                       "timeseries": [level]} for name, host in devices]}}))
+    proposal = READERS[program](file, How())
+    assert [proposal.connections[one.connection] for one in proposal.found] == [
+        connection_at(f"modbus-tcp://{host}:502") for _, host in devices]
+    assert len(proposal.connections) == 6
+    assert len(loaded(proposal)) == len(devices), "the agent takes it"
 
 
 @pytest.mark.parametrize("name", ["tia.xml", "tia_openness.xml", "tia.csv", "tia.xlsx"])
