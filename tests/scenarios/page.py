@@ -15,14 +15,11 @@ HEAD = """\
 # Field-proven
 
 What users of other gateways, agents and libraries complain of, as they wrote it in public threads, and what happens
-here. Each line is a test in `tests/scenarios/` that plays the fault on the real wire, with real servers or with a
-device that follows a script, and asserts what the user had wanted. `python -m tests.scenarios` writes this page from
-the tests; a test holds it in step.
+here. Each line is a test in `tests/scenarios/` that asserts what the user had wanted. A fault of the wire is played on
+the real wire, with real servers or with a device that follows a script. `python -m tests.scenarios` writes this page
+from the tests; a test holds it in step.
 
 """
-NOT_PLAYED: dict[int, str] = {
-}
-"""Why a complaint has no scenario."""
 _DOC = re.compile(r"(?P<numbers>[\d, ]+): (?P<what>.+) \((?P<threads>[^()]*#[^()]*)\)\.\Z")
 
 
@@ -66,5 +63,4 @@ def render() -> str:
     for each in scenarios():
         cells = each.what, each.threads, each.elsewhere, each.here, f"`{each.test}`"
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    lines += ["", "## Not played", "", *(f"- {NOT_PLAYED[number]}." for number in sorted(NOT_PLAYED))]
     return HEAD + "\n".join(lines) + "\n"
