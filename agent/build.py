@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
+from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
 from agent.line.assess import Detector
@@ -23,6 +24,7 @@ from agent.line.line import Line, LineSettings
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.replay import TELEMETRY
+from agent.store import reading
 from agent.store.blocks import Layout, Start, Started
 from agent.store.journal import Journal, StoreError
 from agent.store.loads import FILE as LOADS
@@ -141,10 +143,11 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
     worker = Worker(lines, journal, telemetry, clock, memories=memories)
     columns = {name: line.tags for name, line in lines.items()}
+    delivered_ns = _delivered(config, telemetry)
     readers = [
         Reader(
             name,
-            _link(config, name, clock, speed),
+            _link(config, name, clock, speed, delivered_ns.get(name)),
             wiring.routes(config, name, columns),
             wiring.period_ns(config, name),
             worker,
@@ -214,10 +217,28 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _link(config: Config, connection: str, clock: Clock, speed: float) -> Link:
+def _delivered(config: Config, telemetry: TelemetryLog) -> dict[str, int]:
+    """Return up to when values were recorded, by their source times, of connections whose outages are to be filled."""
+    wanted = [
+        name for name, said in config.connections.items() if isinstance(said, OpcuaConfig) and said.history != "off"
+    ]
+    if not wanted:
+        return {}
+    good = reading.newest_good(telemetry.directory, telemetry.layout, telemetry.count_damage)
+    names = {asset: [name for name, _ in tags] for asset, tags in telemetry.layout.items()}
+    newest = {
+        connection: max(
+            int(good[asset][names[asset].index(tag.name)]) for asset, tag in wiring.tags_of(config, connection)
+        )
+        for connection in wanted
+    }
+    return {connection: time_ns for connection, time_ns in newest.items() if time_ns}
+
+
+def _link(config: Config, connection: str, clock: Clock, speed: float, delivered_ns: int | None) -> Link:
     where = wiring.endpoint(config, connection, speed=speed)
     tags = [tag for _, tag in wiring.tags_of(config, connection)]
-    return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}")
+    return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}", delivered_ns)
 
 
 def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:

@@ -15,9 +15,12 @@ from agent.store import reading
 from agent.store.codec import parse_time
 from agent.store.journal import StoreError
 from agent.store.series import Rows
+from connectors.frame import Float32s, Int64s
 
 CELLS_MAX: Final = 100_000_000
 """What fits in the memory of a small machine, a few times over."""
+_ROWS_TO_TELL: Final = 3
+"""From so many rows on it is known how far apart they usually are."""
 
 
 def add_export(app: typer.Typer) -> None:
@@ -69,6 +72,7 @@ def _write(parts: list[Rows], tags: list[str], out: Path) -> int:
 
     times = np.concatenate([np.zeros(0, np.int64), *(part.time_ns for part in parts)])
     values = np.concatenate([np.zeros((0, len(tags)), np.float32), *(part.values for part in parts)])
+    times, values = _in_order(times, values)
     time = "time" if "time" not in tags else "_time"
     columns = {time: pl.Series(times).cast(pl.Datetime("ns", "UTC"))}
     columns |= {tag: pl.Series(values[:, column], nan_to_null=True) for column, tag in enumerate(tags)}
@@ -81,6 +85,25 @@ def _write(parts: list[Rows], tags: list[str], out: Path) -> int:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"{out}: cannot be written: {error}; name a file in a folder that there is") from error
     return len(table)
+
+
+def _in_order(times: Int64s, values: Float32s) -> tuple[Int64s, Float32s]:
+    """Put rows in the order of their times: what came late, or fills an outage, into its place.
+
+    A row without any value says that something is missing; between two rows with values that are no further apart than
+    usual nothing is.
+    """
+    order = np.argsort(times, kind="stable")
+    times, values = times[order], values[order]
+    valued = np.isfinite(values).any(1)
+    good = times[valued]
+    if valued.all() or len(good) < _ROWS_TO_TELL:
+        return times, values
+    after = np.searchsorted(good, times)
+    between = (after > 0) & (after < len(good))
+    apart = good[np.minimum(after, len(good) - 1)] - good[np.maximum(after - 1, 0)]
+    kept = valued | ~between | (apart > 2 * np.median(np.diff(good)))
+    return times[kept], values[kept]
 
 
 def _time_ns(option: str, said: str | None, default: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from agent.troubles import Troubles
 from agent.view import Link
 from agent.worker import Job, Worker
 from connectors.frame import BAD_NO_DATA, Frame
+
+log = logging.getLogger(__name__)
 
 Intps = npt.NDArray[np.intp]
 
@@ -83,9 +86,24 @@ class Reader:
                     continue  # it was the turn of other assets' tags
                 if not self._worker.offer(Job(route.asset, part, now_ns)):
                     self.frames_dropped += 1
+            await self._recover()
             self._troubles.note(frame, self.link.health)
             self.tried.set()
             self._turn_ns = self._clock.monotonic_ns()
             missed = max(0, -(-(self._turn_ns - due_ns) // self.period_ns) - 1)
             self.ticks_missed += missed
             due_ns += (missed + 1) * self.period_ns
+
+    async def _recover(self) -> None:
+        """Hand on what the device's own history has of a past outage, at its source times."""
+        past = await self.link.recover()
+        if not past.rows:
+            return
+        if not (about := self.link.health.about).missing_s:
+            log.info("an outage was filled from the history of the device",
+                     extra={"connection": self.name, "rows_recovered": about.rows_recovered})
+        now_ns = self._clock.time_ns()
+        for route in self._routes:
+            part = past.select(route.sources).spread(route.targets, route.columns)
+            if not self._worker.offer(Job(route.asset, part, now_ns, recovered=True)):
+                self.frames_dropped += 1

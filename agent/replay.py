@@ -24,6 +24,8 @@ def replay(events: Iterable[Step | Started], make_line: Callable[[str, Start], L
         if isinstance(event, Started):
             lines |= {asset: make_line(asset, start) for asset, start in event.starts.items()}
             continue
+        if event.recovered:
+            continue
         if event.asset not in lines:  # the beginning is not in the recording
             lines[event.asset] = make_line(event.asset, Start())
         line = lines[event.asset]

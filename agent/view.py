@@ -131,6 +131,9 @@ class Link(Protocol):
     async def read(self) -> Frame:
         """Read what is new; Bad rows where nothing can be read."""
 
+    async def recover(self) -> Frame:
+        """Read rows of a past outage, from the device's own history; none where there are no more."""
+
     async def close(self) -> None:
         """Let go of the wire."""
 

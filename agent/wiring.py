@@ -35,6 +35,7 @@ from connectors.modbus import connector as modbus
 from connectors.modbus.endpoint import Framing, ModbusEndpoint, SerialLine, Tls
 from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, Timestamps, User
+from connectors.opcua.gaps import Recovery
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
 PKI = "pki"
@@ -158,6 +159,8 @@ def endpoint_of(said: AnyModbusConfig | OpcuaConfig, period_ms: float, *, poll: 
                 user=User(said.user, _credential(said.password_file), said.user_certificate, said.user_private_key),
                 timestamps=Timestamps(said.timestamps),
                 backup_url=said.backup_url,
+                history=None if said.history == "off" else Recovery(said.history),
+                history_max_h=said.history_max_h,
             )
 
 
@@ -188,14 +191,19 @@ def _backup(said: ModbusNetworkConfig) -> tuple[str, int] | None:
     return None if said.backup_host is None else (said.backup_host, said.backup_port or said.port)
 
 
-def link(where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str) -> Link:
-    """Return the supervised link to an endpoint; `name` (of machine and connection) decides its jitter."""
+def link(
+    where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str, delivered_ns: int | None = None
+) -> Link:
+    """Return the supervised link to an endpoint; `name` (of machine and connection) decides its jitter.
+
+    `delivered_ns` is the source time up to which values were recorded before, where that is known.
+    """
     seed = zlib.crc32(name.encode())
     if isinstance(where, ModbusEndpoint):
         return modbus.supervise(where, tags, clock, seed=seed)
     from connectors.opcua import connector as opcua
 
-    return opcua.supervise(where, tags, clock, seed=seed)
+    return opcua.supervise(where, tags, clock, seed=seed, delivered_ns=delivered_ns)
 
 
 def notes(where: Endpoint, connector: Connector) -> tuple[str, ...]:

@@ -37,11 +37,16 @@ LAST_TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A frame for one asset's line, laid out in the asset's columns, and the time (UTC) it was read."""
+    """A frame for one asset's line, laid out in the asset's columns, and the time (UTC) it was read.
+
+    One that is `recovered` fills a past outage from the device's own history: it is recorded, for people and for
+    learning, and not judged, for a verdict is about now.
+    """
 
     asset: str
     frame: Frame
     now_ns: int
+    recovered: bool = False
 
 
 class Worker:
@@ -171,6 +176,9 @@ class Worker:
             self._take(job, monotonic_ns)
 
     def _take(self, job: Job, monotonic_ns: int) -> None:
+        if job.recovered:
+            self._telemetry.append(Step(job.asset, job.now_ns, job.frame, recovered=True), monotonic_ns)
+            return
         line, waiting = self._lines[job.asset], self._commands[job.asset]
         commands = []
         while waiting and line.submit(waiting[0]):  # what a line refuses waits for its next job

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol, Self
@@ -93,6 +93,16 @@ class LoadGuard:
     def take(self) -> Load:
         """Return what was asked of the PLC since the last call, or since the start."""
         return self._meter.take(self._clock.monotonic_ns())
+
+    @property
+    def spare(self) -> bool:
+        """Whether less than half of what may be asked for was asked for of late: there is room for what can wait."""
+        since_ns = self._clock.monotonic_ns() - self._window_ns
+        return 2 * sum(begun_ns > since_ns for begun_ns in self._begun) < (self._begun.maxlen or 0)
+
+    def bulk(self) -> None:
+        """Say that this request asks for much: how long it takes says nothing of the others."""
+        self._timed = False
 
     def connecting(self) -> None:
         """Say that this request is a new connection: how long it takes says nothing of the others."""
@@ -215,11 +225,15 @@ class About:
     """What a connector knows of its device beside the values.
 
     `device` is where it is, of redundant ones the one in use, `clock_skew_ms` its clock minus the gateway's (None where
-    it has none).
+    it has none). `rows_recovered` counts rows that were missed and then filled from the device's own history,
+    `missing_s` is how much of the past is still to be filled, `given_up_s` how much could not be.
     """
 
     device: str = ""
     clock_skew_ms: float | None = None
+    rows_recovered: int = 0
+    missing_s: float = 0.0
+    given_up_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,14 +268,15 @@ class Link:
     """One connection, supervised. `read` never raises for a fault of the wire: it returns a Bad row instead.
 
     `build` makes a new connector for each attempt; `seed` decides the jitter of the back-off; `guard`, if
-    given, is where the load on the device comes from, as `drops` is for that of values which were lost and `notes` for
-    what is to be told beside.
+    given, is where the load on the device comes from, as `drops` is for that of values which were lost, `notes` for
+    what is to be told beside, and `recover` for rows of the past.
     """
 
     def __init__(self, build: Callable[[], Connector], tags: Sequence[Tag], clock: Clock,
                  settings: LinkSettings | None = None, seed: int = 0, *,
                  guard: LoadGuard | None = None, drops: Callable[[], int] = lambda: 0,
-                 notes: Callable[[], tuple[str, ...]] = tuple, about: Callable[[], About] = About) -> None:
+                 notes: Callable[[], tuple[str, ...]] = tuple, about: Callable[[], About] = About,
+                 recover: Callable[[], Awaitable[Frame]] | None = None) -> None:
         self.tags = tuple(tags)
         self._build = build
         self._clock = clock
@@ -271,6 +286,7 @@ class Link:
         self._drops = drops
         self._notes = notes
         self._about = about
+        self._recover = recover
         self._connector: Connector | None = None
         self._state = LinkState.IDLE
         self._since_ns = clock.time_ns()
@@ -315,6 +331,15 @@ class Link:
         self._reads_failed += 1
         status = BAD_CONFIGURATION_ERROR if self._state is LinkState.FAILED else BAD_NO_COMMUNICATION
         return Frame.bad(self._clock.time_ns(), len(self.tags), status)
+
+    async def recover(self) -> Frame:
+        """Return rows from before an outage ended, from the device's own history; none where there are none to be had.
+
+        To be called after `read`, whose values come first.
+        """
+        if self._recover is None or self._state is not LinkState.DELIVERING:
+            return Frame.empty(len(self.tags))
+        return await self._recover()
 
     async def close(self) -> None:
         """Let go of the connection for good; may be called twice."""

@@ -17,8 +17,8 @@ MODBUS_READS: Final = frozenset({1, 2, 3, 4})
 OPCUA_READS: Final[dict[int, str]] = {
     428: "GetEndpoints", 446: "OpenSecureChannel", 452: "CloseSecureChannel", 461: "CreateSession",
     467: "ActivateSession", 473: "CloseSession", 527: "Browse", 533: "BrowseNext",
-    554: "TranslateBrowsePaths", 631: "Read", 751: "CreateMonitoredItems", 763: "ModifyMonitoredItems",
-    769: "SetMonitoringMode", 781: "DeleteMonitoredItems", 787: "CreateSubscription",
+    554: "TranslateBrowsePaths", 631: "Read", 664: "HistoryRead", 751: "CreateMonitoredItems",
+    763: "ModifyMonitoredItems", 769: "SetMonitoringMode", 781: "DeleteMonitoredItems", 787: "CreateSubscription",
     793: "ModifySubscription", 799: "SetPublishingMode", 826: "Publish", 832: "Republish",
     841: "TransferSubscriptions", 847: "DeleteSubscriptions",
 }

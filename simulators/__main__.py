@@ -76,7 +76,8 @@ def _serve(
     if arguments.modbus is not None:
         plcs.append(ModbusPlc(source.tags, arguments.host, arguments.modbus, _traits(arguments)))
     if arguments.opcua is not None:
-        plcs.append(OpcuaPlc(source.opcua_tags, arguments.host, arguments.opcua, source.name))
+        plcs.append(OpcuaPlc(source.opcua_tags, arguments.host, arguments.opcua, source.name,
+                             history_rows=arguments.opcua_history))
     if not plcs:
         raise ValueError("Nothing to serve: give --modbus PORT, --opcua PORT or both (0 takes a free port).")
     if not arguments.speed > 0:
@@ -223,6 +224,9 @@ def _server_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--modbus", type=int, metavar="PORT", help="serve Modbus TCP, 0 on a free port")
     _device_options(parser)
     parser.add_argument("--opcua", type=int, metavar="PORT", help="serve OPC UA, 0 on a free port")
+    parser.add_argument(
+        "--opcua-history", type=int, default=0, metavar="ROWS", help="rows that the OPC UA server keeps as its history"
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument(
         "--wire",

@@ -17,19 +17,23 @@ if TYPE_CHECKING:
     from asyncua.common.node import Node
     from asyncua.server.server import Server
 
+    from simulators.record import Record
+
 _UNIX = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class OpcuaPlc:
     """One PLC on `opc.tcp://host:port` (0: a free one), without security; its variables are read-only.
 
-    A NaN is served as BadNoData. Timestamps, of source and server, are those of the rows shown.
+    A NaN is served as BadNoData. Timestamps, of source and server, are those of the rows shown. It records the last
+    `history_rows` of them, also while nobody can reach it, and tells them to who asks for its history.
     """
 
     protocol = "opcua"
 
     def __init__(
-        self, tags: Sequence[Tag], host: str = "127.0.0.1", port: int = 0, name: str = "plc"
+        self, tags: Sequence[Tag], host: str = "127.0.0.1", port: int = 0, name: str = "plc", *,
+        history_rows: int = 0,
     ) -> None:
         self.tags = tuple(tags)
         self.name = name
@@ -40,6 +44,8 @@ class OpcuaPlc:
         self._time_ns = 0
         self._server: Server | None = None
         self._nodes: list[Node] = []
+        self._history_rows = history_rows
+        self._record: Record | None = None
 
     @property
     def port(self) -> int:
@@ -64,6 +70,8 @@ class OpcuaPlc:
         server.set_force_server_timestamp(False)
         server.set_server_name(f"Forewarn simulator: {self.name}")
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        if self._history_rows:
+            self._remember(server)
         await self._add_nodes(server)
         await server.start()
         assert server.bserver is not None
@@ -81,7 +89,9 @@ class OpcuaPlc:
     async def show(self, values: Float32s, source_time_ns: int) -> None:
         """Write a row f32[C] with its time to the variables; it can be read when this returns."""
         self._row, self._time_ns = np.array(values, np.float32), source_time_ns
-        await self._write()
+        shown = await self._write()
+        if self._record is not None:
+            self._record.add({node.nodeid: value for node, value in zip(self._nodes, shown, strict=True)})
 
     async def inject(self, symptom: Symptom | None, argument: int = 0) -> None:
         """Let the wire show a symptom from now on, or None: be well again."""
@@ -96,9 +106,17 @@ class OpcuaPlc:
         await self._gate.set(held.get(symptom, GateState.OPEN) if symptom else GateState.OPEN)
         await self._write()
 
+    def _remember(self, server: Server) -> None:
+        """Let the server keep history; that of an earlier start is kept, as a PLC's is on its card."""
+        from simulators.record import Record
+
+        self._record = self._record or Record(self._history_rows)
+        server.iserver.history_manager = self._record  # type: ignore[assignment]
+
     async def _add_nodes(self, server: Server) -> None:
         """Make one folder with one variable per tag; each has no data until the first row."""
         from asyncua import ua
+        from asyncua.ua.attribute_ids import AttributeIds
 
         folder = None
         for tag in self.tags:
@@ -111,10 +129,14 @@ class OpcuaPlc:
             zero = ua.Variant(False if tag.dtype is Dtype.BIT else 0.0, kind)
             node = await folder.add_variable(node_id, ua.QualifiedName(tag.name, index), zero)
             await _describe(node, tag)
+            if self._record is not None:
+                await node.set_attr_bit(AttributeIds.AccessLevel, ua.AccessLevel.HistoryRead)
+                await node.set_attr_bit(AttributeIds.UserAccessLevel, ua.AccessLevel.HistoryRead)
             self._nodes.append(node)
         await self._write()
 
-    async def _write(self) -> None:
+    async def _write(self) -> list[ua.DataValue]:
+        """Write what is to be seen now; return it."""
         from asyncua import ua
 
         row = self._frozen if self._symptom is Symptom.STALE else self._row
@@ -123,8 +145,10 @@ class OpcuaPlc:
         step_s = self._argument if self._symptom is Symptom.CLOCK_STEP else 0
         moment = _UNIX + timedelta(microseconds=self._time_ns // 1000, seconds=step_s)
         time = ua.DateTime.fromisoformat(moment.isoformat())
-        for node, tag, value in zip(self._nodes, self.tags, row.tolist(), strict=True):
-            await node.write_value(self._data_value(tag, value, time))
+        shown = [self._data_value(tag, value, time) for tag, value in zip(self.tags, row.tolist(), strict=True)]
+        for node, value in zip(self._nodes, shown, strict=True):
+            await node.write_value(value)
+        return shown
 
     def _data_value(self, tag: Tag, value: float, time: ua.DateTime) -> ua.DataValue:
         from asyncua import ua

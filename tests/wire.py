@@ -26,7 +26,8 @@ OPCUA_READS = {
     527,
     533,
     554,
-    631,  # Browse, BrowseNext, TranslateBrowsePaths, Read
+    631,
+    664,  # Browse, BrowseNext, TranslateBrowsePaths, Read, HistoryRead
     751,
     763,
     769,

@@ -69,6 +69,11 @@ def connections(view: AgentView) -> Iterator[Metric]:
         ("ticks_missed", "reads due while another still ran", lambda one: one.ticks_missed),
         ("frames_dropped", "frames that found the queue full", lambda one: one.frames_dropped),
         ("values_dropped", "values that came faster than they were read", lambda one: one.health.values_dropped),
+        ("rows_recovered", "rows of outages, from the device's history", lambda one: one.health.about.rows_recovered),
+    )
+    yield gauge(
+        "connection_missing_seconds", "how much of past outages the device's history is still asked for", labels,
+        {(one.name,): one.health.about.missing_s for one in found},
     )
     for name, told, count in counted:
         yield counter(f"connection_{name}", told, labels, {(one.name,): count(one) for one in found})

@@ -429,6 +429,9 @@ class ConnectionModel(Model):
             "values_dropped": 0,
             "server": "",
             "clock_skew_ms": None,
+            "rows_recovered": 0,
+            "missing_s": 0.0,
+            "given_up_s": 0.0,
             "notes": ["unit 7 does not answer; it is asked ever more rarely, up to 16 s apart"],
         }
     )
@@ -453,6 +456,9 @@ class ConnectionModel(Model):
     values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
     server: str = Field(description="which of redundant servers is in use; empty where the device does not say")
     clock_skew_ms: float | None = Field(description="the device's clock minus this machine's; null where unknown")
+    rows_recovered: int = Field(description="rows of past outages that the device's own history filled")
+    missing_s: float = Field(description="how much of past outages it is still asked for")
+    given_up_s: float = Field(description="how much of past outages it could not fill")
     notes: list[str] = Field(description="what to know although values come: silent units, a backup in use")
 
 

@@ -122,6 +122,9 @@ def connection(info: ConnectionInfo) -> models.ConnectionModel:
         values_dropped=health.values_dropped,
         server=health.about.device,
         clock_skew_ms=health.about.clock_skew_ms,
+        rows_recovered=health.about.rows_recovered,
+        missing_s=health.about.missing_s,
+        given_up_s=health.about.given_up_s,
         notes=list(health.notes),
     )
 

@@ -55,6 +55,21 @@ class OpcuaConfig(ConnectionConfig):
         description='the address of a redundant server, such as "opc.tcp://192.0.2.12:4840"',
     )
 
+    history: Literal["off", "oldest_first", "newest_first"] = "off"
+    history_max_h: float = Field(
+        default=24.0, gt=0, le=8784, allow_inf_nan=False, description="hours of an outage that are filled at most"
+    )
+
+    @field_validator("history")
+    @classmethod
+    def _by_the_source(cls, history: str, info: ValidationInfo) -> str:
+        if history != "off" and info.data.get("timestamps") == "gateway":
+            raise ValueError(
+                'history is asked for by the times of the server; set timestamps to "source" or "server", '
+                'or history to "off"'
+            )
+        return history
+
     @field_validator("insecure")
     @classmethod
     def _said_aloud(cls, insecure: bool, info: ValidationInfo) -> bool:

@@ -43,12 +43,16 @@ Layout = Mapping[str, tuple[tuple[str, str], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one `Line.step` was given: the commands that took effect with it, the frame, and the time."""
+    """What one `Line.step` was given: the commands that took effect with it, the frame, and the time.
+
+    Or, where it is `recovered`, rows from a device's own history, which fill an outage and no line was given.
+    """
 
     asset: str
     now_ns: int
     frame: Frame
     commands: tuple[Command, ...] = ()
+    recovered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +159,9 @@ def blocks(segment: bytes) -> Iterator[Block | int]:
 
 
 def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
-    """Return steps as one block: those of an asset lie together, column by column."""
-    assets = list(layout)
-    places = {asset: place for place, asset in enumerate(assets)}
+    """Return steps as one block: those of an asset lie together, column by column, and then those recovered."""
+    kinds = _kinds(layout)
+    places = {kind: place for place, kind in enumerate(kinds)}
     spoken = b"\n".join(
         b"%d %s" % (number, codec.encode_command(command))
         for number, step in enumerate(steps)
@@ -166,14 +170,15 @@ def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
     parts = [
         _STEPS.pack(len(steps), len(spoken)),
         spoken,
-        packing.ints(np.array([places[step.asset] for step in steps], np.int64)),
+        packing.ints(np.array([places[step.asset, step.recovered] for step in steps], np.int64)),
     ]
     first_ns, last_ns = steps[0].now_ns, steps[0].now_ns
-    for asset in assets:
-        frames = [step.frame for step in steps if step.asset == asset]
-        if not frames:
+    for kind in kinds:
+        mine = [step for step in steps if (step.asset, step.recovered) == kind]
+        if not mine:
             continue
-        taken = np.array([step.now_ns for step in steps if step.asset == asset], np.int64)
+        frames = [step.frame for step in mine]
+        taken = np.array([step.now_ns for step in mine], np.int64)
         rows = np.array([frame.rows for frame in frames], np.int64)
         times = np.concatenate([frame.source_time_ns for frame in frames])
         parts += [packing.ints(taken[:1]), packing.ints(np.diff(taken)), packing.ints(rows)]
@@ -195,7 +200,7 @@ def unpack_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
         commands.setdefault(int(place_of), []).append(codec.decode_command(said))
     places = packed.ints(count)
     found: list[Step | None] = [None] * count
-    for place, asset in enumerate(layout):
+    for place, (asset, recovered) in enumerate(_kinds(layout)):
         numbers = np.flatnonzero(places == place)
         if not len(numbers):
             continue
@@ -207,8 +212,15 @@ def unpack_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
         for number, now_ns, more in zip(numbers.tolist(), taken.tolist(), rows.tolist(), strict=True):
             begin, end = end, end + more
             frame = Frame(times[begin:end], values[begin:end], status[begin:end])
-            found[number] = Step(asset, now_ns, frame, tuple(commands.get(number, ())))
+            found[number] = Step(asset, now_ns, frame, tuple(commands.get(number, ())), recovered)
     return (step for step in found if step is not None)
+
+
+def _kinds(layout: Layout) -> list[tuple[str, bool]]:
+    """Return which steps lie together: by their asset, and whether they were recovered; the numbers of the former are
+    those of versions which knew no others.
+    """
+    return [(asset, recovered) for recovered in (False, True) for asset in layout]
 
 
 def _earlier_steps(payload: bytes, layout: Layout) -> Iterator[Step]:

@@ -23,11 +23,12 @@ TIME, TAKEN = "time", "taken"
 def write_parquet(steps: Iterable[Step], tags: Sequence[str], path: Path) -> int:
     """Write the steps of one asset to `path` and return the number of rows.
 
-    Columns: `time` and `taken` (datetime[ns, UTC]), one float32 per tag, one `<tag>.status` (uint32) per tag.
+    Columns: `time` and `taken` (datetime[ns, UTC]), one float32 per tag, one `<tag>.status` (uint32) per tag. Steps
+    that were recovered are left out: no line was given them.
     """
     import polars as pl
 
-    taken = [step for step in steps if step.frame.rows]
+    taken = [step for step in steps if step.frame.rows and not step.recovered]
     frames = [step.frame for step in taken]
     whole = Frame(
         np.concatenate([np.zeros(0, np.int64), *(f.source_time_ns for f in frames)]),

@@ -73,12 +73,15 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """What of a segment is no row: its columns, the start it begins with, steps without rows and commands by number."""
+    """What of a segment is no row: its columns, the start it begins with, and by number steps without rows, commands,
+    and which steps were recovered.
+    """
 
     layout: Layout
     started: Started | None
     empty: tuple[tuple[int, str, int], ...]
     spoken: dict[int, tuple[Command, ...]]
+    recovered: tuple[int, ...]
     files: dict[str, tuple[int, int]]
 
     def to_bytes(self) -> bytes:
@@ -88,6 +91,7 @@ class Rest:
             "spoken": {
                 number: [codec.encode_command(one).decode() for one in said] for number, said in self.spoken.items()
             },
+            "recovered": self.recovered,
             "files": self.files,
         }
         return zstd.compress(json.dumps(body).encode(), options={zstd.CompressionParameter.checksum_flag: 1})
@@ -102,6 +106,7 @@ class Rest:
             started,
             tuple((number, asset, taken_ns) for number, asset, taken_ns in body["empty"]),
             {int(number): tuple(map(codec.decode_command, said)) for number, said in body["spoken"].items()},
+            tuple(body.get("recovered", ())),  # earlier versions recovered nothing
             {name: (size, crc) for name, (size, crc) in body["files"].items()},
         )
 
@@ -145,9 +150,10 @@ def read(folder: Folder, layout: Layout, on_damage: OnDamage) -> Iterator[Starte
         (number, Step(asset, taken_ns, Frame.empty(len(rest.layout[asset]))))
         for number, asset, taken_ns in rest.empty
     )
+    recovered = set(rest.recovered)
     streams = [empty, *(_steps(folder, rest, asset, on_damage) for asset in rest.layout if asset in layout)]
     for number, step in heapq.merge(*streams, key=lambda numbered: numbered[0]):
-        whole = replace(step, commands=rest.spoken[number]) if number in rest.spoken else step
+        whole = replace(step, commands=rest.spoken.get(number, ()), recovered=number in recovered)
         if (laid := laid_out(whole)) is not None:
             yield laid
 

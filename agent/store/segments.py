@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ def layer(recorded: Layout, wanted: Layout) -> Callable[[Step], Step | None]:
         if step.frame.columns == columns == len(sources) and sources == targets:
             return step
         frame = step.frame.select(np.array(sources, np.intp)).spread(np.array(targets, np.intp), columns)
-        return Step(step.asset, step.now_ns, frame, step.commands)
+        return replace(step, frame=frame)
 
     return laid_out
 

@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Final
 
 from connectors import ConnectorError
-from connectors.frame import BAD_NODE_ID_UNKNOWN, Frame, NodeAddress, PathAddress, Tag
+from connectors.frame import BAD_NODE_ID_UNKNOWN, Frame, NodeAddress, PathAddress, Tag, is_bad
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.opcua.changes import Changes
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, check_security
-from connectors.opcua.memory import Memory
+from connectors.opcua.gaps import Gaps
+from connectors.opcua.memory import NAMES_SHOWN, Memory
 from connectors.opcua.paths import steps
+from connectors.opcua.recovery import Refill, piece_ns
 from connectors.opcua.redundancy import RECONSIDER_NS, Opened, best, better_elsewhere, degraded
 from connectors.opcua.resolve import Facts, OpcuaAddress
 from connectors.opcua.rows import CurrentValues
@@ -27,10 +29,14 @@ _WATCH_NS: Final = 10_000_000_000
 
 
 def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
-              settings: LinkSettings | None = None, seed: int = 0) -> Link:
-    """Return a link to `endpoint`, with the one load guard that all its connections share."""
+              settings: LinkSettings | None = None, seed: int = 0, delivered_ns: int | None = None) -> Link:
+    """Return a link to `endpoint`, with the one load guard that all its connections share.
+
+    `delivered_ns` is the source time (UTC) up to which values have come before, if they have: since then some are
+    missing.
+    """
     guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms, slow_by_ms=endpoint.slow_by_ms)
-    memory = Memory(endpoint, clock)
+    memory = Memory(endpoint, clock, _gaps(endpoint, tags, delivered_ns))
 
     newest: OpcuaConnector | None = None
     drops_before = 0
@@ -44,11 +50,15 @@ def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
     def drops() -> int:
         return drops_before + (0 if newest is None else newest.drops)
 
+    async def recover() -> Frame:
+        return Frame.empty(len(tags)) if newest is None else await newest.recover()
+
     requests = SETUP_REQUESTS * len(endpoint.urls) + 2 * -(-len(tags) // endpoint.max_nodes_per_request)
     settings = settings or LinkSettings.for_requests(
         endpoint.timeout_ms, connect=requests, read=requests,
         pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard, drops=drops, notes=memory.notes, about=memory.about)
+    return Link(build, tags, clock, settings, seed, guard=guard, drops=drops, notes=memory.notes, about=memory.about,
+                recover=None if memory.gaps is None else recover)
 
 
 class OpcuaConnector:
@@ -76,6 +86,8 @@ class OpcuaConnector:
         self._unknown: list[int] = []
         self._retry_at_ns = self._watch_at_ns = self._reconsider_at_ns = 0
         self._first = True
+        self._refill: Refill | None = None
+        self._heard_ns = -1
 
     async def open(self) -> None:
         """Connect, find the nodes and, if so configured, subscribe; raise ConnectorError saying why that
@@ -83,7 +95,7 @@ class OpcuaConnector:
         """
         await self.close()
         self._current = CurrentValues(self.tags, self._endpoint.group_ms)
-        self._first = True
+        self._first, self._heard_ns = True, -1
         async with self._guard:
             self._guard.connecting()
             self._url, self._wire, self._facts = await best(self._endpoint.urls, self._connect)
@@ -94,6 +106,8 @@ class OpcuaConnector:
             await self._find(wire, range(len(self.tags)))
             if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
                 await wire.initial_values()
+            if self._memory.gaps is not None:
+                self._refill = Refill(self.tags, wire, self._memory.gaps, _period_ns(self.tags))
 
     async def read(self) -> Frame:
         """Return the rows since the last call; raise ConnectorError where the connection is lost or gone
@@ -120,8 +134,27 @@ class OpcuaConnector:
             frame = self._current.rows(changes, self._clock.time_ns(), arrived_ns, wire.settled_ns)
         else:
             frame = self._current.poll(changes, self._clock.time_ns(), now_ns)
+        self._note_gap(changes, frame)
         self._note(changes, frame)
         return frame
+
+    async def recover(self) -> Frame:
+        """Return rows that were missed before this session, from the server's history; none where there are no more.
+
+        What is fresh goes first: only what the load guard has to spare is asked for. Faults end the filling, never the
+        session.
+        """
+        memory, refill, past = self._memory, self._refill, Frame.empty(len(self.tags))
+        enough_ns = self._clock.monotonic_ns() + _period_ns(self.tags) // 2
+        while (refill is not None and refill.waiting and not past.rows and self._guard.spare
+               and self._clock.monotonic_ns() < enough_ns):
+            async with self._guard:
+                self._guard.bulk()
+                past = await refill.step()
+                self._guard.answered(past.rows * past.columns)
+            memory.rows_recovered += past.rows
+            memory.unrecovered = self._unrecovered(refill)
+        return past
 
     async def _connect(self, url: str) -> Opened:
         """Open a session with one of the servers and ask it what it is; raise ConnectorError."""
@@ -188,9 +221,31 @@ class OpcuaConnector:
                        if status == BAD_NODE_ID_UNKNOWN]
             self._memory.found([tag.name for tag in self.tags], missing)
 
+    def _note_gap(self, changes: Changes, frame: Frame) -> None:
+        """Take note of how far values have surely come: by a message of the server, not because none has come."""
+        gaps, wire = self._memory.gaps, self._wire
+        if gaps is None or wire is None or not frame.rows or is_bad(frame.status[-1]).all():
+            return
+        if self._heard_ns < 0:
+            gaps.resumed(int(frame.source_time_ns[0]))
+        if changes.size or wire.arrived_ns > self._heard_ns:
+            self._heard_ns = wire.arrived_ns
+            gaps.delivered(int(frame.source_time_ns[-1]))
+
+    def _unrecovered(self, refill: Refill) -> str:
+        """Tell why the server's history cannot fill gaps, or not for all tags."""
+        if refill.error:
+            return (f"what was missed is not filled from the history of OPC UA server {self._url}: {refill.error}. "
+                    'Remedy: let the server keep history and let this user read it, or set history = "off"')
+        names = [self.tags[column].name for column in sorted(refill.without)]
+        if not names:
+            return ""
+        which = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+        return f"OPC UA server {self._url} keeps no history of {len(names)} of {len(self.tags)} tags: {which}"
+
     async def close(self) -> None:
         """End the session and its subscription; may be called twice."""
-        wire, self._wire = self._wire, None
+        wire, self._wire, self._refill = self._wire, None, None
         if wire is not None:
             self._drops += wire.drops
             await wire.close()
@@ -215,6 +270,18 @@ class OpcuaConnector:
         if self._endpoint.mode is OpcuaMode.SUBSCRIBE:
             found = self._follow(await wire.subscribe(found), wire)
         self._unknown = [column for column in columns if column not in found]
+
+
+def _period_ns(tags: Sequence[Tag]) -> int:
+    return min(tag.period_ms for tag in tags) * 1_000_000
+
+
+def _gaps(endpoint: OpcuaEndpoint, tags: Sequence[Tag], delivered_ns: int | None) -> Gaps | None:
+    if endpoint.history is None:
+        return None
+    period_ns = _period_ns(tags)
+    return Gaps(endpoint.history, period_ns, piece_ns(len(tags), period_ns), int(endpoint.history_max_h * 3.6e12),
+                delivered_ns)
 
 
 def _addresses(tags: Sequence[Tag]) -> list[OpcuaAddress]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from connectors import ConnectorError
 from connectors.load import SLOW_BY_MS
+from connectors.opcua.gaps import Recovery
 
 SECURITY_POLICIES: Final = ("None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
 """By their names in OPC UA Part 7; the deprecated Basic128Rsa15 and Basic256 are not among them."""
@@ -62,7 +63,8 @@ class OpcuaEndpoint:
     (`pki`/own), and the server's certificate, as a file or in `pki`/trusted. "None" is neither private nor protected
     and must be asked for aloud by `insecure`. Values whose source times differ by no more than `group_ms` make one row.
     `trust_command` is what a person types to trust a server. A clock of the server that differs by more than
-    `skew_told_s` is told. `backup_url` is a redundant server, "" where there is none.
+    `skew_told_s` is told. `backup_url` is a redundant server, "" where there is none. `history` says from which end
+    gaps are filled from the server's history, None that they are not; `history_max_h` is how much of one at most.
     """
 
     url: str
@@ -91,6 +93,8 @@ class OpcuaEndpoint:
     timestamps: Timestamps = Timestamps.SOURCE
     skew_told_s: float = 5.0
     backup_url: str = ""
+    history: Recovery | None = None
+    history_max_h: float = 24.0
     application_uri: str = "urn:forewarn:agent"
 
     def __str__(self) -> str:

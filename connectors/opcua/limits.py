@@ -29,6 +29,7 @@ class Service(StrEnum):
 
     READ = "MaxNodesPerRead"
     MONITOR = "MaxMonitoredItemsPerCall"
+    HISTORY = "MaxNodesPerHistoryReadData"
     TRANSLATE = "MaxNodesPerTranslateBrowsePathsToNodeIds"
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from connectors.link import About, Clock
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.gaps import Gaps
 from connectors.opcua.limits import Limits
 from connectors.opcua.resolve import Facts
 from connectors.opcua.times import moment
@@ -17,7 +18,7 @@ NAMES_SHOWN: Final = 5
 class Memory:
     """Compares what a server says of itself with what it said before, and puts into words what people should know."""
 
-    def __init__(self, endpoint: OpcuaEndpoint, clock: Clock) -> None:
+    def __init__(self, endpoint: OpcuaEndpoint, clock: Clock, gaps: Gaps | None = None) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._url = endpoint.url
@@ -27,6 +28,11 @@ class Memory:
         self._certificate = ""
         self.limits = Limits(endpoint.max_nodes_per_request)
         """How much one request may ask for."""
+        self.gaps = gaps
+        """What was missed and is to be filled from the server's history; None where that is not wanted."""
+        self.rows_recovered = 0
+        self.unrecovered = ""
+        """Why the server's history cannot fill gaps, or not for all tags."""
         self.polled = ""
         """Which tags are read by polling although changes were wanted, and why."""
 
@@ -63,12 +69,15 @@ class Memory:
     def about(self) -> About:
         """Return which server is in use, and how far its clock is off."""
         facts = self._facts.get(self._url)
-        return About(self._url, None if facts is None else facts.skew_ms)
+        skew_ms = None if facts is None else facts.skew_ms
+        if self.gaps is None:
+            return About(self._url, skew_ms)
+        return About(self._url, skew_ms, self.rows_recovered, self.gaps.left_ns / 1e9, self.gaps.given_up_ns / 1e9)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know although values come."""
         told = (self._report, self._skew(self.about().clock_skew_ms), self._certificate, self.polled,
-                *self.limits.notes())
+                self.unrecovered, *self.limits.notes())
         return tuple(note for note in told if note)
 
     def _skew(self, skew_ms: float | None) -> str:

@@ -45,7 +45,7 @@ class Message(NamedTuple):
 
 def publish_response(data: bytes) -> Message:
     """Decode a whole PublishResponse; raise UaError, ValueError or struct.error where it is none."""
-    buffer = _answered(data)
+    buffer = answered(data)
     subscription, count = struct.unpack("<Ii", buffer.read(8))
     available = struct.unpack(f"<{max(count, 0)}I", buffer.read(4 * max(count, 0)))
     buffer.skip(1)  # more notifications: the loop asks again at once in any case
@@ -55,7 +55,7 @@ def publish_response(data: bytes) -> Message:
 
 def read_response(data: bytes) -> DataValues:
     """Decode a whole ReadResponse; raise UaError, ValueError or struct.error where it is none."""
-    buffer = _answered(data)
+    buffer = answered(data)
     count, = struct.unpack("<i", buffer.read(4))
     return data_values(data, buffer.cur_pos, count, decode_one, handles=False)[0]
 
@@ -164,7 +164,7 @@ class Publisher:
         request = ua.RepublishRequest(Parameters=ua.RepublishParameters(self.subscription, number))
         try:
             answer = await self._ask(request, self._client.uaclient._timeout)
-            _, notifications = _notification_message(_answered(answer.read(len(answer))))
+            _, notifications = _notification_message(answered(answer.read(len(answer))))
         except UaStatusCodeError:
             return False
         for notification in notifications:
@@ -172,7 +172,7 @@ class Publisher:
         return True
 
 
-def _answered(data: bytes) -> Buffer:
+def answered(data: bytes) -> Buffer:
     """Return what follows the header of a response; raise UaStatusCodeError where that says Bad."""
     buffer = Buffer(data)
     nodeid_from_binary(buffer)

@@ -25,8 +25,9 @@ _FACTS: Final = [ua.NodeId(ua.Int32(node)) for node in (
     ObjectIds.Server_NamespaceArray, ObjectIds.Server_ServerStatus_StartTime, ObjectIds.Server_ServerStatus_CurrentTime,
     ObjectIds.Server_ServiceLevel, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
     ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
-    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds)]
-_LIMITED: Final = (Service.READ, Service.MONITOR, Service.TRANSLATE)
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds,
+    ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerHistoryReadData)]
+_LIMITED: Final = (Service.READ, Service.MONITOR, Service.TRANSLATE, Service.HISTORY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from asyncua import ua
@@ -28,9 +28,10 @@ from connectors.frame import (
 )
 from connectors.link import Clock
 from connectors.opcua.changes import Backlog, Changes, Columns
-from connectors.opcua.channel import LOGIN_REQUESTS, faults, log_in, log_out
+from connectors.opcua.channel import FAULTS, LOGIN_REQUESTS, faults, log_in, log_out
 from connectors.opcua.decode import STATUS_MASK, DataValues
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
+from connectors.opcua.history import NOT_KEPT, Asked, read_raw
 from connectors.opcua.limits import NOT_FOLLOWED, TOO_MANY, Limits, Service
 from connectors.opcua.publishing import Notification, Publisher, read_values
 from connectors.opcua.resolve import Facts, OpcuaAddress, node_id, read_facts, resolve
@@ -39,6 +40,22 @@ _SESSION_TIMEOUT_MS: Final = 60_000
 _TICKS_PER_INTERVAL: Final = 4
 _TICKS_KEPT: Final = 2 * _TICKS_PER_INTERVAL + 1
 SETUP_REQUESTS: Final = LOGIN_REQUESTS + 3  # namespaces, subscription, values
+
+
+class HistoryError(Exception):
+    """A server did not give the history it was asked for; `not_kept` where it has none, for us or at all."""
+
+    def __init__(self, why: str, *, not_kept: bool = False) -> None:
+        super().__init__(why)
+        self.not_kept = not_kept
+
+
+class Past(NamedTuple):
+    """What the server's history has of one tag: a status code, values, and where it goes on (b"": nowhere)."""
+
+    status: int
+    continuation: bytes
+    changes: Changes
 
 
 class Session:
@@ -131,6 +148,28 @@ class Session:
                 raise
         self._overflows += values.overflows
         return self._stamped(np.array(batch, np.intp), values), rest
+
+    @property
+    def history_nodes_max(self) -> int:
+        """How many nodes' history one request may ask for."""
+        return self._limits.of(Service.HISTORY)
+
+    async def read_history(self, asked: Sequence[Asked], until_ns: int, values_max: int) -> list[Past]:
+        """Return what the server's history has up to `until_ns`, `values_max` values of each at most.
+
+        Raise HistoryError where it has no answer: that is no fault of the session, whose values go on.
+        """
+        nodes = [self._nodes[one.column] for one in asked]
+        try:
+            answers = await read_raw(self.client, nodes, asked, until_ns, values_max)
+        except FAULTS as error:
+            code = error.code if isinstance(error, UaStatusCodeError) else 0
+            if code in TOO_MANY:
+                self._limits.refused(Service.HISTORY, len(asked))
+            why = str(error) or f"no answer within {self._endpoint.timeout_ms} ms"
+            raise HistoryError(why, not_kept=code in NOT_KEPT) from error
+        return [Past(status, continuation, self._stamped(np.full(len(values.raw), one.column, np.intp), values))
+                for one, (status, continuation, values) in zip(asked, answers, strict=True)]
 
     async def subscribe(self, columns: list[int]) -> list[int]:
         """Ask to be told of changes; return the columns that values will come of, if only by reading them (`polled`).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -165,8 +166,10 @@ class ScriptedLink:
         clock: Clock,
         values: Callable[[int], Sequence[float] | None],
         duration_ns: int = 0,
+        past: Sequence[Frame] = (),
     ) -> None:
         self.tags = tuple(tags)
+        self._past = deque(past)
         self.reads = self._taken = 0
         self.closed = False
         self.duration_ns = duration_ns
@@ -192,6 +195,9 @@ class ScriptedLink:
             return Frame.bad(time_ns, len(self.tags), 0x80310000)
         row = np.array(values, np.float32)
         return Frame.of(time_ns, row, np.where(np.isnan(row), 0x800A0000, GOOD).astype(np.uint32))
+
+    async def recover(self) -> Frame:
+        return self._past.popleft() if self._past else Frame.empty(len(self.tags))
 
     async def close(self) -> None:
         self.closed = True

@@ -55,6 +55,30 @@ def test_some_tags_of_some_time(state: Path, tmp_path: Path) -> None:
     assert table["pressure"].to_list() == pytest.approx([minute / 10 for minute in range(30, 60)])
 
 
+def test_an_outage_that_was_filled_is_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """And one that was not is there: rows without values say that nothing came."""
+    log = TelemetryLog(tmp_path / "telemetry", {"pump": (("pressure", "bar"),)})
+
+    def put(minute: float, value: float | None, *, recovered: bool = False) -> None:
+        at_ns = BEGIN_NS + int(minute * 60 * SECOND_NS)
+        row = Frame.bad(at_ns, 1, BAD_TIMEOUT) if value is None else Frame.of(at_ns, [value], [0])
+        log.append(Step("pump", BEGIN_NS + 3599 * SECOND_NS if recovered else at_ns, row, recovered=recovered), at_ns)
+
+    for minute in range(60):
+        put(minute + 0.1 if minute not in range(20, 40) else minute, None if minute in range(20, 40) else minute)
+    for minute in range(20, 30):
+        put(minute + 0.1, minute, recovered=True)
+    log.close()
+    out = tmp_path / "filled.parquet"
+    assert forewarn("export", tmp_path, "--asset", "pump", "--out", out).exit_code == 0
+    table = pl.read_parquet(out)
+    assert table["time"].is_sorted()
+    valued = table.drop_nulls()
+    assert valued["pressure"].to_list() == [*range(30), *range(40, 60)]
+    missing = table.filter(pl.col("pressure").is_null())["time"]
+    assert [(time.timestamp() - BEGIN_NS / 1e9) / 60 for time in missing] == [*range(30, 40)]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -50,6 +50,29 @@ def test_several_rows_of_a_shared_asset_keep_their_distances() -> None:
     np.testing.assert_array_equal(laid.source_time_ns, NOW_NS + times - 5 * SECOND_NS)
 
 
+def test_what_is_recovered_is_recorded_at_its_own_times_and_not_judged(plant: Plant) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        past = Frame.clean(np.array([3, 4]) * SECOND_NS, np.float32([[99], [98]]), np.zeros((2, 1), np.uint32))
+        route = Route("pump", np.array([0]), np.array([1]), 2, shared=True)
+        link = ScriptedLink([Tag("a", "bar")], clock, lambda _: [1.0], past=[past])
+        reading = asyncio.create_task(Reader("plc", link, [route], SECOND_NS, plant.worker, clock).run())
+        working = asyncio.create_task(plant.worker.run())
+        await eventually(lambda: plant.worker.jobs_done == 2)
+        plant.worker.finish()
+        await working
+        reading.cancel()
+        await asyncio.wait([reading])
+        live, recovered = plant.telemetry.scan("pump")
+        assert (live.recovered, recovered.recovered) == (False, True)
+        assert recovered.frame.source_time_ns.tolist() == past.source_time_ns.tolist()
+        np.testing.assert_array_equal(recovered.frame.values, [[np.nan, 99], [np.nan, 98]])
+        assert plant.line.snapshot.rows == 1
+        assert plant.line.snapshot.alert is None
+
+    run(main)
+
+
 class AnsweredAsItIsCancelled(ScriptedLink):
     """A link whose library loses a cancellation that comes with an answer, as asyncio.wait_for does in Python 3.11."""
 

@@ -44,7 +44,10 @@ def some_steps(seed: int, count: int) -> list[Step]:
         values[random.random(values.shape) < 0.2] = random.choice([-0.0, 0.0, 1e-42, 3e38, np.pi])
         times = now_ns - random.integers(0, 10**7, rows)
         commands = (Acknowledge("pump-3", "Ana", now_ns, "häufig"),) if number % 17 == 5 else ()
-        steps.append(Step(asset, now_ns, Frame.clean(times, values.astype(np.float32), status), commands))
+        recovered = number % 11 == 3
+        times -= recovered * 2 * HOUR_NS
+        frame = Frame.clean(times, values.astype(np.float32), status)
+        steps.append(Step(asset, now_ns, frame, commands if not recovered else (), recovered))
     return steps
 
 

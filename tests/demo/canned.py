@@ -150,5 +150,8 @@ def connection(name: str) -> ConnectionModel:
         values_dropped=0,
         server="",
         clock_skew_ms=None,
+        rows_recovered=0,
+        missing_s=0.0,
+        given_up_s=0.0,
         notes=[],
     )
