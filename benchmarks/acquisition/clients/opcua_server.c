@@ -1,7 +1,11 @@
 /* An OPC UA server by open62541: COUNT doubles "v0", "v1" ... in namespace 1, all of them new every PERIOD ms.
-   opcua_server COUNT PERIOD; prints its port, then serves until its standard input ends.
+   opcua_server COUNT PERIOD [KEPT]; prints its port, then serves until its standard input ends. It keeps the history of
+   the first KEPT of them and tells seven values of it at a time.
    cc -O2 opcua_server.c -o opcua_server -lopen62541 */
 #include <arpa/inet.h>
+#include <open62541/plugin/historydata/history_data_backend_memory.h>
+#include <open62541/plugin/historydata/history_data_gathering_default.h>
+#include <open62541/plugin/historydata/history_database_default.h>
 #include <open62541/plugin/log_stdout.h>
 #include <open62541/server.h>
 #include <open62541/server_config_default.h>
@@ -41,9 +45,20 @@ static int free_port(void) {
     return ntohs(address.sin_port);
 }
 
+static int keep(UA_Server *server, UA_HistoryDataGathering gathering, const char *name) {
+    UA_HistorizingNodeIdSettings setting;
+    memset(&setting, 0, sizeof setting);
+    setting.historizingBackend = UA_HistoryDataBackend_Memory(1, 100);
+    setting.maxHistoryDataResponseSize = 7;
+    setting.historizingUpdateStrategy = UA_HISTORIZINGUPDATESTRATEGY_VALUESET;
+    UA_NodeId node = UA_NODEID_STRING(1, (char *)name);
+    return gathering.registerNodeId(server, gathering.context, &node, setting);
+}
+
 int main(int argc, char **argv) {
-    if (argc != 3) return 2;
+    if (argc != 3 && argc != 4) return 2;
     count = atoi(argv[1]);
+    int kept = argc == 4 ? atoi(argv[3]) : 0;
     int port = free_port();
     char url[64];
     snprintf(url, sizeof url, "opc.tcp://127.0.0.1:%d", port);
@@ -61,6 +76,8 @@ int main(int argc, char **argv) {
     UA_String_clear(&only);
     config->publishingIntervalLimits.min = config->samplingIntervalLimits.min = 10;
     config->maxNotificationsPerPublish = 1000;
+    UA_HistoryDataGathering gathering = UA_HistoryDataGathering_Default(1);
+    if (kept) config->historyDatabase = UA_HistoryDatabase_default(gathering);
     for (int i = 0; i < count; i++) {
         char name[16];
         snprintf(name, sizeof name, "v%d", i);
@@ -68,10 +85,13 @@ int main(int argc, char **argv) {
         UA_VariableAttributes attributes = UA_VariableAttributes_default;
         UA_Variant_setScalar(&attributes.value, &zero, &UA_TYPES[UA_TYPES_DOUBLE]);
         attributes.accessLevel = UA_ACCESSLEVELMASK_READ | UA_ACCESSLEVELMASK_WRITE;
+        attributes.historizing = i < kept;
+        if (i < kept) attributes.accessLevel |= UA_ACCESSLEVELMASK_HISTORYREAD;
         if (UA_Server_addVariableNode(server, UA_NODEID_STRING(1, name), UA_NODEID_NUMERIC(0, UA_NS0ID_OBJECTSFOLDER),
                                       UA_NODEID_NUMERIC(0, UA_NS0ID_ORGANIZES), UA_QUALIFIEDNAME(1, name),
                                       UA_NODEID_NUMERIC(0, UA_NS0ID_BASEDATAVARIABLETYPE), attributes, NULL, NULL))
             return 1;
+        if (i < kept && keep(server, gathering, name)) return 1;
     }
     next(server, NULL);
     UA_Server_addRepeatedCallback(server, next, NULL, atof(argv[2]), NULL);
