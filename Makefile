@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+WORKERS ?= $(shell expr `nproc` + 1)
 KEEP ?=
 
 VENV := .venv
@@ -17,8 +18,8 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## Show this list.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-18s %s\n' "$$name" "$$text"; done
 
-test: env-dev ## Run the whole test suite (PYTEST_ARGS="-k name" picks some).
-	$(PY) -m pytest $(PYTEST_ARGS)
+test: env-dev ## Run the whole test suite (PYTEST_ARGS="-k name" picks some, WORKERS=0 runs them in this process).
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 arm: env ## Check that emulated ARM64 cores judge as this machine does (Debian; network the first time).
 	@bash tests/arm/run $(PY)
