@@ -55,6 +55,53 @@ class Clock(Protocol):
         """Return when `monotonic_ns()` has reached the given value (at once if it has)."""
 
 
+class Patience:
+    """`with patience:` bounds what one task awaits, as `async with asyncio.timeout(...)` does, again and again.
+
+    That sets a timer and clears it each time. This one's stays set, and looks when it rings whether it is time: what is
+    done often and hardly ever takes too long costs a look at the clock.
+    """
+
+    def __init__(self, limit_ms: float) -> None:
+        self._limit_s = limit_ms / 1e3
+        self._timer: asyncio.TimerHandle | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._until_s = 0.0
+        self._over = False
+
+    def __enter__(self) -> None:
+        assert self._task is None, "one task at a time"
+        self._task = task = asyncio.current_task()
+        assert task is not None
+        loop = task.get_loop()
+        self._cancelling, self._over = task.cancelling(), False
+        self._until_s = loop.time() + self._limit_s
+        if self._timer is None:
+            self._timer = loop.call_at(self._until_s, self._ring, loop)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        task, self._task = self._task, None
+        if self._over and task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def close(self) -> None:
+        """Clear the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        if self._task is None:
+            return
+        if loop.time() < self._until_s:
+            self._timer = loop.call_at(self._until_s, self._ring, loop)
+        else:
+            self._over = True
+            self._task.cancel()
+
+
 class LoadGuard:
     """Spares one PLC: `async with guard:` around each request, by every connector to it.
 
@@ -122,16 +169,17 @@ class LoadGuard:
         await self._one.acquire()
         try:
             due_ns = self._free_at_ns
-            if self._begun:
-                due_ns = max(due_ns, self._begun[-1] + self._pace.spacing_ns)
+            if (spacing_ns := self._pace.spacing_ns) and self._begun:
+                due_ns = max(due_ns, self._begun[-1] + spacing_ns)
             if len(self._begun) == self._begun.maxlen:
                 due_ns = max(due_ns, self._begun[0] + self._window_ns)
-            while self._clock.monotonic_ns() < due_ns:
+            now_ns = self._clock.monotonic_ns()
+            while now_ns < due_ns:
                 await self._clock.sleep_until(due_ns)
+                now_ns = self._clock.monotonic_ns()
         except BaseException:
             self._one.release()
             raise
-        now_ns = self._clock.monotonic_ns()
         self._begun.append(now_ns)
         self._meter.begun(now_ns)
         self._pace.begin(now_ns)
@@ -172,12 +220,12 @@ class LinkEvent(StrEnum):
 
 
 _S, _E = LinkState, LinkEvent
+_UP: Final = (_S.CONNECTED, _S.DELIVERING)
 TRANSITIONS: Final[dict[tuple[LinkState, LinkEvent], LinkState]] = {
     (_S.IDLE, _E.ATTEMPT): _S.CONNECTING,
     (_S.BACKING_OFF, _E.ATTEMPT): _S.CONNECTING,
     (_S.CONNECTING, _E.OPENED): _S.CONNECTED,
     (_S.CONNECTED, _E.DELIVERED): _S.DELIVERING,
-    (_S.DELIVERING, _E.DELIVERED): _S.DELIVERING,
     **{(state, _E.LOST): _S.BACKING_OFF for state in (_S.CONNECTING, _S.CONNECTED, _S.DELIVERING)},
     **{(state, _E.REFUSED): _S.FAILED for state in (_S.CONNECTING, _S.CONNECTED, _S.DELIVERING)},
     **{(state, _E.CLOSE): _S.CLOSED for state in _S},
@@ -281,6 +329,7 @@ class Link:
         self._build = build
         self._clock = clock
         self._settings = settings or LinkSettings()
+        self._patience = Patience(self._settings.read_timeout_ms)
         self._random = np.random.default_rng(seed)
         self._guard = guard
         self._drops = drops
@@ -344,12 +393,13 @@ class Link:
     async def close(self) -> None:
         """Let go of the connection for good; may be called twice."""
         self._step(LinkEvent.CLOSE)
+        self._patience.close()
         await self._drop()
 
     async def _attempt(self) -> Frame | None:
         """Return what a read gave, over a new connection where it is time for one; None where that failed."""
         try:
-            connector = await self._connected()
+            connector = self._connector if self._state in _UP else await self._connected()
             return None if connector is None else await self._read_once(connector)
         except ConnectorError as error:
             await self._fault(error)
@@ -361,9 +411,7 @@ class Link:
         return self._state is LinkState.BACKING_OFF and since_ns >= self._settings.backoff_min_ms * 1_000_000
 
     async def _connected(self) -> Connector | None:
-        """Return an open connector; None where it is not yet, or no longer, time to try."""
-        if self._state in (LinkState.CONNECTED, LinkState.DELIVERING):
-            return self._connector
+        """Return a connector that was opened now; None where it is not yet, or no longer, time to try."""
         due = self._clock.monotonic_ns() >= self._retry_at_ns
         if self._state is LinkState.CONNECTING:  # an attempt was cancelled half way
             await self._fault(ConnectorError("the attempt to connect was broken off"))
@@ -386,16 +434,17 @@ class Link:
     async def _read_once(self, connector: Connector) -> Frame:
         begun_ns = self._clock.monotonic_ns()
         try:
-            async with asyncio.timeout(self._settings.read_timeout_ms / 1e3):
+            with self._patience:
                 frame = await connector.read()
         except TimeoutError:
             raise ConnectorError(f"a read took longer than {self._settings.read_timeout_ms} ms") from None
         assert frame.columns == len(self.tags)
         now_ns = self._clock.monotonic_ns()
         self._latency_ms = (now_ns - begun_ns) / 1e6
-        good = not is_bad(frame.status).all()
+        good = np.count_nonzero(is_bad(frame.status)) < frame.status.size
         if good:
-            self._step(LinkEvent.DELIVERED)
+            if self._state is not LinkState.DELIVERING:
+                self._step(LinkEvent.DELIVERED)
             self._last_good_ns = self._clock.time_ns()
             self._failures = 0
             self._error = ""

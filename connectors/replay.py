@@ -11,7 +11,7 @@ import numpy as np
 from connectors import ConnectorError
 from connectors.frame import BAD_NO_COMMUNICATION, GOOD, Float32s, Frame, Int64s, Tag, UInt32s, is_bad
 from connectors.link import Clock
-from connectors.scaling import Scaling
+from connectors.scaling import Scaling, quietly
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,7 +88,8 @@ class ReplayConnector:
         raw = np.stack([self._numbers(table, name) for name in self._columns], axis=1)
         status[~np.isfinite(raw) & ~is_bad(status)] = BAD_NO_COMMUNICATION
         in_units = [Tag(tag.name, tag.unit, low=tag.low, high=tag.high) for tag in self.tags]
-        return Frame(self._times_ns(table), *Scaling(in_units).apply(raw.astype(np.float64), status))
+        with quietly():
+            return Frame(self._times_ns(table), *Scaling(in_units).apply(raw.astype(np.float64), status))
 
     def _demand(self, names: Sequence[str]) -> None:
         missing = [name for name in (self._time_column, *self._columns) if name not in names]

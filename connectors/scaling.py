@@ -27,6 +27,12 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 _SIGNED_BITS: Final = {Dtype.INT8_HIGH: 8, Dtype.INT8_LOW: 8, Dtype.INT16: 16, Dtype.INT32: 32, Dtype.INT64: 64}
 
 
+def quietly() -> np.errstate:
+    """Return what keeps numpy from warning: a number beyond float32, or a signalling NaN, is data and no fault of ours.
+    """
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 class Scaling:
     """Raw numbers to values in the tags' units, and the verdict on each: is it finite, and can it be?"""
 
@@ -47,15 +53,13 @@ class Scaling:
         NaN and infinity are BadDecodingError, a raw number that means "no value" BadSensorFailure. Outside
         [low, high] the value is the limit and Uncertain where the tag is clamped, else BadOutOfRange. Subnormal
         is BadOutOfRange as well: a number nearer to zero than 1.2e-38 is never a measurement but the signature
-        of swapped words.
+        of swapped words. Call it `quietly`.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            wide = raw if self._plain else raw * self._scale + self._offset
-            values = wide.astype(np.float32)
-            if not status.any() and self._all_possible(raw, wide):
-                return values, status.copy()  # as most rows are: each step below would cost as much as all of this
-            outside = (wide < self._low) | (wide > self._high)
-            limited = np.where(self._clamp, np.clip(wide, self._low, self._high), wide).astype(np.float32)
+        wide = raw if self._plain else raw * self._scale + self._offset
+        if not np.count_nonzero(status) and self._all_possible(raw, wide):
+            return wide.astype(np.float32), status.copy()  # as most rows are: each step below would cost as much
+        outside = (wide < self._low) | (wide > self._high)
+        limited = np.where(self._clamp, np.clip(wide, self._low, self._high), wide).astype(np.float32)
         faults = np.where(outside, np.where(self._clamp, UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, BAD_OUT_OF_RANGE), 0)
         faults[np.isinf(limited) | ((np.abs(raw) < _SMALLEST) & (raw != 0))] = BAD_OUT_OF_RANGE
         faults[~np.isfinite(raw)] = BAD_DECODING_ERROR
@@ -67,10 +71,11 @@ class Scaling:
 
     def _all_possible(self, raw: Float64s, wide: Float64s) -> bool:
         """Return whether every number is finite, means a value, and is within what a sensor can give."""
+        within = (wide >= self._lowest) & (wide <= self._highest)
         small = np.abs(raw) < _SMALLEST
-        return bool(
-            ((wide >= self._lowest) & (wide <= self._highest)).all() and not (small.any() and raw[small].any())
-        ) and not any((raw == numbers).any() for numbers in self._invalid)
+        if np.count_nonzero(within) < within.size or (np.count_nonzero(small) and raw[small].any()):
+            return False
+        return not (self._invalid and any((raw == numbers).any() for numbers in self._invalid))
 
 
 def _invalid(tags: Sequence[Tag]) -> list[Float64s]:

@@ -1,7 +1,7 @@
 """Our side of the comparison, in a process of its own: the connectors as the daemon runs them.
 
-python -m benchmarks.acquisition.reader modbus PORT CONNECTIONS READS, or opcua PORT COUNT PERIOD SECONDS; prints the
-processor time in seconds and how many values came, as the peers do.
+python -m benchmarks.acquisition.reader modbus PORT CONNECTIONS READS [PERIOD], or opcua PORT COUNT PERIOD SECONDS;
+prints the processor time in seconds and how many values came (or their sum), as the peers do.
 """
 
 from __future__ import annotations
@@ -54,22 +54,25 @@ def opcua_link(port: int, count: int, period_ms: int) -> Link:
     return opcua_connector.supervise(endpoint, tags, SystemClock())
 
 
-async def modbus(port: int, connections: int, reads: int) -> tuple[float, float]:
-    """Read as fast as it goes, `reads` times in all."""
-    links = [modbus_link(port) for _ in range(connections)]
+async def modbus(port: int, connections: int, reads: int, period_ms: int = 0) -> tuple[float, float]:
+    """Read `reads` times in all, as fast as it goes or each connection once a period."""
+    links, clock = [modbus_link(port) for _ in range(connections)], SystemClock()
     for link in links:
         if (await link.read()).status.any():
             raise BenchmarkError(link.health.error)
     left = iter(range(reads))
 
-    async def read(link: Link) -> float:
-        total = 0.0
+    async def read(link: Link, number: int) -> float:
+        total, due_ns = 0.0, begin_ns + period_ms * 1_000_000 * number // connections
         for _ in left:
+            if period_ms:
+                await clock.sleep_until(due_ns)
+                due_ns += period_ms * 1_000_000
             total += float((await link.read()).values[0].sum())
         return total
 
-    begun_s = time.process_time()
-    total = sum(await asyncio.gather(*map(read, links)))
+    begun_s, begin_ns = time.process_time(), clock.monotonic_ns()
+    total = sum(await asyncio.gather(*map(read, links, range(connections))))
     taken_s = time.process_time() - begun_s
     for link in links:
         await link.close()

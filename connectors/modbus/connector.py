@@ -185,13 +185,14 @@ class ModbusConnector:
         periods = self._groups.due(now_ns)
         again = plan.due(now_ns)
         data = bytearray(decoder.size_bytes)
-        block_status = np.full(len(plan.blocks), BAD_NO_DATA, np.uint32)
+        statuses: list[int] = []
         found: list[tuple[Block, bytes]] = []
-        for b, (block, offset) in enumerate(zip(plan.blocks, decoder.offsets, strict=True)):
+        for block, offset in zip(plan.blocks, decoder.offsets, strict=True):
             if self.tags[block.columns[0]].period_ms not in periods:
+                statuses.append(BAD_NO_DATA)
                 continue
             answer = await self._ask(block)
-            block_status[b] = answer.status
+            statuses.append(answer.status)
             if answer.status == GOOD:
                 data[offset:offset + block.size_bytes] = answer.data
             elif answer.exception:
@@ -201,7 +202,7 @@ class ModbusConnector:
                 await self._probe(block, found)
         self._groups.asked(periods, now_ns)
         self._raise_if_all_silent()
-        return self._frame(decoder, data, block_status, found)
+        return self._frame(decoder, data, np.array(statuses, np.uint32), found)
 
     def _raise_if_all_silent(self) -> None:
         """Raise ConnectorError where no unit is left that answers: it is the device that is silent, not they."""
@@ -228,14 +229,15 @@ class ModbusConnector:
     def _frame(self, decoder: Decoder, data: bytearray, block_status: UInt32s,
                found: Sequence[tuple[Block, bytes]]) -> Frame:
         """Return the row of what the plan's blocks gave and what was found beside them."""
+        now_ns = self._clock.monotonic_ns()
         values, status = decoder.decode(data, block_status, self._plan.status)
-        self.watch.observe(self._plan.blocks, decoder.offsets, data, block_status, self._clock.monotonic_ns())
+        self.watch.observe(self._plan.blocks, decoder.offsets, data, block_status, now_ns)
         self._note_texts(decoder.texts(data, block_status))
         for block, part in found:
             columns = list(block.columns)
             decoded = Decoder(self.tags, (block,)).decode(part, np.zeros(1, np.uint32), self._plan.status)
             values[columns], status[columns] = decoded[0][columns], decoded[1][columns]
-        half_ns = (self._clock.monotonic_ns() - self._first_ns) // 2 if self._asked else 0
+        half_ns = (now_ns - self._first_ns) // 2 if self._asked else 0
         time_ns = np.array([self._clock.time_ns() - half_ns], np.int64)
         return Frame(time_ns, values[None, :], status[None, :])
 
@@ -245,7 +247,8 @@ class ModbusConnector:
         if silent and block.unit_id != self._retried:
             return Answer(BAD_TIMEOUT, replied=False)
         for _ in range(1 if silent else 1 + self._endpoint.retries):
-            answer = await self._ask_in_step(block)
+            probe = self._units.probe(block)
+            answer = await (self._ask_once(block) if probe is None else self._ask_after(probe, block))
             if answer.replied:
                 self._answered += 1
                 self._units.heard((block.unit_id,))
@@ -256,13 +259,11 @@ class ModbusConnector:
             raise self._nobody_answers()
         return answer
 
-    async def _ask_in_step(self, block: Block) -> Answer:
-        """Make a request, after another one if a late reply could be taken for the answer."""
-        probe = self._units.probe(block)
-        if probe is not None:
-            answer = await self._ask_once(probe)
-            if self._units.probe(block) is not None:
-                return Answer(answer.status, replied=answer.replied)
+    async def _ask_after(self, probe: Block, block: Block) -> Answer:
+        """Make a request after another one, where a late reply could be taken for the answer."""
+        answer = await self._ask_once(probe)
+        if self._units.probe(block) is not None:
+            return Answer(answer.status, replied=answer.replied)
         return await self._ask_once(block)
 
     async def _ask_once(self, block: Block) -> Answer:

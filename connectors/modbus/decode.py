@@ -31,7 +31,7 @@ from connectors.frame import (
 )
 from connectors.modbus.orders import Intps, arrival, registers_of, string_arrival
 from connectors.modbus.plan import BIT_TABLES, Block
-from connectors.scaling import Float64s, Scaling
+from connectors.scaling import Float64s, Scaling, quietly
 
 Places = Intps | slice
 
@@ -97,10 +97,6 @@ class Decoder:
         if self._fields is not None:
             columns, index, shift, mask = self._fields
             raw[columns] = (octets[index].view(">u2")[:, 0] >> shift) & mask
-        with np.errstate(invalid="ignore"):  # a signalling NaN on the wire is data, not a fault of ours
-            for places, gather, dtype, width in self._numbers:
-                given = octets[gather].reshape(-1)
-                raw[places] = _bcd(given.reshape(-1, width)) if dtype == "bcd" else given.view(dtype)
         status = status.copy()
         status[self._columns] = block_status[self._block_of]
         for string in self._strings:
@@ -108,10 +104,16 @@ class Decoder:
             raw[string.column] = 0.0 if known is None else known
             if known is None and status[string.column] == GOOD:
                 status[string.column] = BAD_TYPE_MISMATCH
-        return self._scaling.apply(raw, status)
+        with quietly():
+            for places, gather, dtype, width in self._numbers:
+                given = octets[gather]
+                raw[places] = _bcd(given.reshape(-1, width)) if dtype == "bcd" else given.view(dtype)
+            return self._scaling.apply(raw, status)
 
     def texts(self, data: bytes | bytearray, block_status: UInt32s) -> dict[int, str]:
         """Return the texts of the strings, by column, of blocks that came well."""
+        if not self._strings:
+            return {}
         octets = np.frombuffer(data, np.uint8)
         return {string.column: string.text(octets) for string in self._strings if block_status[string.block] == GOOD}
 
@@ -144,7 +146,7 @@ class Decoder:
 
     def _groups(self, tags: Sequence[Tag], blocks: Sequence[Block],
                 places: list[tuple[int, int]]) -> list[tuple[Places, Places, str, int]]:
-        """Return columns and the bytes [N, width] of their values in big-endian order, by how numpy reads them."""
+        """Return columns and the bytes [N * width] of their values in big-endian order, by how numpy reads them."""
         groups: dict[tuple[str, int], list[tuple[int, Intps]]] = {}
         for column, b in places:
             tag = tags[column]
@@ -155,7 +157,7 @@ class Decoder:
                 index = index[byte:byte + 1]
             groups.setdefault((_NUMPY[tag.dtype], len(index)), []).append((column, index))
         return [(_run(np.array([column for column, _ in members], np.intp)),
-                 _run(np.stack([index for _, index in members])), dtype, width)
+                 _run(np.concatenate([index for _, index in members])), dtype, width)
                 for (dtype, width), members in groups.items()]
 
 
@@ -180,8 +182,8 @@ class _String:
 
 def _run(places: Intps) -> Places:
     """Return places that follow one another as the slice they are: numpy copies that faster than it gathers."""
-    flat = places.reshape(-1)
-    return slice(int(flat[0]), int(flat[-1]) + 1) if len(flat) and (np.diff(flat) == 1).all() else places
+    follow = len(places) and (np.diff(places) == 1).all()
+    return slice(int(places[0]), int(places[-1]) + 1) if follow else places
 
 
 def _bcd(octets: npt.NDArray[np.uint8]) -> Float64s:

@@ -9,18 +9,12 @@ from __future__ import annotations
 import struct
 from binascii import Error as HexError
 from binascii import unhexlify
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
-from connectors.frame import Table
 from connectors.modbus.endpoint import Framing
 from connectors.modbus.plan import Block
 from connectors.readonly import check_modbus, check_modbus_ascii, check_modbus_rtu, crc16, lrc
 
-FUNCTIONS: Final[dict[Table, int]] = {
-    Table.COIL: 1, Table.DISCRETE_INPUT: 2, Table.HOLDING_REGISTER: 3, Table.INPUT_REGISTER: 4,
-}
-"""The function code that reads each table."""
 EXCEPTION: Final = 0x80
 _HEADER: Final = struct.Struct(">HHHBB")  # transaction, protocol, length of what follows, unit id, function code
 _MBAP_REQUEST: Final = struct.Struct(">HHHBBHH")
@@ -35,8 +29,7 @@ class FramingError(Exception):
     """The peer does not speak Modbus, or its bytes are out of step: nothing after this can be trusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A frame as it came; `data` is what follows the function code. Transaction 0: frames bear no number."""
 
     transaction: int
@@ -91,7 +84,7 @@ class TcpFrames:
     def ask(self, block: Block) -> bytes:
         """Return the request for a block."""
         self._transaction = self._transaction % _TRANSACTIONS + 1
-        return request(self._transaction, block.unit_id, block.table, block.start, block.count)
+        return request(self._transaction, block)
 
     def reply(self, received: bytes) -> tuple[Reply | None, bytes]:
         """Return the reply with our transaction, whatever else is in it, and what follows."""
@@ -105,9 +98,9 @@ class TcpFrames:
         return None, received
 
 
-def request(transaction: int, unit_id: int, table: Table, start: int, count: int) -> bytes:
-    """Return the MBAP frame that asks a unit for `count` registers (or bits) of a table from `start` on."""
-    return _MBAP_REQUEST.pack(transaction, 0, 6, unit_id, FUNCTIONS[table], start, count)
+def request(transaction: int, block: Block) -> bytes:
+    """Return the MBAP frame that asks for a block."""
+    return _MBAP_REQUEST.pack(transaction, 0, 6, block.unit_id, block.function, block.start, block.count)
 
 
 def first_reply(received: bytes) -> tuple[Reply | None, int]:
@@ -137,11 +130,10 @@ class _Unnumbered:
 
     def _await(self, block: Block) -> bytes:
         """Wait for the reply to the request for a block; return that request without its checksum."""
-        function = FUNCTIONS[block.table]
         self._size = block.size_bytes
-        self._good = bytes([block.unit_id, function, block.size_bytes])
-        self._refused = bytes([block.unit_id, function | EXCEPTION])
-        return _REQUEST.pack(block.unit_id, function, block.start, block.count)
+        self._good = bytes([block.unit_id, block.function, block.size_bytes])
+        self._refused = bytes([block.unit_id, block.function | EXCEPTION])
+        return _REQUEST.pack(block.unit_id, block.function, block.start, block.count)
 
 
 class RtuFrames(_Unnumbered):

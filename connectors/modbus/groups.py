@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from connectors.frame import Tag
 
@@ -15,18 +15,21 @@ class Groups:
     """
 
     def __init__(self, tags: Sequence[Tag]) -> None:
-        self._due_ns: dict[int, int | None] = dict.fromkeys(sorted({tag.period_ms for tag in tags}))
-        self._fastest_ms = min(self._due_ns, default=0)
+        fastest_ms, *others_ms = sorted({tag.period_ms for tag in tags}) or (0,)
+        self._always = frozenset({fastest_ms})
+        self._slack_ns = fastest_ms * 500_000
+        self._due_ns: dict[int, int | None] = dict.fromkeys(others_ms)
 
     def due(self, now_ns: int) -> frozenset[int]:
         """Return the periods, in ms, of the tags to be asked now."""
-        slack_ns = self._fastest_ms * 500_000
-        return frozenset(period_ms for period_ms, due_ns in self._due_ns.items()
-                         if due_ns is None or period_ms == self._fastest_ms or now_ns + slack_ns >= due_ns)
+        if not self._due_ns:
+            return self._always
+        return self._always.union(period_ms for period_ms, due_ns in self._due_ns.items()
+                                  if due_ns is None or now_ns + self._slack_ns >= due_ns)
 
-    def asked(self, periods: Collection[int], now_ns: int) -> None:
+    def asked(self, periods: frozenset[int], now_ns: int) -> None:
         """Take note that the tags of these periods were asked at `now_ns`."""
-        for period_ms in periods:
+        for period_ms in periods - self._always:
             period_ns, due_ns = period_ms * 1_000_000, self._due_ns[period_ms]
             due_ns = now_ns if due_ns is None else due_ns
             self._due_ns[period_ms] = due_ns + (max(0, now_ns - due_ns) // period_ns + 1) * period_ns

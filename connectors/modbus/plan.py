@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
@@ -12,6 +12,10 @@ from connectors.frame import Dtype, ModbusAddress, Table, Tag
 from connectors.modbus.orders import names, registers_of
 
 BIT_TABLES: Final = frozenset({Table.COIL, Table.DISCRETE_INPUT})
+FUNCTIONS: Final[dict[Table, int]] = {
+    Table.COIL: 1, Table.DISCRETE_INPUT: 2, Table.HOLDING_REGISTER: 3, Table.INPUT_REGISTER: 4,
+}
+"""The function code that reads each table."""
 _ADDRESSES: Final = 65_536
 _STRING_MOST: Final = 125
 Cut = tuple[int, Table, int]
@@ -41,18 +45,24 @@ class PlanLimits:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One request: `count` registers (or bits) from `start`; `columns` are the tags inside, by register."""
+    """One request: `count` registers (or bits) from `start`; `columns` are the tags inside, by register.
+
+    What every read needs follows from these, and is worked out once: `function` is the code that reads the table,
+    `size_bytes` how many bytes of data a right reply carries.
+    """
 
     unit_id: int
     table: Table
     start: int
     count: int
     columns: tuple[int, ...]
+    function: int = field(init=False, repr=False, compare=False)
+    size_bytes: int = field(init=False, repr=False, compare=False)
 
-    @property
-    def size_bytes(self) -> int:
-        """How many bytes of data a right reply carries."""
-        return (self.count + 7) // 8 if self.table in BIT_TABLES else 2 * self.count
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "function", FUNCTIONS[self.table])
+        size_bytes = (self.count + 7) // 8 if self.table in BIT_TABLES else 2 * self.count
+        object.__setattr__(self, "size_bytes", size_bytes)
 
     def __str__(self) -> str:
         return f"unit {self.unit_id} {self.table.value} {self.start}..{self.start + self.count - 1}"

@@ -53,6 +53,8 @@ class Units:
 
     def silent_longest(self) -> int | None:
         """Return the one silent unit to ask again now: many at once would hold up those that answer."""
+        if not self._silences:
+            return None
         now_ns = self._clock.monotonic_ns()
         due = [(silence.until_ns, unit_id) for unit_id, silence in self._silences.items()
                if silence.until_ns <= now_ns]

@@ -7,21 +7,19 @@ import os
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from connectors import ConnectorError
 from connectors.frame import BAD_DECODING_ERROR, BAD_TIMEOUT, GOOD
 from connectors.modbus.decode import exception_status
 from connectors.modbus.endpoint import ModbusEndpoint, Tls
-from connectors.modbus.framing import EXCEPTION, FUNCTIONS, Frames, FramingError, Reply, frames
+from connectors.modbus.framing import EXCEPTION, Frames, FramingError, Reply, frames
 from connectors.modbus.plan import Block
 from connectors.readonly import ReadOnlyTransport
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of one request: data where `status` is Good; `exception` is the device's exception code, or
     0. `replied` is False where there was no reply that could be one to this request.
     """
@@ -172,13 +170,12 @@ class _Conversation(asyncio.Protocol):
 
 def answer_of(reply: Reply, block: Block) -> Answer:
     """Return what a reply is worth: right function, right count and as many bytes as it says, or nothing."""
-    function = FUNCTIONS[block.table]
-    if reply.function == function | EXCEPTION and len(reply.data) == 1:
-        return Answer(exception_status(reply.data[0]), exception=reply.data[0])
-    size = block.size_bytes
-    if reply.function != function or len(reply.data) != 1 + size or reply.data[0] != size:
-        return Answer(BAD_DECODING_ERROR)
-    return Answer(GOOD, reply.data[1:])
+    data, size = reply.data, block.size_bytes
+    if reply.function == block.function and len(data) == 1 + size and data[0] == size:
+        return Answer(GOOD, data[1:])
+    if reply.function == block.function | EXCEPTION and len(data) == 1:
+        return Answer(exception_status(data[0]), exception=data[0])
+    return Answer(BAD_DECODING_ERROR)
 
 
 def _context(tls: Tls) -> ssl.SSLContext:

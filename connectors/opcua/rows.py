@@ -9,7 +9,7 @@ import numpy as np
 
 from connectors.frame import BAD_WAITING_FOR_INITIAL_DATA, Frame, Tag
 from connectors.opcua.changes import Changes, Columns
-from connectors.scaling import Scaling
+from connectors.scaling import Scaling, quietly
 
 ROWS_MAX: Final = 256
 """Most rows one call returns; of more, the oldest are folded into the first row returned."""
@@ -56,7 +56,8 @@ class CurrentValues:
             raw[t], status[t] = self._raw, self._status
         self._source_ns = self._row_ns = int(times_ns[-1])
         self._row_at_ns = arrived_ns
-        return Frame(times_ns, *self._scaling.apply(raw, status))
+        with quietly():
+            return Frame(times_ns, *self._scaling.apply(raw, status))
 
     def poll(self, changes: Changes, time_ns: int, monotonic_ns: int) -> Frame:
         """Return one row of what was read just now, at its newest source time; where that stands still, time
@@ -97,5 +98,6 @@ class CurrentValues:
         self._status[changes.column] = changes.status
 
     def _row(self, time_ns: int) -> Frame:
-        values, status = self._scaling.apply(self._raw[None, :], self._status[None, :])
+        with quietly():
+            values, status = self._scaling.apply(self._raw[None, :], self._status[None, :])
         return Frame(np.array([time_ns], np.int64), values, status)

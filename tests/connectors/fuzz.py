@@ -13,9 +13,9 @@ import numpy as np
 
 from connectors.frame import GOOD, Dtype, ModbusAddress, Table, Tag, is_bad
 from connectors.modbus.decode import Decoder
-from connectors.modbus.framing import EXCEPTION, FUNCTIONS, AsciiFrames, Frames, FramingError, RtuFrames, TcpFrames
+from connectors.modbus.framing import EXCEPTION, AsciiFrames, Frames, FramingError, RtuFrames, TcpFrames
 from connectors.modbus.orders import names, registers_of
-from connectors.modbus.plan import Block
+from connectors.modbus.plan import FUNCTIONS, Block
 from connectors.modbus.wire import answer_of
 
 BATCH = 5_000

@@ -28,7 +28,7 @@ from connectors.frame import (
 from connectors.modbus.decode import Decoder, exception_status
 from connectors.modbus.orders import ORDERS, REGISTERS, SHORT, names
 from connectors.modbus.plan import Block, PlanLimits, plan
-from connectors.scaling import Scaling
+from connectors.scaling import Scaling, quietly
 from tests.connectors.servers import arrange, pack
 
 TYPES = AsyncModbusTcpClient.DATATYPE
@@ -206,7 +206,8 @@ def test_a_raw_number_that_means_no_value(dtype: Dtype, invalid: tuple[float, ..
 @given(st.floats(width=32), st.floats(-1e3, 0), st.floats(0, 1e3))
 def test_clamping_gives_the_limit_and_says_so(raw: float, low: float, high: float) -> None:
     sensor = Tag("t", "", low=low, high=high, clamp=True)
-    values, status = Scaling([sensor]).apply(np.array([raw]), np.zeros(1, np.uint32))
+    with quietly():
+        values, status = Scaling([sensor]).apply(np.array([raw]), np.zeros(1, np.uint32))
     if not math.isfinite(raw):
         assert status[0] == BAD_DECODING_ERROR
     elif 0 < abs(raw) < np.finfo(np.float32).smallest_normal:
@@ -280,6 +281,7 @@ def test_every_exception_code_has_a_bad_status() -> None:
 @given(st.lists(st.floats(), min_size=1, max_size=5))
 def test_scaling_leaves_nothing_that_is_neither_finite_nor_bad(raw: list[float]) -> None:
     tags = [Tag("t", "", scale=2.0)] * len(raw)
-    values, status = Scaling(tags).apply(np.array(raw), np.zeros(len(raw), np.uint32))
+    with quietly():
+        values, status = Scaling(tags).apply(np.array(raw), np.zeros(len(raw), np.uint32))
     assert ((status != 0) == np.isnan(values)).all()
     assert np.isfinite(values[status == 0]).all()

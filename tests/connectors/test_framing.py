@@ -27,8 +27,9 @@ def framed(reply: Reply) -> bytes:
 
 def test_the_request_of_the_standard() -> None:
     # Modbus Application Protocol V1.1b3, 6.3: read registers 108..110; framed by Messaging on TCP/IP V1.0b, 3.1.3.
-    assert request(0x1501, 0xFF, Table.HOLDING_REGISTER, 107, 3) == bytes.fromhex("1501 0000 0006 ff 03 006b 0003")
-    assert [request(1, 1, table, 0, 1)[7] for table in Table] == [1, 2, 3, 4]
+    asked = request(0x1501, Block(0xFF, Table.HOLDING_REGISTER, 107, 3, ()))
+    assert asked == bytes.fromhex("1501 0000 0006 ff 03 006b 0003")
+    assert [request(1, Block(1, table, 0, 1, ()))[7] for table in Table] == [1, 2, 3, 4]
 
 
 @given(st.lists(REPLIES, min_size=1, max_size=4), st.data())

@@ -262,6 +262,41 @@ def test_a_connector_that_hangs_is_given_up(where: str) -> None:
     run(main)
 
 
+def test_each_read_has_the_whole_time_out_for_itself() -> None:
+    async def main() -> None:
+        plc = Plc()
+        link = plc.link(settings=LinkSettings(read_timeout_ms=60))
+        await link.read()
+        await asyncio.sleep(0.04)
+        plc.hangs_at = "read"
+        reading = asyncio.create_task(link.read())
+        early: list[bool] = []
+        asyncio.get_running_loop().call_later(0.05, lambda: early.append(reading.done()))
+        assert (await reading).status.tolist() == [[BAD_NO_COMMUNICATION] * 2]
+        assert early == [False], "the time of the read before does not count"
+        assert "60 ms" in link.health.error
+        await link.close()
+
+    run(main)
+
+
+def test_a_read_that_is_broken_off_is_no_fault_and_the_next_one_is_bounded_too() -> None:
+    async def main() -> None:
+        plc = Plc(hangs_at="read")
+        link = plc.link(settings=LinkSettings(read_timeout_ms=60))
+        reading = asyncio.create_task(link.read())
+        await asyncio.sleep(0.01)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        assert not link.health.error
+        assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 2]
+        assert "60 ms" in link.health.error
+        await link.close()
+
+    run(main)
+
+
 def test_what_no_attempt_can_mend_is_not_tried_again() -> None:
     async def main() -> None:
         plc = Plc(open_error=ConnectorError("certificate is missing", retryable=False))
