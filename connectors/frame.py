@@ -61,6 +61,7 @@ STATUS_NAMES: Final[dict[int, str]] = {
 }
 
 
+_INT64, _FLOAT32, _UINT32 = np.dtype(np.int64), np.dtype(np.float32), np.dtype(np.uint32)
 _BAD: Final = np.uint32(BAD)  # the highest severity bit: every Bad status is at least this, no other one is
 
 
@@ -73,6 +74,11 @@ def status_name(status: int) -> str:
 def is_bad(status: UInt32s) -> Bools:
     """Return where the severity bits say Bad (Uncertain values are kept as information)."""
     return np.asarray(status >= _BAD)
+
+
+def all_good(status: UInt32s) -> bool:
+    """Return whether every status is Good, by the bytes: of a few cells, seldom read, that is faster than numpy."""
+    return status.tobytes() == bytes(status.nbytes)
 
 
 class Table(StrEnum):
@@ -200,11 +206,11 @@ class Frame:
     def __post_init__(self) -> None:
         rows, columns = self.values.shape
         assert self.source_time_ns.shape == (rows,)
-        assert self.source_time_ns.dtype == np.int64
-        assert self.values.dtype == np.float32
+        assert self.source_time_ns.dtype == _INT64
+        assert self.values.dtype == _FLOAT32
         assert self.status.shape == (rows, columns)
-        assert self.status.dtype == np.uint32
-        if np.count_nonzero(self.status):
+        assert self.status.dtype == _UINT32
+        if not all_good(self.status):
             assert np.isnan(self.values[is_bad(self.status)]).all(), "a Bad value is NaN"
 
     @property

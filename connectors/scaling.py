@@ -17,6 +17,7 @@ from connectors.frame import (
     Float32s,
     Tag,
     UInt32s,
+    all_good,
     is_bad,
 )
 
@@ -53,11 +54,11 @@ class Scaling:
         NaN and infinity are BadDecodingError, a raw number that means "no value" BadSensorFailure. Outside
         [low, high] the value is the limit and Uncertain where the tag is clamped, else BadOutOfRange. Subnormal
         is BadOutOfRange as well: a number nearer to zero than 1.2e-38 is never a measurement but the signature
-        of swapped words. Call it `quietly`.
+        of swapped words. Where all is well the status is the one that was given. Call it `quietly`.
         """
         wide = raw if self._plain else raw * self._scale + self._offset
-        if not np.count_nonzero(status) and self._all_possible(raw, wide):
-            return wide.astype(np.float32), status.copy()  # as most rows are: each step below would cost as much
+        if all_good(status) and self._all_possible(raw, wide):
+            return wide.astype(np.float32), status  # as most rows are: each step below would cost as much
         outside = (wide < self._low) | (wide > self._high)
         limited = np.where(self._clamp, np.clip(wide, self._low, self._high), wide).astype(np.float32)
         faults = np.where(outside, np.where(self._clamp, UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, BAD_OUT_OF_RANGE), 0)
@@ -71,9 +72,10 @@ class Scaling:
 
     def _all_possible(self, raw: Float64s, wide: Float64s) -> bool:
         """Return whether every number is finite, means a value, and is within what a sensor can give."""
-        within = (wide >= self._lowest) & (wide <= self._highest)
+        if np.fmin(np.fmax(wide, self._lowest), self._highest).tobytes() != wide.tobytes():  # NaN becomes a limit
+            return False
         small = np.abs(raw) < _SMALLEST
-        if np.count_nonzero(within) < within.size or (np.count_nonzero(small) and raw[small].any()):
+        if b"\1" in small.tobytes() and raw[small].any():
             return False
         return not (self._invalid and any((raw == numbers).any() for numbers in self._invalid))
 

@@ -26,7 +26,7 @@ from benchmarks.result import BenchmarkError
 log = logging.getLogger(__name__)
 
 SOURCES: Final = Path(__file__).resolve().parent / "clients"
-LIBMODBUS, SERIAL, PYMODBUS = "libmodbus in C", "modbus-serial on node", "pymodbus"
+LIBMODBUS, SERIAL, PYMODBUS, BARE = "libmodbus in C", "modbus-serial on node", "pymodbus", "bare asyncio on uvloop"
 OPEN62541, NODE_OPCUA, ASYNCUA = "open62541 in C", "node-opcua", "asyncua"
 GET: Final = {
     LIBMODBUS: "apt-get install gcc libmodbus-dev",
@@ -107,7 +107,8 @@ class Peers:
             found[named[1]] = [*node, str(SOURCES / f"{protocol}_client.js")]
         else:
             log.warning("%s is not here: %s", named[1], GET[named[1]])
-        return found | {named[2]: [*python, str(SOURCES / f"{protocol}_stock.py")]}
+        found[named[2]] = [*python, str(SOURCES / f"{protocol}_stock.py")]
+        return found | ({BARE: [*python, str(SOURCES / "modbus_bare.py")]} if protocol == "modbus" else {})
 
     def measure(self, command: Sequence[str], *arguments: object) -> Measured:
         """Run a client to its end; raise BenchmarkError with what it said where it fails."""

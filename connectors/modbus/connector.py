@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from connectors import ConnectorError
-from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, Frame, Tag, UInt32s
+from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, Frame, Tag
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.modbus.adapt import AdaptivePlan
 from connectors.modbus.addresses import Address, Addresses
@@ -202,7 +202,7 @@ class ModbusConnector:
                 await self._probe(block, found)
         self._groups.asked(periods, now_ns)
         self._raise_if_all_silent()
-        return self._frame(decoder, data, np.array(statuses, np.uint32), found)
+        return self._frame(decoder, data, statuses, found)
 
     def _raise_if_all_silent(self) -> None:
         """Raise ConnectorError where no unit is left that answers: it is the device that is silent, not they."""
@@ -226,7 +226,7 @@ class ModbusConnector:
             else:
                 self._unknown_texts.setdefault(column, text)
 
-    def _frame(self, decoder: Decoder, data: bytearray, block_status: UInt32s,
+    def _frame(self, decoder: Decoder, data: bytearray, block_status: Sequence[int],
                found: Sequence[tuple[Block, bytes]]) -> Frame:
         """Return the row of what the plan's blocks gave and what was found beside them."""
         now_ns = self._clock.monotonic_ns()
@@ -235,7 +235,7 @@ class ModbusConnector:
         self._note_texts(decoder.texts(data, block_status))
         for block, part in found:
             columns = list(block.columns)
-            decoded = Decoder(self.tags, (block,)).decode(part, np.zeros(1, np.uint32), self._plan.status)
+            decoded = Decoder(self.tags, (block,)).decode(part, (GOOD,), self._plan.status)
             values[columns], status[columns] = decoded[0][columns], decoded[1][columns]
         half_ns = (now_ns - self._first_ns) // 2 if self._asked else 0
         time_ns = np.array([self._clock.time_ns() - half_ns], np.int64)

@@ -79,16 +79,17 @@ class Decoder:
         places = [(column, b) for b, block in enumerate(blocks) for column in block.columns]
         self._columns = _run(np.array([column for column, _ in places], np.intp))
         self._block_of = np.array([b for _, b in places], np.intp)
+        self._whole = len(places) == len(tags)
         self._fields = self._bit_fields(tags, blocks, places)
         self._numbers = self._groups(tags, blocks, places)
         self._strings = [_String.of(column, b, tags[column], self._first(tags[column], blocks, b))
                          for column, b in places if tags[column].dtype is Dtype.STRING]
 
-    def decode(self, data: bytes | bytearray, block_status: UInt32s,
+    def decode(self, data: bytes | bytearray, block_status: Sequence[int],
                status: UInt32s) -> tuple[Float32s, UInt32s]:
         """Return values f32[C] and status u32[C] of one row.
 
-        `block_status` u32[B] says how each block fared (where Bad, its bytes in `data` are not looked at);
+        `block_status` [B] says how each block fared (where Bad, its bytes in `data` are not looked at);
         `status` u32[C] is what the tags that lie in no block have.
         """
         assert len(data) == self.size_bytes
@@ -97,8 +98,11 @@ class Decoder:
         if self._fields is not None:
             columns, index, shift, mask = self._fields
             raw[columns] = (octets[index].view(">u2")[:, 0] >> shift) & mask
-        status = status.copy()
-        status[self._columns] = block_status[self._block_of]
+        if self._whole and not any(block_status):
+            status = np.zeros(self._columns_total, np.uint32)
+        else:
+            status = status.copy()
+            status[self._columns] = np.asarray(block_status, np.uint32)[self._block_of]
         for string in self._strings:
             known = string.numbers.get(string.text(octets))
             raw[string.column] = 0.0 if known is None else known
@@ -110,7 +114,7 @@ class Decoder:
                 raw[places] = _bcd(given.reshape(-1, width)) if dtype == "bcd" else given.view(dtype)
             return self._scaling.apply(raw, status)
 
-    def texts(self, data: bytes | bytearray, block_status: UInt32s) -> dict[int, str]:
+    def texts(self, data: bytes | bytearray, block_status: Sequence[int]) -> dict[int, str]:
         """Return the texts of the strings, by column, of blocks that came well."""
         if not self._strings:
             return {}

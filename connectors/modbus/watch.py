@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from connectors.frame import GOOD, ModbusAddress, Tag, UInt32s
+from connectors.frame import GOOD, ModbusAddress, Tag
 from connectors.modbus.orders import REGISTERS, Intps
 from connectors.modbus.plan import Block
 from connectors.modbus.prove import Carries, Finding, carries, prove
@@ -60,8 +60,8 @@ class Watch:
         return {column: f"{_said_before(self._proven.get(column, False))}{finding.text}"
                 for column, finding in sorted(self._findings.items())}
 
-    def observe(self, blocks: Sequence[Block], offsets: Sequence[int], data: bytes | bytearray, block_status: UInt32s,
-                now_ns: int) -> None:
+    def observe(self, blocks: Sequence[Block], offsets: Sequence[int], data: bytes | bytearray,
+                block_status: Sequence[int], now_ns: int) -> None:
         """Take the data of a read, and judge one of the tags that there is enough new of.
 
         Block b's registers begin at the byte `offsets[b]`; where its status is not Good they are not looked at.
@@ -71,9 +71,9 @@ class Watch:
         self._sampled_ns = now_ns
         if blocks is not self._blocks:
             self._lay_out(blocks, offsets)
-        octets = np.frombuffer(data, np.uint8)
+        octets, good = np.frombuffer(data, np.uint8), np.array(block_status, np.uint32) == GOOD
         for tags in self._sets:
-            _keep(tags, octets, block_status == GOOD)
+            _keep(tags, octets, good)
         self._judge_next()
 
     def judge_all(self) -> None:

@@ -99,5 +99,5 @@ class CurrentValues:
 
     def _row(self, time_ns: int) -> Frame:
         with quietly():
-            values, status = self._scaling.apply(self._raw[None, :], self._status[None, :])
+            values, status = self._scaling.apply(self._raw[None, :], self._status[None, :].copy())
         return Frame(np.array([time_ns], np.int64), values, status)

@@ -67,6 +67,15 @@ def test_the_first_changes_are_one_row_whatever_their_age() -> None:
     assert frame.values.tolist() == [[1.0, 2.0]]
 
 
+def test_a_row_stays_as_it_was_when_the_next_one_is_bad() -> None:
+    current = two()
+    earlier = current.poll([good(0, 1, 1.0), good(1, 1, 2.0)], NOW, 0)
+    later = current.poll([Change(0, 2 * S, math.nan, BAD_TIMEOUT), good(1, 2, 3.0)], NOW, S)
+    assert later.status.tolist() == [[BAD_TIMEOUT, GOOD]]
+    assert earlier.status.tolist() == [[GOOD, GOOD]]
+    assert earlier.values.tolist() == [[1.0, 2.0]]
+
+
 def test_one_row_for_each_source_time_in_its_order_with_all_tags_current() -> None:
     current = two()
     current.rows([good(0, 1, 1.0), good(1, 1, 2.0)], NOW, 0, 0)
