@@ -14,7 +14,7 @@ from connectors.opcua.changes import Changes
 from connectors.opcua.gaps import Gaps, Span
 from connectors.opcua.history import ASK_AGAIN, NOT_KEPT, Asked
 from connectors.opcua.session import HistoryError, Past, Session
-from connectors.scaling import Scaling
+from connectors.scaling import Scaling, quietly
 
 _CELLS_MAX: Final = 100_000
 _ROWS_MAX: Final = 1_000
@@ -58,7 +58,8 @@ class Laid:
     def rows(self, scaling: Scaling) -> Frame:
         """Return the rows that have a value, at the time of the newest one in each."""
         there = np.flatnonzero((self._time_ns > 0).any(1))
-        values, status = scaling.apply(self._raw[there], self._status[there])
+        with quietly():
+            values, status = scaling.apply(self._raw[there], self._status[there])
         return Frame(self._time_ns[there].max(1, initial=0), values, status)
 
 
