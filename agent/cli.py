@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import sys
@@ -52,6 +53,8 @@ from models.bundle import BundleError
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 API_URL = "http://127.0.0.1:8470"
 ALSO_RUNS = (
     "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
@@ -107,6 +110,7 @@ def run(
         )
     from agent.api.app import create_app  # heavy, and of use to no other command
 
+    _share_one_heap()
     with explained():
         read = load(config)
         logs.configure(log_level)
@@ -117,6 +121,16 @@ def run(
             ended_well = run_until_stopped(agent, server, _fast_loop())
     if not ended_well:
         raise typer.Exit(FAILED)
+
+
+def _share_one_heap() -> None:
+    """Let all threads allocate from one heap, where the C library is glibc.
+
+    Each would have its own, and what one has freed, such as the configuration, would serve no other.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_ARENA_MAX, 1)
 
 
 def _fast_loop() -> LoopFactory | None:

@@ -26,7 +26,7 @@ class Route:
     """Where an asset's columns are in a connection's frame (`sources`) and in the asset's (`targets`).
 
     An asset that several connections feed (`shared`) lives on the gateway's clock: the clocks of its sources may differ
-    by more than a period, and their rows would never meet.
+    by more than a period, and their rows would never meet. It is `whole` where its columns are those of here, in order.
     """
 
     asset: str
@@ -34,10 +34,13 @@ class Route:
     targets: Intps
     columns: int
     shared: bool = False
+    whole: bool = False
 
     def lay(self, frame: Frame, now_ns: int) -> Frame:
         """Return the asset's part of a connection's frame that was read at `now_ns` (UTC), in the asset's columns."""
-        part = frame.select(self.sources).spread(self.targets, self.columns)
+        part = frame.select(self.sources)
+        if not self.whole:
+            part = part.spread(self.targets, self.columns)
         if not self.shared or not part.rows:
             return part
         return Frame(part.source_time_ns + (now_ns - part.source_time_ns[-1]), part.values, part.status)

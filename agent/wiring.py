@@ -109,9 +109,9 @@ def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]
         sources = [i for i, (name, _) in enumerate(tags) if name == asset]
         shared = len({tag.connection for tag in config.assets[asset].tags}) > 1
         targets = [columns[asset].index(tags[i][1].name) for i in sources]
-        found.append(
-            Route(asset, np.array(sources, np.intp), np.array(targets, np.intp), len(columns[asset]), shared=shared)
-        )
+        whole = targets == list(range(len(columns[asset])))
+        found.append(Route(asset, np.array(sources, np.intp), np.array(targets, np.intp), len(columns[asset]),
+                           shared=shared, whole=whole))
     return found
 
 

@@ -18,21 +18,29 @@ ROWS_MAX: Final = 16
 
 
 class DeferredFeatures:
-    """A FeatureTracker that lets rows wait. The same rows, asked for at the same times, give the same features."""
+    """A FeatureTracker that lets rows wait. The same rows, asked for at the same times, give the same features.
+
+    What waits lies among the rows that are kept for looking back anyway: only the newest are referred to here.
+    """
 
     def __init__(self, tracker: FeatureTracker) -> None:
         self._tracker = tracker
-        self._waiting: list[tuple[Scores, Float32s, Bools, Bools, Bools]] = []
-        self._rows = 0
+        self._seen: tuple[Scores, Float32s, Bools] | None = None
+        self._told: list[tuple[Bools, Bools]] = []
+        self._waiting = 0
         self._known: tuple[Float32s, Float32s] | None = None
 
     def take(self, scores: Scores, values: Float32s, good: Bools, held: Bools, ignored: Bools) -> None:
-        """Take T rows in; the arguments are those of `FeatureTracker.update`."""
-        self._waiting.append((scores, values, good, held, ignored))
-        self._rows += len(values)
-        self._known = None
-        if self._rows >= ROWS_MAX:
+        """Take T rows in; the arguments are those of `FeatureTracker.update`.
+
+        The first three may begin with older rows, and have to with the last ROWS_MAX that were taken before.
+        """
+        if self._waiting >= ROWS_MAX:
             self._work()
+        self._seen = scores, values, good
+        self._told.append((held, ignored))
+        self._waiting += len(held)
+        self._known = None
 
     def back(self, rows: int) -> tuple[Float32s, Float32s]:
         """Return features f32[1, S, F] and globals f32[1, G] of the row so many `rows` before the newest taken (0).
@@ -40,17 +48,22 @@ class DeferredFeatures:
         It must be one of those that the last `take` brought.
         """
         if self._waiting:
-            self._work()
+            newest = slice(-len(self._told[-1][0]), None)
+            features, whole = self._work()
+            self._known = features[newest].copy(), whole[newest].copy()  # a view would keep all the rows
         assert self._known is not None
         features, whole = self._known
         at = len(whole) - 1 - rows
         assert at >= 0
         return features[at : at + 1], whole[at : at + 1]
 
-    def _work(self) -> None:
-        scores, *rest = zip(*self._waiting, strict=True)
-        together = Scores(*(np.concatenate([getattr(each, name) for each in scores]) for name in Scores.__slots__))
-        features, whole = self._tracker.update(together, *(np.concatenate(each) for each in rest))
-        newest = slice(-len(self._waiting[-1][1]), None)
-        self._known = features[newest].copy(), whole[newest].copy()  # a view would keep all the rows
-        self._waiting, self._rows = [], 0
+    def _work(self) -> tuple[Float32s, Float32s]:
+        """Return the features of all that waits."""
+        assert self._seen is not None
+        scores, values, good = self._seen
+        assert len(values) >= self._waiting
+        held, ignored = (np.concatenate(each) for each in zip(*self._told, strict=True))
+        last = slice(-self._waiting, None)
+        found = self._tracker.update(scores.last(self._waiting), values[last], good[last], held, ignored)
+        self._told, self._waiting = [], 0
+        return found

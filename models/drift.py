@@ -43,4 +43,4 @@ class DriftMonitor:
         A value that is missing (NaN) changes nothing. A long memory that has seen little stays near 0: no drift is
         claimed that has not lasted.
         """
-        return np.asarray(self._mean.update(np.clip(deviation, -CLIP, CLIP))[0])
+        return np.asarray(self._mean.update(np.minimum(np.maximum(deviation, -CLIP), CLIP))[0])

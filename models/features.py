@@ -284,7 +284,7 @@ class _Channels:
         length, channels = rows.e.shape
         mean = self._means.update(both)
         known = np.concatenate([self._past, both])
-        self._past = known[-max(LAGS) :]
+        self._past = known[-max(LAGS) :].copy()  # here and below: a view would keep all rows
         powers = self._powers.update(_powers(known, unchanged).reshape(length, -1))
         powers = powers.reshape(len(POWER_RATES), length, -1, channels)
         level = mean[_OF_POWERS].reshape(len(POWER_RATES), length, 2, channels)
@@ -311,7 +311,7 @@ class _Channels:
         row = np.arange(len(unchanged))[:, None]
         begun = np.maximum.accumulate(np.where(unchanged, -1, row), 0)
         stay = np.minimum(np.where(begun >= 0, row - begun, row + 1 + self._stay), STAY_ROWS_MAX)
-        self._stay = stay[-1]
+        self._stay = stay[-1].copy()
         return np.log1p(stay)
 
 
@@ -422,7 +422,7 @@ class Statistics:
         variance = rates / (2.0 - rates) * (1.0 - (1.0 - rates) ** (2.0 * np.maximum(count, 1)))  # (R, T)
         t2 = (self._white.update(white) ** 2).mean(2) / variance
         before = np.vstack([e[:1] if self._last is None else self._last, e[:-1]])
-        self._last = e[-1:]
+        self._last = e[-1:].copy()
         square = np.stack([((e - before) ** 2).mean(1), (e**2).mean(1)], 1)
         mean = np.abs(self._deviation.update(np.hstack([e, z])))  # (2, T, 2 S)
         channels = e.shape[1]
@@ -477,7 +477,7 @@ class FeatureTracker:
         present = (good & ~held)[:, self._scored] & judged[:, None]
         own = np.where(good[:, self._scored], values[:, self._scored], np.float32(np.nan))
         unchanged = np.vstack([self._last, own[:-1]]) == own
-        self._last = own[-1:]
+        self._last = own[-1:].copy()
         e = np.where(present, scores.residual[:, self._scored].astype(np.float64), np.nan)
         z = np.where(present, scores.deviation.astype(np.float64), np.nan)
         white = np.where(judged[:, None], scores.white.astype(np.float64), np.nan)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from models import channels, frozen, graph, modes, regimes
+from models import channels, frozen, modes, regimes
 from models.bundle import Bundle, Statistics, TagSchema, make
 from models.calibrate import Calibration, calibrate
 from models.card import describe, write_card
@@ -113,6 +113,8 @@ def learn(
     learnt_rows = h.count()
     cards = describe(statistics, [tags[i] for i in h.used], h.rows()[0])
     schema = tuple(TagSchema(n, u, r) for (n, u), r in zip(tags, roles, strict=True))
+    from models import graph  # onnx, which the running agent has no use for
+
     bundle = make(
         {
             "name": name,

@@ -42,6 +42,7 @@ STATISTICS = (
 )
 """The M statistics of the bank, in the order of its columns."""
 _DISTANCES = slice(1, 1 + len(MEMORIES))
+_EACH = np.arange(len(MEMORIES))
 
 
 @dataclass(frozen=True)  # without slots: what is derived is kept in it
@@ -88,7 +89,7 @@ class ScoreBank:
     def _update(self, white: Float64s, distance: Float64s) -> Float64s:
         bounded = white * np.sqrt(np.minimum(1.0, self._row_cap / np.maximum(distance, 1e-12)))[:, None]
         averaged = self._distances.update(np.minimum(distance[:, None], self._cap))
-        mean_distance = np.stack([averaged[at, :, at] for at in range(len(MEMORIES))], 1)
+        mean_distance = averaged[_EACH, :, _EACH].T
         mean = self._means.update(bounded)  # (R, T, S)
         square = self._squares.update(bounded**2)[0]
         pulled = mean @ self._precision
@@ -98,7 +99,8 @@ class ScoreBank:
         still_there = (pulled * mean[PRESENT]).sum(2).T / channels
         longer = slice(PRESENT + 1, None)
         mean_distance[:, longer] = np.minimum(mean_distance[:, longer], mean_distance[:, PRESENT, None])
-        distance_of_mean[:, longer] = np.clip(still_there[:, longer], 0.0, distance_of_mean[:, longer])
+        present = np.maximum(still_there[:, longer], 0.0)
+        distance_of_mean[:, longer] = np.minimum(present, distance_of_mean[:, longer])
         spread = np.abs(np.log(square + SPREAD_FLOOR) - self._r.log_spread).mean(1)
         return np.column_stack([distance, mean_distance, distance_of_mean, spread])
 

@@ -25,8 +25,10 @@ from models.scores import ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
-LOOK_BACK_ROWS = 64
-"""So many rows are kept for looking back; coverage is that of all of them."""
+WINDOW_ROWS = 64
+"""Coverage is that of so many rows."""
+LOOK_BACK_ROWS = 32
+"""So many rows are kept for looking back: what is said of a row is a mean over them, for one is too noisy."""
 COVERAGE_MIN = 0.5
 """Below this share of good values in the window the asset is blind."""
 LOSS_ROWS_MIN, RECOVERY_ROWS = 3, 12
@@ -52,16 +54,18 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """N assessed rows and, before them, up to a window of older ones for looking back (M rows in all).
+    """N assessed rows and, before them, up to LOOK_BACK_ROWS older ones for looking back (M rows in all).
 
-    `grid`, `scores` and `coverage` f64[M], the share of good values in the window up to a row, have all rows; the new
-    ones have `evidence` f64[N] (NaN where the row could not be judged), `frozen` f64[N, C], the part of it that a tag
-    has by standing still, `condition` i8[N], indices into CONDITIONS, and `drift` f64[N, U], that of the channels the
-    model looks at. `features` gives what the fault head sees of a new row, until the next ones are assessed.
+    `grid` and `scores` have all rows, `good_share` f32[W] those of the window before the first new one, too; the new
+    ones have `coverage` f64[N], the share of good values in the window up to a row, `evidence` f64[N] (NaN where the
+    row could not be judged), `frozen` f64[N, C], the part of it that a tag has by standing still, `condition` i8[N],
+    indices into CONDITIONS, and `drift` f64[N, U], that of the channels the model looks at. `features` gives what the
+    fault head sees of a new row, until the next ones are assessed.
     """
 
     grid: Grid
     scores: Scores
+    good_share: Float32s
     coverage: Float64s
     evidence: Float64s
     frozen: Float64s
@@ -82,6 +86,11 @@ class Assessment:
     def position(self, row: int) -> int:
         """Return where the new row stands among all rows."""
         return self.grid.rows - self.rows + row
+
+    def window(self, row: int, rows: int) -> Float32s:
+        """Return the share of good values of each of up to `rows` rows, the last of which is the new row `row`."""
+        end = len(self.good_share) - self.rows + row + 1
+        return self.good_share[max(end - rows, 0) : end]
 
 
 class Assessor:
@@ -106,6 +115,7 @@ class Assessor:
         )
         self._lost_rows = self._recovery_rows = 0
         self._past_scores = detector.score(self._past.values, self._past.good)
+        self._past_share = self._past_scores.coverage
 
     @property
     def wander(self) -> Remembered:
@@ -137,15 +147,17 @@ class Assessor:
         alone = modes.new & ~settling & ~modes.unseen & ~stale
         evidence = np.where(alone, self._of_row(new.score), evidence)
         unseen = modes.unseen | (alone & (evidence >= 1.0))
-        coverage = _trailing_mean(scores.coverage, LOOK_BACK_ROWS)
-        blind = (coverage[-grid.rows :] < COVERAGE_MIN) | np.isnan(new.score) | stale
+        good_share = np.concatenate([self._past_share, new.coverage])
+        self._past_share = good_share[-WINDOW_ROWS:]
+        coverage = _trailing_mean(good_share, WINDOW_ROWS)[-grid.rows :]
+        blind = (coverage < COVERAGE_MIN) | np.isnan(new.score) | stale
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
-        self._features.take(new, grid.values, grid.good, modes.held, ignored)
+        self._features.take(scores, seen.values, seen.good, modes.held, ignored)
         told = grid.good & ~modes.held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
-        return Assessment(seen, scores, coverage, evidence, frozen, condition, self._features, drift)
+        return Assessment(seen, scores, good_share, coverage, evidence, frozen, condition, self._features, drift)
 
     def _deviations(self, scores: Scores, x: Float32s, told: Bools) -> Float64s:
         """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations.

@@ -7,14 +7,11 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.assess import CONDITIONS, DEVIATING, Assessment, Detector
-from agent.line.assess import LOOK_BACK_ROWS as WINDOW_ROWS
+from agent.line.assess import CONDITIONS, DEVIATING, LOOK_BACK_ROWS, WINDOW_ROWS, Assessment, Detector
 from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 from models.bundle import Manifest
 from models.frozen import FACTOR
 
-LOOK_BACK_ROWS = 32
-"""Contributions are means over so many rows: one row is too noisy to name a tag."""
 NAMED_MAX = 5
 EXPLAINED = (Condition.DEVIATING, Condition.UNSEEN_REGIME)
 """Conditions of which a person wants to know which tags are to blame; in any other the largest residual is chance."""
@@ -52,13 +49,13 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
         regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
         contributions=_contributions(assessment, recent, weight, manifest) if known and condition in EXPLAINED else (),
-        cause=_cause(assessment, at, recent, sign) if deviating else None,
+        cause=_cause(assessment, row, sign) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, sign, detector) if deviating else (),
         drift=_drift(assessment.drift[row], detector),
         health=nan,
         remaining_life_s=None,
         remaining_life_until=None,
-        coverage=rounded(float(assessment.coverage[at])),
+        coverage=rounded(float(assessment.coverage[row])),
         model_hash=detector.hash,
     )
 
@@ -132,10 +129,9 @@ def _sensor_sign(assessment: Assessment, row: int, recent: slice, weight: npt.ND
     return COMES_AND_GOES if returns >= RETURNS_MIN and np.median(residual) < HOME_SD else None
 
 
-def _cause(assessment: Assessment, at: int, recent: slice, sign: str | None) -> Cause:
+def _cause(assessment: Assessment, row: int, sign: str | None) -> Cause:
     """Tell the class of cause; data that were there and are missing now point to the communication."""
-    window = assessment.scores.coverage[max(at + 1 - WINDOW_ROWS, 0) : at + 1]
-    lost = window.max() - assessment.scores.coverage[recent].mean()
+    lost = assessment.window(row, WINDOW_ROWS).max() - assessment.window(row, LOOK_BACK_ROWS).mean()
     if lost > MISSING_MAX:
         return Cause.COMMUNICATION
     return Cause.MACHINE if sign is None else Cause.SENSOR

@@ -10,7 +10,7 @@ import numpy as np
 from agent.line import advise
 from agent.line.advise import AlarmEvent, Change, Delays, Watch
 from agent.line.alert import AlarmState, Alert, Command
-from agent.line.assess import LOOK_BACK_ROWS, Assessment, Assessor, Detector, Float64s
+from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.diagnose import diagnose, rounded
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
@@ -129,7 +129,7 @@ class Line:
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
         own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms]
-        self._window = Window(len(self.tags), self.period_ns, LOOK_BACK_ROWS, own_ns or None)
+        self._window = Window(len(self.tags), self.period_ns, WINDOW_ROWS, own_ns or None)
         self._assessor = Assessor(detector, settings.alerts_per_s)
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)

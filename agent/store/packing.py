@@ -171,26 +171,20 @@ def _as_wholes(values: Float32s, there: Bools) -> tuple[Uint8s, Float64s]:
 
 def _first_guess(exact: Float64s, bits: npt.NDArray[np.int32], absent: Bools) -> Uint8s:
     """Return the coarsest step that fits the first rows: the rest will tell whether it is right."""
-    steps = np.zeros(len(exact), np.uint8)
-    pending = np.arange(len(exact))
-    while len(pending):
-        fits, _ = _multiples(exact[pending], bits[pending], absent[pending], steps[pending])
-        pending = pending[~fits]
-        steps[pending] += 1
-        pending = pending[steps[pending] < _BITS]
-    return steps
+    fits, _ = _multiples(exact[:, None], bits[:, None], absent[:, None], np.arange(_BITS, dtype=np.uint8)[None])
+    return np.where(fits.any(1), fits.argmax(1), _BITS).astype(np.uint8)
 
 
 def _multiples(
     exact: Float64s, bits: npt.NDArray[np.int32], absent: Bools, steps: Uint8s
 ) -> tuple[Bools, Float64s]:
-    """Return which columns are multiples of their step, to the bit, and the multiples."""
-    numerator, denominator = _NUMERATOR[steps][:, None], _DENOMINATOR[steps][:, None]
+    """Return which columns of f64[..., T] are multiples of their step [...], to the bit, and the multiples."""
+    numerator, denominator = _NUMERATOR[steps][..., None], _DENOMINATOR[steps][..., None]
     with np.errstate(invalid="ignore", over="ignore"):
         wholes = np.rint(exact * (denominator / numerator)) + 0.0  # no -0.0: it is not the whole number 0
         again = (wholes * numerator / denominator).astype(np.float32)
     same = (again.view(np.int32) == bits) & (np.abs(wholes) < _WHOLE_MAX)
-    return (same | absent).all(axis=1), wholes
+    return (same | absent).all(axis=-1), wholes
 
 
 def _from_wholes(wholes: Int64s, steps: Uint8s) -> Float32s:

@@ -11,6 +11,7 @@ from agent.line.assess import (
     LOOK_BACK_ROWS,
     LOSS_ROWS_MIN,
     RECOVERY_ROWS,
+    WINDOW_ROWS,
     Assessment,
     Assessor,
 )
@@ -95,7 +96,7 @@ def test_one_lost_tag_blinds_nobody(running: Detector) -> None:
 
 def test_after_a_long_loss_the_window_must_fill_again(running: Detector) -> None:
     found = assess(running, lost(coupled(400, seed=5), slice(100, 200)))
-    rows = LOOK_BACK_ROWS
+    rows = WINDOW_ROWS
     seen = conditions(found)
     back = 200 + int(rows * COVERAGE_MIN) - 1
     assert set(seen[100:back]) == {BLIND}
@@ -244,12 +245,13 @@ def test_rows_are_assessed_the_same_however_they_come(switched: Detector, chunk_
         for one, other in zip(seen, whole.features.back(len(values) - 1 - row), strict=True):
             np.testing.assert_allclose(one, other, atol=1e-3)
     np.testing.assert_allclose(
-        np.concatenate([part.coverage[-part.rows :] for part in parts]), whole.coverage[-whole.rows :], rtol=1e-12
+        np.concatenate([part.coverage for part in parts]), whole.coverage, rtol=1e-12
     )
     assert np.array_equal(parts[-1].grid.time_ns[-1], whole.grid.time_ns[-1])
     for part in parts:
         assert part.position(part.rows - 1) == part.grid.rows - 1
-        assert len(part.coverage) == part.grid.rows == len(part.scores.score)
+        assert len(part.coverage) == part.rows
+        assert len(part.scores.score) == part.grid.rows <= LOOK_BACK_ROWS + part.rows
 
 
 def test_limits_follow_the_budget_and_not_the_period(running: Detector) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from agent.line.assess import RECOVERY_ROWS, Assessor
-from agent.line.diagnose import LOOK_BACK_ROWS, NAMED_MAX, diagnose
+from agent.line.assess import LOOK_BACK_ROWS, RECOVERY_ROWS, Assessor
+from agent.line.diagnose import NAMED_MAX, diagnose
 from agent.line.verdict import Cause, Condition, Verdict
 from agent.line.window import Grid
 from models.frozen import FACTOR, ROWS_MIN
