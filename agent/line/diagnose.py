@@ -38,7 +38,8 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
     condition = CONDITIONS[assessment.condition[row]]
     evidence = float(assessment.evidence[row])
     deviating = assessment.condition[row] == DEVIATING
-    weight = _weights(assessment, row, recent, still=deviating)
+    explained = condition in EXPLAINED
+    weight = _weights(assessment, row, recent, still=deviating) if explained else np.zeros(0)
     known = not np.isnan(assessment.scores.score[at])
     sign = _sensor_sign(assessment, row, recent, weight) if deviating else None
     return Verdict(
@@ -48,7 +49,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
         regime=manifest.regimes[int(assessment.scores.regime[at])].id if known else None,
         regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
-        contributions=_contributions(assessment, recent, weight, manifest) if known and condition in EXPLAINED else (),
+        contributions=_contributions(assessment, recent, weight, manifest) if known and explained else (),
         cause=_cause(assessment, row, sign) if deviating else None,
         fault_probabilities=_faults(assessment, row, weight, sign, detector) if deviating else (),
         drift=_drift(assessment.drift[row], detector),
