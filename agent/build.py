@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -90,7 +91,10 @@ def _trust(config: Config) -> Trust:
 def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
     """Return an asset's line, going on from where its alerts stood."""
     said = config.assets[asset]
-    settings = LineSettings(said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset))
+    settings = LineSettings(
+        said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset),
+        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.tags),
+    )
     return Line(
         asset,
         detector,

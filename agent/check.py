@@ -94,7 +94,7 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> Connecti
     doubts: dict[int, str] = {}
     try:
         connector = wiring.connector(where, [*tags, *words.values()], clock)
-        prover = Prover(connector, clock, wiring.period_ns(config, name))
+        prover = Prover(connector, clock, wiring.period_ns(config, name), wiring.max_rates(config, name))
         frame, latency_ms = await read_once(connector, where, clock, then=prover.watch)
         notes, doubts = wiring.notes(where, connector), prover.doubts
     except ConnectorError as error:

@@ -357,6 +357,7 @@ def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
         tags_option=f"{file}: assets.{asset}.tags",
         period_option=f"{file}: assets.{asset}.period_ms",
         periods_ms={tag.name: tag.period_ms or said.period_ms for tag in said.tags},
+        max_rates={tag.name: tag.max_rate for tag in said.tags if tag.max_rate is not None},
     )
 
 

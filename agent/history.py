@@ -14,7 +14,8 @@ from agent.backtest.table import NO_TIME, Ints, Table, read_table
 from agent.backtest.tagging import choose_tags
 from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Int8s, Segment
 from agent.line.hold import hold_ns
-from connectors.frame import Float32s, Int64s
+from agent.line.rate_of_change import RateOfChange
+from connectors.frame import BAD_NO_DATA, GOOD, Float32s, Frame, Int64s
 from models.remaining import Run, horizon_of
 
 Float64s = npt.NDArray[np.float64]
@@ -35,7 +36,8 @@ class Reading:
 
     `tags` None means all numeric columns, `tags_option` is what named them; `units` maps a tag to its unit,
     "1" where it says nothing. `period_option` is what said `period_ms`. `periods_ms` are the periods of tags that
-    are sampled more slowly: their values are held in between, as they are when the agent runs.
+    are sampled more slowly: their values are held in between, as they are when the agent runs. `max_rates`, in units
+    per second, are of tags whose values are left out where they moved faster, as the agent leaves them out.
     """
 
     time: str | None = None
@@ -48,6 +50,7 @@ class Reading:
     tags_option: str = "--tags"
     period_option: str = "--period"
     periods_ms: Mapping[str, int] | None = None
+    max_rates: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +83,12 @@ def read_history(path: Path, reading: Reading) -> History:
     _check_pace(runs, times_ns, period_ms, reading.period_option)
     if faulty := int((label == FAULTY).sum()):
         notes.append(f"{faulty:,} rows labelled as faults are left out")
+    own_ms = reading.periods_ms or {}
     values = table.values(tags, option)
+    if refused := _refuse_too_fast(values, times_ns, [rows for _, rows in runs], tags, reading, period_ms):
+        notes.append(f"{refused:,} values that moved faster than max_rate are left out")
     lives = [] if reading.rul is None else _lives(runs, times_ns, values, _life_s(table, reading.rul), period_ms)
     label = _worn_out(label, runs, times_ns, lives, notes)
-    own_ms = reading.periods_ms or {}
     hold = {
         column: most_ns
         for column, tag in enumerate(tags)
@@ -113,6 +118,25 @@ def read_history(path: Path, reading: Reading) -> History:
         tuple(notes),
         tuple(lives),
     )
+
+
+def _refuse_too_fast(
+    values: Float32s, times_ns: Int64s, runs: Sequence[Ints], tags: Sequence[str], reading: Reading, period_ms: int
+) -> int:
+    """Make what moved faster than its tag can NaN, in place and as a running agent does; return how many that were."""
+    said = reading.max_rates or {}
+    limits = {column: said[tag] for column, tag in enumerate(tags) if tag in said}
+    periods_ns = [(reading.periods_ms or {}).get(tags[column], period_ms) * NS_PER_MS for column in limits]
+    columns, refused = np.array([*limits], np.intp), 0
+    for run in runs if limits else ():
+        rows = _in_time(run, times_ns)
+        part = values[np.ix_(rows, columns)]
+        status = np.where(np.isnan(part), np.uint32(BAD_NO_DATA), np.uint32(GOOD))
+        _, too_fast = RateOfChange([*limits.values()], periods_ns).screen(Frame.clean(times_ns[rows], part, status))
+        if too_fast is not None:
+            refused += int(too_fast.sum())
+            values[np.ix_(rows, columns)] = np.where(too_fast, np.float32(np.nan), part)
+    return refused
 
 
 def _rows_of(values: Float32s, rows: Ints) -> Float32s:

@@ -96,6 +96,12 @@ def tags_of(config: Config, connection: str) -> list[tuple[str, Tag]]:
     ]
 
 
+def max_rates(config: Config, connection: str) -> list[float]:
+    """Return how fast each of these tags can move, in its unit per second, infinite where nobody said."""
+    said = [tag for asset in config.assets.values() for tag in asset.tags if tag.connection == connection]
+    return [math.inf if tag.max_rate is None else tag.max_rate for tag in said]
+
+
 def period_ns(config: Config, connection: str) -> int:
     """Return how often a connection is read: as often as its most wanted tag."""
     return min(tag.period_ms for _, tag in tags_of(config, connection)) * 1_000_000

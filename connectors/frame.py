@@ -34,6 +34,7 @@ BAD_NOT_CONNECTED: Final = 0x808A0000
 BAD_DEVICE_FAILURE: Final = 0x808B0000
 BAD_SENSOR_FAILURE: Final = 0x808C0000
 BAD_OUT_OF_SERVICE: Final = 0x808D0000
+BAD_DATA_LOST: Final = 0x809D0000
 BAD_NO_DATA: Final = 0x809B0000
 """The cell was not sampled in this row (another connection reads it): neither good nor a failure."""
 
@@ -57,6 +58,7 @@ STATUS_NAMES: Final[dict[int, str]] = {
     BAD_DEVICE_FAILURE: "BadDeviceFailure",
     BAD_SENSOR_FAILURE: "BadSensorFailure",
     BAD_OUT_OF_SERVICE: "BadOutOfService",
+    BAD_DATA_LOST: "BadDataLost",
     BAD_NO_DATA: "BadNoData",
 }
 

@@ -38,6 +38,10 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
     clamp: bool = Field(
         default=False, description="whether a value outside low to high becomes the limit, instead of nothing"
     )
+    max_rate: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False,
+        description="how fast the quantity can move, in the tag's unit per second",
+    )
     invalid: Annotated[tuple[float, ...], Strict(False)] = Field(
         default=(), max_length=16, description='raw numbers that mean "no value", such as 0x8000 or 1e38'
     )

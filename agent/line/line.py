@@ -15,6 +15,7 @@ from agent.line.diagnose import diagnose, rounded
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
+from agent.line.rate_of_change import RateOfChange
 from agent.line.verdict import Verdict
 from agent.line.window import Window
 from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Float32s, Frame, Int64s, UInt32s
@@ -28,12 +29,14 @@ class LineSettings:
     """What an asset's line is told: the alarm budget in alerts per second, the delays in seconds.
 
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
+    `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
     """
 
     alerts_per_s: float
     on_delay_s: float
     off_delay_s: float
     periods_ms: tuple[int, ...] = ()
+    max_rates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +131,9 @@ class Line:
         self.tags = tuple(tag.name for tag in manifest.tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
-        own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms]
-        self._window = Window(len(self.tags), self.period_ns, WINDOW_ROWS, own_ns or None)
+        own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms] or [self.period_ns] * len(self.tags)
+        self._rate_of_change = RateOfChange(settings.max_rates or [np.inf] * len(self.tags), own_ns)
+        self._window = Window(len(self.tags), self.period_ns, WINDOW_ROWS, own_ns)
         self._assessor = Assessor(detector, settings.alerts_per_s)
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
@@ -161,8 +165,9 @@ class Line:
         and then calls `publish`.
         """
         changed = self._obey(now_ns)
+        frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
-        self._quality.note(frame, now_ns)
+        self._quality.note(frame, now_ns, too_fast)
         grid = self._window.push(frame)
         verdict = self._next_snapshot.verdict
         if grid.rows:

@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from connectors.frame import (
     BAD_COMMUNICATION_ERROR,
+    BAD_DATA_LOST,
     BAD_NO_COMMUNICATION,
     BAD_NO_DATA,
     BAD_NOT_CONNECTED,
     BAD_OUT_OF_RANGE,
     BAD_TIMEOUT,
+    Bools,
     Float32s,
     Frame,
     Int64s,
@@ -23,7 +25,7 @@ from connectors.frame import (
 Float64s = npt.NDArray[np.float64]
 
 SLOT_NS, HOUR_NS, SECOND_NS = 300_000_000_000, 3_600_000_000_000, 1_000_000_000
-KINDS = SAMPLES, SILENT, OUT_OF_RANGE, OTHER_BAD, SPIKES = range(5)
+KINDS = SAMPLES, SILENT, OUT_OF_RANGE, OTHER_BAD, SPIKES, TOO_FAST, COUNTS_LOST = range(7)
 _SILENCES = np.array([BAD_TIMEOUT, BAD_NO_COMMUNICATION, BAD_NOT_CONNECTED, BAD_COMMUNICATION_ERROR], np.uint32)
 SPIKE_STEPS = 8.0
 """A spike goes so many of a tag's usual steps away, and comes back at once to less than half of that."""
@@ -32,9 +34,16 @@ RESTLESS_MIN = 0.25
 _USUAL = 1 / 64
 _KNOWN_SAMPLES = 100
 FROZEN_SHARE = 0.5
-SPIKE_POINTS, SPIKE_POINTS_MAX = 2.0, 20.0
+_KNOWN_BAD = [SILENT, OUT_OF_RANGE, TOO_FAST, COUNTS_LOST]
+EVENT_POINTS, EVENT_POINTS_MAX = 2.0, 20.0
+"""What a spike, a value that moved too fast and a counter that began anew cost, and what they cost together at most."""
 TOLD_MIN = 0.01
 """A smaller share of bad reads is not worth a sentence."""
+_EVENTS = (
+    (SPIKES, "spike", "spikes"),
+    (TOO_FAST, "value that moved faster than max_rate", "values that moved faster than max_rate"),
+    (COUNTS_LOST, "time the counter was set back", "times the counter was set back"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,8 +81,8 @@ class QualityTracker:
         self._moves = np.zeros(columns)
         self._shown: Quality | None = None
 
-    def note(self, frame: Frame, now_ns: int) -> None:
-        """Take samples in at `now_ns`, the agent's UTC time."""
+    def note(self, frame: Frame, now_ns: int, too_fast: Bools | None = None) -> None:
+        """Take samples in at `now_ns`, the agent's UTC time; `too_fast` bool[T, C] moved faster than they can."""
         if self._hour.move(now_ns) | self._day.move(now_ns):
             self._shown = None
         status = frame.status
@@ -83,10 +92,12 @@ class QualityTracker:
         counts = np.zeros((len(KINDS), frame.columns), np.int32)
         counts[SAMPLES] = sampled.sum(0)
         if bad.any():
-            silent, impossible = np.isin(status, _SILENCES), status == BAD_OUT_OF_RANGE
-            counts[SILENT] = silent.sum(0)
-            counts[OUT_OF_RANGE] = impossible.sum(0)
-            counts[OTHER_BAD] = (sampled & bad & ~silent & ~impossible).sum(0)
+            fast = np.zeros(status.shape, np.bool_) if too_fast is None else too_fast
+            counts[SILENT] = np.isin(status, _SILENCES).sum(0)
+            counts[TOO_FAST] = fast.sum(0)
+            counts[OUT_OF_RANGE] = ((status == BAD_OUT_OF_RANGE) & ~fast).sum(0)
+            counts[COUNTS_LOST] = (status == BAD_DATA_LOST).sum(0)
+            counts[OTHER_BAD] = (sampled & bad).sum(0) - counts[_KNOWN_BAD].sum(0)
         for row in range(frame.rows):
             counts[SPIKES] += self._spikes(frame.values[row], ~bad[row])
         self._hour.add(counts)
@@ -168,14 +179,14 @@ def trust(quality: Quality, column: int, period_ns: int, now_ns: int) -> Trust:
     if quality.frozen_s[column] > 0:
         score *= FROZEN_SHARE
         reasons.insert(0, f"frozen for {_span(float(quality.frozen_s[column]))}")
-    if hour[SPIKES]:
-        score -= min(SPIKE_POINTS * int(hour[SPIKES]), SPIKE_POINTS_MAX)
-        reasons.append(f"{hour[SPIKES]} spike{'s' if hour[SPIKES] > 1 else ''} in the last hour")
+    events = [(int(hour[kind]), one, many) for kind, one, many in _EVENTS if hour[kind]]
+    score -= min(EVENT_POINTS * sum(count for count, _, _ in events), EVENT_POINTS_MAX)
+    reasons += [f"{count} {one if count == 1 else many} in the last hour" for count, one, many in events]
     return Trust(max(0, round(score)), stale, tuple(reasons))
 
 
 def _bad_share(counts: Int64s) -> float:
-    return float(counts[[SILENT, OUT_OF_RANGE, OTHER_BAD]].sum() / max(int(counts[SAMPLES]), 1))
+    return float(counts[[*_KNOWN_BAD, OTHER_BAD]].sum() / max(int(counts[SAMPLES]), 1))
 
 
 def _bad(hour: Int64s, day: Int64s) -> tuple[str, ...]:

@@ -186,6 +186,24 @@ def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_pat
     assert re.fullmatch(r"[0-9A-F]{4} [0-9A-F]{4}", bad["flow"]["raw"])
 
 
+@pytest.mark.parametrize("protocol", ["modbus", "opcua"])
+def test_check_doubts_a_max_rate_that_the_values_do_not_keep(
+    protocol: str, simulation: Simulation, tmp_path: Path
+) -> None:
+    tags = Plant("pump", 1).tags if protocol == "modbus" else Plant("pump", 1).opcua_tags
+    text = toml("pump", tags, getattr(simulation, protocol), bundle="not learnt yet", port=0)
+    limits = {"discharge_pressure": 1e-6, "flow": 1e6}
+    for tag, limit in limits.items():
+        text = text.replace(f'name = "{tag}"\n', f'name = "{tag}"\nmax_rate = {limit}\n')
+    file = tmp_path / "agent.toml"
+    file.write_text(text)
+    found = {tag["tag"]: tag for tag in json.loads(forewarn("check", "--tags-only", file, "--json").stdout)["tags"]}
+    too_fast = found["discharge_pressure"]
+    assert (too_fast["status"], too_fast["doubtful"]) == ("Good", True)
+    assert too_fast["remedy"].startswith("it moved faster than max_rate allows (1e-06 bar a second)")
+    assert found["flow"]["good"]
+
+
 def test_check_shows_what_an_opcua_server_is_and_how_its_values_are_typed(
     simulation: Simulation, tmp_path: Path
 ) -> None:

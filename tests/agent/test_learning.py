@@ -187,3 +187,16 @@ def test_what_the_configuration_says_is_not_said_twice(option: tuple[str, str], 
     assert code == 2
     assert option[0] in said
     assert "the configuration says it" in said
+
+
+def test_a_history_has_the_values_left_out_that_a_running_agent_refuses(tmp_path: Path) -> None:
+    heat = 20 + np.sin(np.arange(600) / 50)
+    heat[[100, 300]] = 90.0
+    heat[400:] += 30.0
+    table = pl.DataFrame({"t": np.arange(600) * PERIOD_S, "heat": heat, "load": heat})
+    table.write_parquet(tmp_path / "history.parquet")
+    found = read_history(tmp_path / "history.parquet", Reading(time="t", max_rates={"heat": 0.1}))
+    (segment,) = found.segments
+    assert np.flatnonzero(np.isnan(segment[:, 0])).tolist() == [100, 300, 400, 401]
+    assert not np.isnan(segment[:, 1]).any()
+    assert "4 values that moved faster than max_rate are left out" in found.notes

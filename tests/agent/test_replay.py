@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 from agent.build import JOURNAL, layout_of, load_detectors, make_line
 from agent.config.file import Config
@@ -83,7 +84,9 @@ def test_replay_gives_the_remaining_life_of_the_live_run(file: Path, bundle: Bun
     assert result.stdout_bytes == live, result.output
 
 
-def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(file: Path) -> None:
+@pytest.mark.parametrize("limit", ["", "max_rate = 2.0"])
+def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(limit: str, file: Path) -> None:
+    file.write_text(file.read_text().replace('name = "temperature"', f'name = "temperature"\n{limit}'))
     config = Config.parse(file.read_text(), file)
     detectors = load_detectors(config)
     log, live = live_run(config, detectors, faulty_frames())
@@ -97,6 +100,19 @@ def test_replay_gives_the_alerts_of_the_live_run_byte_for_byte(file: Path) -> No
     export.write_parquet(log.scan("pump"), ["pressure", "temperature"], recording)
     first = live.splitlines(keepends=True)[0]  # a table holds no commands
     assert forewarn("replay", recording, file).stdout_bytes.startswith(first)
+
+
+def test_a_limit_can_be_tried_on_what_was_recorded_without_it(file: Path) -> None:
+    config = Config.parse(file.read_text(), file)
+    frames = [Frame.of(START_NS + i * SECOND_NS, row, np.zeros(2)) for i, row in enumerate(quiet_rows(450))]
+    frames[300:303] = [
+        Frame.of(int(frame.source_time_ns[0]), [frame.values[0, 0], 900.0 * i], np.zeros(2))
+        for i, frame in enumerate(frames[300:303], 1)
+    ]
+    _, live = live_run(config, load_detectors(config), frames)
+    assert live
+    file.write_text(file.read_text().replace('name = "temperature"', 'name = "temperature"\nmax_rate = 2.0'))
+    assert forewarn("replay", config.agent.state_dir, file).stdout_bytes == b""
 
 
 def test_replay_of_what_does_not_fit_says_what_is_there(file: Path, tmp_path: Path) -> None:
