@@ -261,3 +261,7 @@ class Frame:
     def select(self, positions: npt.NDArray[np.intp]) -> Frame:
         """Return the columns at `positions`, in that order."""
         return Frame(self.source_time_ns, self.values[:, positions], self.status[:, positions])
+
+    def rows_of(self, which: slice) -> Frame:
+        """Return some of the rows."""
+        return Frame(self.source_time_ns[which], self.values[which], self.status[which])

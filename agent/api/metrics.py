@@ -108,7 +108,7 @@ def assets(view: AgentView) -> Iterator[Metric]:
     counted: tuple[tuple[str, str, Callable[[str], int]], ...] = (
         ("rows", "rows judged", lambda asset: seen[asset].rows),
         ("rows_late", "rows too late for their place", lambda asset: seen[asset].rows_late),
-        ("clock_steps", "steps of a clock", lambda asset: seen[asset].clock_steps),
+        ("clock_steps", "how often the clock of its source was set", lambda asset: seen[asset].clock_steps),
         ("commands_dropped", "commands of people that found too many waiting", view.commands_dropped),
     )
     for name, told, count in counted:

@@ -92,7 +92,7 @@ class Snapshot:
 
     `alert` is the open one. `rows` counts grid rows, `rows_late` samples that came too late for theirs,
     `commands_dropped` commands refused because the queue was full, `clock_steps` how often the source's clock was
-    set back.
+    set, back or ahead.
     """
 
     asset: str
@@ -168,7 +168,7 @@ class Line:
         frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
         self._quality.note(frame, now_ns, too_fast)
-        grid = self._window.push(frame)
+        grid = self._window.push(frame, now_ns)
         verdict = self._next_snapshot.verdict
         if grid.rows:
             self._rows += grid.rows

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.line.hold import NEVER_NS, hold_ns
+from agent.line.source_clock import SourceClock
 from connectors.frame import BAD_NO_DATA, Bools, Float32s, Frame, Int64s, UInt32s, is_bad
 
 FRAMES_BACK_MAX = 3
@@ -49,9 +50,10 @@ class Window:
     `periods_ns` are the tags' own: the fastest, and all that are as fast as the grid, pace it. The value of a tag
     slower than the grid counts in each row that is no further from its sample than the tag's period and half a row.
     No other value is carried into a row it was not sampled in. A gap longer than `gap_rows_max` counts as that many
-    missing rows: nothing older matters. `late` counts samples for rows already closed, or older than what is held of
-    a slow tag; `duplicates` those with the time of the one before; `clock_steps` how often the source's clock was set
-    back.
+    missing rows: nothing older matters. Where the source's clock is set ahead (agent.line.source_clock) the grid moves
+    along, and no row is missing that was not. `late` counts samples for rows already closed, or older than what is held
+    of a slow tag; `duplicates` those with the time of the one before; `clock_steps` how often the source's clock was
+    set, back or ahead.
     """
 
     def __init__(
@@ -74,13 +76,27 @@ class Window:
         self._laid_slot = -1
         self._open: _OpenRow | None = None
         self._frames_back = 0
+        self._clock = SourceClock(period_ns)
 
-    def push(self, frame: Frame) -> Grid:
-        """Take a frame in and return the rows it closed, oldest first, gaps as rows without good values."""
+    def push(self, frame: Frame, now_ns: int) -> Grid:
+        """Take a frame in that was read at `now_ns` (UTC); return the rows it closed, oldest first.
+
+        Gaps are rows without good values.
+        """
+        if (frame.status == BAD_NO_DATA).all():
+            return self._lay([])
+        step = self._clock.step(frame.source_time_ns, now_ns)
+        if step is None:
+            return self._take(frame, now_ns)
+        before, after = frame.rows_of(slice(step.row)), frame.rows_of(slice(step.row, None))
+        earlier = self._take(before, now_ns).then(self._move_ahead(int(after.source_time_ns[0]), step.gap_ns))
+        return earlier.then(self._take(after, now_ns))
+
+    def _take(self, frame: Frame, now_ns: int) -> Grid:
         sampled = frame.status != BAD_NO_DATA
         if not sampled.any():
             return self._lay([])
-        slots = self._slots(frame.source_time_ns)
+        slots = self._slots(frame.source_time_ns, now_ns)
         if (
             not self._slow.size and self._open is None
             and slots[0] > self._closed_slot and (np.diff(slots) > 0).all() and sampled.all()
@@ -90,7 +106,21 @@ class Window:
             return self._laid_on_grid(slots, frame.values, frame.status, self._no_held(frame.rows))
         return self._lay([row for i in range(frame.rows) for row in self._merge(int(slots[i]), frame, i)])
 
-    def _slots(self, time_ns: Int64s) -> Int64s:
+    def _move_ahead(self, time_ns: int, gap_ns: int) -> Grid:
+        """Move the grid so that a sample at `time_ns` by the clock that was set comes `gap_ns` after the newest row.
+
+        The gap is too long by what the sample was longer under way than usual, so that only whole periods count.
+        """
+        assert self._origin_ns is not None
+        self.clock_steps += 1
+        grid = self._lay([] if self._open is None else [self._close()])
+        slot = self._closed_slot + max(gap_ns // self._period_ns, 1)
+        origin_ns, self._origin_ns = self._origin_ns, time_ns - slot * self._period_ns
+        self._newest_ns = _later(self._newest_ns, self._origin_ns - origin_ns)
+        self._laid_held = _Held(_later(self._laid_held.time_ns, self._origin_ns - origin_ns), self._laid_held.values)
+        return grid
+
+    def _slots(self, time_ns: Int64s, now_ns: int) -> Int64s:
         """Return the periods from the origin to each sample, rounded; re-anchor after a clock was set back."""
         if self._origin_ns is None:
             self._origin_ns = int(time_ns[0])
@@ -100,6 +130,7 @@ class Window:
         if self._frames_back >= FRAMES_BACK_MAX:
             self._frames_back = 0
             self.clock_steps += 1
+            self._clock.follow(int(time_ns.max()), now_ns)
             self._open = None
             self._origin_ns, self._closed_slot, self._laid_slot = int(time_ns[0]), -1, -1
             self._newest_ns[:], self._newest[:] = NEVER_NS, np.nan  # how old they are cannot be told any more
@@ -193,6 +224,11 @@ class Window:
     def _time_ns(self, slots: Int64s) -> Int64s:
         assert self._origin_ns is not None
         return np.asarray(self._origin_ns + slots * self._period_ns)
+
+
+def _later(time_ns: Int64s, by_ns: int) -> Int64s:
+    """Return times by a clock that was set ahead; what never came stays so."""
+    return np.where(time_ns == NEVER_NS, time_ns, time_ns + by_ns)
 
 
 @dataclass(frozen=True, slots=True)

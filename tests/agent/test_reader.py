@@ -30,8 +30,9 @@ def test_rows_of_two_sources_meet_whatever_their_clocks_say(ahead_s: float) -> N
     whole = 0
     for second in range(100):
         now_ns = NOW_NS + second * SECOND_NS
-        window.push(routes[0].lay(a_row(now_ns, 1.0), now_ns))
-        grid = window.push(routes[1].lay(a_row(now_ns + int(ahead_s * SECOND_NS), 2.0), now_ns + 30_000_000))
+        window.push(routes[0].lay(a_row(now_ns, 1.0), now_ns), now_ns)
+        ahead_ns, now_ns = now_ns + int(ahead_s * SECOND_NS), now_ns + 30_000_000
+        grid = window.push(routes[1].lay(a_row(ahead_ns, 2.0), now_ns), now_ns)
         whole += int(grid.good.all(1).sum())
     assert whole == 100
     assert window.late == 0

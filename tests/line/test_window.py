@@ -41,7 +41,15 @@ def joined(frames: Sequence[Frame]) -> Frame:
 
 
 def laid(window: Window, frames: Sequence[Frame]) -> Grid:
-    grids = [window.push(frame) for frame in frames]
+    """What comes of frames that are read as soon as their newest sample was taken."""
+    grids, now_ns = [], 0
+    for frame in frames:
+        now_ns = max([now_ns, *frame.source_time_ns.tolist()])
+        grids.append(window.push(frame, now_ns))
+    return joined_grids(grids)
+
+
+def joined_grids(grids: Sequence[Grid]) -> Grid:
     return Grid(*(np.concatenate([getattr(grid, name) for grid in grids]) for name in Grid.__slots__))
 
 
@@ -108,7 +116,7 @@ def test_what_is_bad_is_not_good(value: float) -> None:
 
 def test_an_empty_frame_closes_nothing() -> None:
     w = window(2)
-    assert w.push(Frame.empty(2)).rows == 0
+    assert w.push(Frame.empty(2), at(0)).rows == 0
     assert laid(w, [sample(0, 1.0, 2.0), Frame.empty(2), sample(1, 3.0, 4.0)]).rows == 2
 
 
@@ -146,11 +154,114 @@ def test_a_clock_that_was_set_back_starts_the_grid_anew() -> None:
 
 def test_one_sample_from_the_future_does_not_stop_the_grid() -> None:
     w = window()
-    frames = [*(sample(t, 1.0) for t in range(10)), sample(1e7, 9.0), *(sample(t, 2.0) for t in range(10, 30))]
-    grid = laid(w, frames)
-    assert column(grid)[-18:] == [2.0] * 18
+    frames = [*((t, sample(t, 1.0)) for t in range(10)), (10, sample(1e7, 9.0)),
+              *((t + 1, sample(t, 2.0)) for t in range(10, 30))]
+    grid = joined_grids([w.push(frame, at(now_s)) for now_s, frame in frames])
+    assert column(grid) == [1.0] * 10 + [9.0] + [2.0] * 18
     assert seconds(grid)[-18:] == list(range(12, 30))
+    assert w.clock_steps == 2, "there and back"
+
+
+AHEAD_S = 3600
+
+
+def ahead(begin: int, end: int, by_s: float = AHEAD_S) -> list[tuple[float, Frame]]:
+    """Frames by a clock that was set ahead, each with the gateway's time."""
+    return [(t, sample(t + by_s, float(t))) for t in range(begin, end)]
+
+
+def read_at(w: Window, frames: Sequence[tuple[float, Frame]]) -> Grid:
+    return joined_grids([w.push(frame, at(now_s)) for now_s, frame in frames])
+
+
+def test_a_clock_that_is_set_ahead_leaves_no_gap() -> None:
+    w = window()
+    grid = read_at(w, [*ahead(0, 100, 0), *ahead(100, 200)])
+    assert column(grid) == list(range(200))
+    assert seconds(grid) == [*range(100), *range(100 + AHEAD_S, 200 + AHEAD_S)]
+    assert (w.clock_steps, w.late) == (1, 0)
+
+
+def test_a_clock_that_is_set_within_a_frame_leaves_no_gap_and_names_each_row_by_its_own_time() -> None:
+    w = window()
+    rows = [sample(0, 0.0), *(sample(t, float(t)) for t in range(1, 5)), *(frame for _, frame in ahead(5, 9))]
+    grid = read_at(w, [(0, rows[0]), (8, joined(rows[1:]))])
+    assert column(grid) == list(range(9))
+    assert seconds(grid) == [*range(5), *range(5 + AHEAD_S, 9 + AHEAD_S)]
     assert w.clock_steps == 1
+
+
+def test_a_clock_that_is_set_ahead_during_an_outage_leaves_the_gap_of_the_outage() -> None:
+    w = window()
+    grid = read_at(w, [*ahead(0, 10, 0), *ahead(16, 20)])
+    assert column(grid) == [*range(10), *[None] * 6, *range(16, 20)]
+    assert w.clock_steps == 1
+
+
+def test_an_outage_and_what_was_kept_of_it_are_no_clock_that_was_set() -> None:
+    """The backlog comes within a second, a part in each frame; its source times go faster than ours."""
+    w = window()
+    backlog = [(610 + t / 1000, sample(t, float(t))) for t in range(200, 611)]
+    grid = read_at(w, [*ahead(0, 100, 0), *backlog, *ahead(611, 700, 0)])
+    assert w.clock_steps == 0
+    assert [v for v in column(grid) if v is not None] == [*range(100), *range(200, 700)]
+
+
+def test_samples_that_did_not_come_are_missing_where_the_clocks_agree() -> None:
+    w = window()
+    grid = read_at(w, [*ahead(0, 10, 0), *ahead(15, 20, 0)])
+    assert column(grid) == [*range(10), *[None] * 5, *range(15, 20)]
+    assert w.clock_steps == 0
+
+
+@pytest.mark.parametrize("drift", [-0.0005, 0.0005])
+def test_a_clock_that_goes_wrong_slowly_is_followed(drift: float) -> None:
+    """By seven seconds in four hours; then it is set ahead by five seconds."""
+    w, hours_s = window(), 4 * 3600
+    for t in range(hours_s):
+        w.push(sample(t * (1 + drift), 1.0), at(t))
+    assert w.clock_steps == 0
+    grid = read_at(w, [(hours_s + t, sample((hours_s + t) * (1 + drift) + 5, float(t))) for t in range(10)])
+    assert column(grid) == list(range(10))
+    assert w.clock_steps == 1
+
+
+def test_what_is_held_of_a_slow_tag_is_held_over_a_clock_that_was_set_ahead() -> None:
+    w = paced()
+    frames = [(t, sample(t, float(t), 7.0 if t % SLOW_S == 0 else None)) for t in range(12)]
+    frames += [(t, sample(t + AHEAD_S, float(t), None)) for t in range(12, 20)]
+    assert column(read_at(w, frames), 1) == [7.0] * 16 + [None] * 4
+    assert w.clock_steps == 1
+
+
+def test_an_open_row_is_closed_before_the_clock_is_followed() -> None:
+    w = window(2)
+    grid = read_at(w, [(0, sample(0, 0.0, 0.0)), (1, sample(1, 1.0, None)), (2, sample(2 + AHEAD_S, 2.0, 2.0))])
+    assert (column(grid, 0), column(grid, 1)) == ([0.0, 1.0, 2.0], [0.0, None, 2.0])
+    assert seconds(grid) == [0, 1, 2 + AHEAD_S]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    sets=st.lists(st.tuples(st.integers(1, 40), st.sampled_from([5, 60, 3600, 10**7])), max_size=5),
+    delays=st.lists(st.floats(0, 0.9), min_size=8, max_size=8),
+    batches=st.lists(st.integers(1, 6), min_size=8, max_size=8),
+)
+def test_however_often_a_clock_is_set_ahead_every_sample_has_its_row_and_no_row_is_missing(
+    sets: list[tuple[int, int]], delays: list[float], batches: list[int]
+) -> None:
+    steps = dict(sets)
+    w, ahead_s, frames, rows = window(), 0, [], []
+    for t in range(80):
+        ahead_s += steps.get(t, 0)
+        rows.append(sample(t + ahead_s, float(t)))
+        if len(rows) >= batches[t % 8] or t + 1 in steps:
+            frames.append((t + delays[t % 8], joined(rows)))
+            rows = []
+    grid = read_at(w, frames)
+    assert column(grid) == list(range(80 - len(rows)))
+    assert w.clock_steps == sum(start < 80 - len(rows) for start in steps)
+    assert (np.diff(grid.time_ns) > 0).all()
 
 
 def test_two_sources_make_one_row() -> None:
@@ -165,10 +276,10 @@ def test_two_sources_make_one_row() -> None:
 
 def test_a_row_is_closed_when_the_last_tag_is_there_and_no_sooner() -> None:
     w = window(2)
-    assert w.push(sample(0, 1.0, None)).rows == 0
-    assert w.push(sample(0.1, None, 2.0)).rows == 1
-    assert w.push(sample(1, None, 2.0)).rows == 0
-    assert w.push(sample(1.1, NAN, None)).rows == 1, "a time-out is an answer"
+    assert w.push(sample(0, 1.0, None), at(0)).rows == 0
+    assert w.push(sample(0.1, None, 2.0), at(0.1)).rows == 1
+    assert w.push(sample(1, None, 2.0), at(1)).rows == 0
+    assert w.push(sample(1.1, NAN, None), at(1.1)).rows == 1, "a time-out is an answer"
 
 
 def test_a_row_that_a_source_missed_is_closed_by_the_next_one() -> None:
@@ -239,7 +350,7 @@ def paced() -> Window:
 def test_a_slow_tag_is_current_until_its_next_sample_and_rows_do_not_wait_for_it() -> None:
     w = paced()
     for t in range(20):
-        grid = w.push(sample(t, float(t), 100.0 + t if t % SLOW_S == 0 else None))
+        grid = w.push(sample(t, float(t), 100.0 + t if t % SLOW_S == 0 else None), at(t))
         assert (column(grid, 0), column(grid, 1)) == ([float(t)], [100.0 + t - t % SLOW_S]), t
     assert w.late == 0
 
