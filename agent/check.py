@@ -14,6 +14,7 @@ from agent.config.file import Config
 from agent.proving import Prover
 from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
+from connectors.counters import counted
 from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, PathAddress, Tag, is_bad
 from connectors.link import LoadGuard
 from connectors.modbus.endpoint import ModbusEndpoint
@@ -86,7 +87,7 @@ async def check(config: Config, clock: Clock) -> list[ConnectionCheck]:
 
 async def _check_connection(config: Config, name: str, clock: Clock) -> ConnectionCheck:
     pairs = wiring.tags_of(config, name)
-    tags = [tag for _, tag in pairs]
+    tags = [counted(tag) for _, tag in pairs]
     words = _words(tags)
     where = wiring.endpoint(config, name, poll=True)
     frame, latency_ms, trouble = Frame.bad(clock.time_ns(), len(tags), BAD_NO_COMMUNICATION), None, ""
@@ -102,7 +103,7 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> Connecti
     about = await _inspect(where, tags, clock) if latency_ms is not None else ("", [""] * len(tags))
     raw = _raw_words(tags, list(words), frame) if words else about[1]
     checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble, doubts.get(i, ""))
-                   for i, (asset, tag) in enumerate(pairs))
+                   for i, ((asset, _), tag) in enumerate(zip(pairs, tags, strict=True)))
     security = _security(where)
     reached = latency_ms is not None
     return ConnectionCheck(name, str(where), security, about[0], reached, latency_ms, trouble, checks, notes)

@@ -6,6 +6,7 @@ import numpy as np
 
 from connectors.frame import (
     BAD_CONFIGURATION_ERROR,
+    BAD_DATA_LOST,
     BAD_DECODING_ERROR,
     BAD_NO_COMMUNICATION,
     BAD_NODE_ID_UNKNOWN,
@@ -32,6 +33,10 @@ def remedy_for(status: int, tag: Tag) -> str:
     """Say what to do about a status; empty where it is not bad."""
     if not is_bad(np.array([status], np.uint32))[0]:
         return ""
+    if status == BAD_DATA_LOST:
+        return "the counter began anew: the device was restarted, or somebody reset it; what it had counted is lost"
+    if status == BAD_OUT_OF_RANGE and tag.counter:
+        return "the counter went back, or on faster than it can: check its address, rollover, high and scale"
     if isinstance(tag.address, ModbusAddress):
         return _for_modbus(status, tag, tag.address) or _for_any(status)
     return _for_opcua(status, tag) or _for_any(status)

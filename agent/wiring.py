@@ -83,6 +83,8 @@ def tag_of(said: TagConfig, period_ms: int) -> Tag:
         tuple(said.texts.items()),
         said.deadband or 0.0,
         said.deadband_percent or 0.0,
+        said.counter,
+        said.rollover or 0.0,
     )
 
 

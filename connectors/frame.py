@@ -173,8 +173,9 @@ class Tag:
     it is the limit, with the status UncertainEngineeringUnitsExceeded. `invalid` are the raw numbers that mean "no
     value" (BadSensorFailure), `texts` what the texts of a string stand for, as raw numbers; any other text is
     BadTypeMismatch. `period_ms` is how often the tag is wanted. An OPC UA server reports only changes beyond `deadband`
-    (in `unit`) or `deadband_percent` (of the node's EURange), where one is not 0. For replayed recordings the address
-    is None.
+    (in `unit`) or `deadband_percent` (of the node's EURange), where one is not 0. The value of a `counter` is how fast
+    it counts: counts per second * scale (connectors.counters); it begins anew after `rollover`, 0 for the highest
+    number of its type. For replayed recordings the address is None.
     """
 
     name: str
@@ -191,6 +192,8 @@ class Tag:
     texts: tuple[tuple[str, float], ...] = ()
     deadband: float = 0.0
     deadband_percent: float = 0.0
+    counter: bool = False
+    rollover: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from connectors.frame import (
 
 Float64s = npt.NDArray[np.float64]
 
-_SMALLEST: Final = float(np.finfo(np.float32).smallest_normal)
+SMALLEST: Final = float(np.finfo(np.float32).smallest_normal)
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _SIGNED_BITS: Final = {Dtype.INT8_HIGH: 8, Dtype.INT8_LOW: 8, Dtype.INT16: 16, Dtype.INT32: 32, Dtype.INT64: 64}
 
@@ -62,7 +62,7 @@ class Scaling:
         outside = (wide < self._low) | (wide > self._high)
         limited = np.where(self._clamp, np.clip(wide, self._low, self._high), wide).astype(np.float32)
         faults = np.where(outside, np.where(self._clamp, UNCERTAIN_ENGINEERING_UNITS_EXCEEDED, BAD_OUT_OF_RANGE), 0)
-        faults[np.isinf(limited) | ((np.abs(raw) < _SMALLEST) & (raw != 0))] = BAD_OUT_OF_RANGE
+        faults[np.isinf(limited) | ((np.abs(raw) < SMALLEST) & (raw != 0))] = BAD_OUT_OF_RANGE
         faults[~np.isfinite(raw)] = BAD_DECODING_ERROR
         for numbers in self._invalid:
             faults[raw == numbers] = BAD_SENSOR_FAILURE
@@ -74,25 +74,29 @@ class Scaling:
         """Return whether every number is finite, means a value, and is within what a sensor can give."""
         if np.fmin(np.fmax(wide, self._lowest), self._highest).tobytes() != wide.tobytes():  # NaN becomes a limit
             return False
-        small = np.abs(raw) < _SMALLEST
+        small = np.abs(raw) < SMALLEST
         if b"\1" in small.tobytes() and raw[small].any():
             return False
         return not (self._invalid and any((raw == numbers).any() for numbers in self._invalid))
 
 
-def _invalid(tags: Sequence[Tag]) -> list[Float64s]:
-    """Return rows [C] of numbers that mean "no value", NaN where a tag has no more of them.
+def no_values(tag: Tag) -> set[float]:
+    """Return the raw numbers that mean "no value".
 
     A number is written as people read it: 0x8000 is also what an int16 takes for -32768, and 1e38 also what a float32
     can hold of it.
     """
-    numbers: list[list[float]] = []
-    for tag in tags:
-        bits = _SIGNED_BITS.get(tag.dtype, 0)
-        with np.errstate(over="ignore"):
-            said = {float(number) for number in tag.invalid} | {float(np.float32(number)) for number in tag.invalid}
-        if bits:
-            said |= {number - 2.0**bits for number in said if 2.0 ** (bits - 1) <= number < 2.0**bits}
-        numbers.append(sorted(said))
+    bits = _SIGNED_BITS.get(tag.dtype, 0)
+    with np.errstate(over="ignore"):
+        said = {float(number) for number in tag.invalid} | {float(np.float32(number)) for number in tag.invalid}
+    return said | {number - 2.0**bits for number in said if bits and 2.0 ** (bits - 1) <= number < 2.0**bits}
+
+
+def _invalid(tags: Sequence[Tag]) -> list[Float64s]:
+    """Return rows [C] of numbers that mean "no value", NaN where a tag has no more of them.
+
+    Those of a counter were looked for among its counts: a rate may be the same number.
+    """
+    numbers = [[] if tag.counter else sorted(no_values(tag)) for tag in tags]
     return [np.array([own[i] if i < len(own) else np.nan for own in numbers], np.float64)
             for i in range(max(map(len, numbers), default=0))]

@@ -44,6 +44,8 @@ COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "clamp": ("clamp",),
     "invalid": ("invalid", "no value", "not available", "nan"),
     "texts": ("texts", "values", "states", "enum"),
+    "counter": ("counter", "totalizer", "totaliser", "zaehler"),
+    "rollover": ("rollover", "roll over"),
     "unit_id": ("unit id", "unitid", "slave", "slave id", "slaveid", "device id", "station", "modbus id"),
     "asset": ("asset", "machine", "maschine", "equipment", "group", "gruppe"),
     "period_ms": ("period ms", "scan rate", "poll ms", "period"),
@@ -136,6 +138,7 @@ def _tag(row: Row, defaults: MapDefaults) -> tuple[Tag | None, list[str]]:
     bits, length = mistakes.integer("bits", 1), mistakes.integer("length", 0)
     period_ms = mistakes.integer("period_ms", 1000)
     invalid, texts = _invalid(row, mistakes), _texts(row, mistakes)
+    rollover = mistakes.number("rollover", 0.0)
     if not _cell(row, "name") and not _cell(row, "comment"):
         mistakes.append("name: missing; give each register a name")
     if mistakes or place is None:
@@ -145,7 +148,12 @@ def _tag(row: Row, defaults: MapDefaults) -> tuple[Tag | None, list[str]]:
         dtype = Dtype.BIT
     address = ModbusAddress(unit_id, place.table, place.register, order, picked, bits, length)
     return Tag(_cell(row, "name") or _cell(row, "comment"), unit_text("", _cell(row, "unit")), address, dtype, scale,
-               offset, low, high, period_ms, _cell(row, "clamp").lower() in _SAID_YES, invalid, texts), mistakes
+               offset, low, high, period_ms, _said_yes(row, "clamp"), invalid, texts,
+               counter=_said_yes(row, "counter"), rollover=rollover), mistakes
+
+
+def _said_yes(row: Row, column: str) -> bool:
+    return _cell(row, column).lower() in _SAID_YES
 
 
 def _place(row: Row, defaults: MapDefaults, mistakes: _Mistakes) -> Place | None:

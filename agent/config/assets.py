@@ -11,7 +11,9 @@ from pydantic import Field, Strict, ValidationInfo, field_validator
 from agent.config.base import FilePath, Model, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
+from connectors.counters import HIGHEST
 from connectors.frame import Dtype
+from connectors.modbus.plan import BIT_TABLES
 
 _BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*/\s*(day|week|month|year)")
 _PERIOD_S = {"day": 86_400.0, "week": 7 * 86_400.0, "month": 30 * 86_400.0, "year": 365 * 86_400.0}
@@ -51,6 +53,13 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
     period_ms: PeriodMs | None = Field(
         default=None, description="milliseconds between reads; default: the asset's"
     )
+    counter: bool = Field(
+        default=False, description="whether it counts up for ever, so that the value is how fast it counts"
+    )
+    rollover: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False,
+        description="the highest count, after which a counter begins at 0, such as 999999",
+    )
 
     @field_validator("scale")
     @classmethod
@@ -74,6 +83,38 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
         if clamp and all(math.isinf(limit) for limit in limits):
             raise ValueError("there is no limit to clamp to; add low or high, or remove clamp")
         return clamp
+
+    @field_validator("counter")
+    @classmethod
+    def _counts(cls, counter: bool, info: ValidationInfo) -> bool:
+        if not counter:
+            return counter
+        if info.data.get("dtype") is Dtype.STRING or info.data.get("texts"):
+            raise ValueError("a text does not count; remove it")
+        of_bits = info.data.get("table") in BIT_TABLES or info.data.get("bit") is not None
+        if of_bits and (info.data.get("bits") or 1) == 1:
+            raise ValueError("a single bit does not count; remove it")
+        for key, what in (
+            ("offset", "the value is how fast it counts, which has no offset; remove the offset"),
+            ("max_rate", "the value is a rate already; limit it with high instead of max_rate"),
+            ("deadband", "a deadband hides counts; remove it"),
+            ("deadband_percent", "a deadband hides counts; remove it"),
+        ):
+            if info.data.get(key):
+                raise ValueError(what)
+        return counter
+
+    @field_validator("rollover")
+    @classmethod
+    def _fits_the_type(cls, rollover: float | None, info: ValidationInfo) -> float | None:
+        if rollover is None or "counter" not in info.data:
+            return rollover
+        if not info.data["counter"]:
+            raise ValueError("only a counter rolls over; add counter = true or remove it")
+        highest = HIGHEST.get(info.data.get("dtype") or Dtype.FLOAT64, math.inf)
+        if rollover > highest:
+            raise ValueError(f"got {rollover:.15g}; a {info.data['dtype']} holds {highest} at most")
+        return rollover
 
     @field_validator("texts")
     @classmethod

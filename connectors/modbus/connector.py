@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from connectors import ConnectorError
+from connectors.counters import Counters, counted
 from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, Frame, Tag
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.modbus.adapt import AdaptivePlan
@@ -72,10 +73,11 @@ class ModbusConnector:
             self._plan = AdaptivePlan(tags, limits)
             self._units = Units(clock, endpoint.timeout_ms)
             self._addresses = Addresses(endpoint.addresses, clock)
-            self.watch = Watch(tags)
+            self.watch = Watch([counted(tag) for tag in tags])
+            self._counters = Counters.of(tags)
         else:
             self._plan, self._units, self._addresses = earlier._plan, earlier._units, earlier._addresses
-            self.watch = earlier.watch
+            self.watch, self._counters = earlier.watch, earlier._counters
         self._unknown_texts: dict[int, str] = {}
         self._groups = Groups(tags)
         self._is_open = self._delivered = False
@@ -230,16 +232,17 @@ class ModbusConnector:
                found: Sequence[tuple[Block, bytes]]) -> Frame:
         """Return the row of what the plan's blocks gave and what was found beside them."""
         now_ns = self._clock.monotonic_ns()
-        values, status = decoder.decode(data, block_status, self._plan.status)
+        half_ns = (now_ns - self._first_ns) // 2 if self._asked else 0
+        time_ns = self._clock.time_ns() - half_ns
+        values, status = decoder.decode(data, block_status, self._plan.status, self._counters, time_ns)
         self.watch.observe(self._plan.blocks, decoder.offsets, data, block_status, now_ns)
         self._note_texts(decoder.texts(data, block_status))
         for block, part in found:
             columns = list(block.columns)
-            decoded = Decoder(self.tags, (block,)).decode(part, (GOOD,), self._plan.status)
+            others = np.full(len(self.tags), BAD_NO_DATA, np.uint32)
+            decoded = Decoder(self.tags, (block,)).decode(part, (GOOD,), others, self._counters, time_ns)
             values[columns], status[columns] = decoded[0][columns], decoded[1][columns]
-        half_ns = (now_ns - self._first_ns) // 2 if self._asked else 0
-        time_ns = np.array([self._clock.time_ns() - half_ns], np.int64)
-        return Frame(time_ns, values[None, :], status[None, :])
+        return Frame(np.array([time_ns], np.int64), values[None, :], status[None, :])
 
     async def _ask(self, block: Block) -> Answer:
         """Make a request, again where no reply came, unless its unit has been silent of late."""

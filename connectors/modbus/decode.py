@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from connectors.counters import Counters
 from connectors.frame import (
     BAD_COMMUNICATION_ERROR,
     BAD_CONFIGURATION_ERROR,
@@ -85,9 +86,9 @@ class Decoder:
         self._strings = [_String.of(column, b, tags[column], self._first(tags[column], blocks, b))
                          for column, b in places if tags[column].dtype is Dtype.STRING]
 
-    def decode(self, data: bytes | bytearray, block_status: Sequence[int],
-               status: UInt32s) -> tuple[Float32s, UInt32s]:
-        """Return values f32[C] and status u32[C] of one row.
+    def decode(self, data: bytes | bytearray, block_status: Sequence[int], status: UInt32s,
+               counters: Counters | None = None, time_ns: int = 0) -> tuple[Float32s, UInt32s]:
+        """Return values f32[C] and status u32[C] of one row; `counters` turn counts at `time_ns` into rates.
 
         `block_status` [B] says how each block fared (where Bad, its bytes in `data` are not looked at);
         `status` u32[C] is what the tags that lie in no block have.
@@ -112,6 +113,8 @@ class Decoder:
             for places, gather, dtype, width in self._numbers:
                 given = octets[gather]
                 raw[places] = _bcd(given.reshape(-1, width)) if dtype == "bcd" else given.view(dtype)
+            if counters is not None:
+                counters.rates(raw, status, time_ns)
             return self._scaling.apply(raw, status)
 
     def texts(self, data: bytes | bytearray, block_status: Sequence[int]) -> dict[int, str]:

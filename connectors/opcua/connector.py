@@ -36,7 +36,7 @@ def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
     missing.
     """
     guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms, slow_by_ms=endpoint.slow_by_ms)
-    memory = Memory(endpoint, clock, _gaps(endpoint, tags, delivered_ns))
+    memory = Memory(endpoint, clock, tags, _gaps(endpoint, tags, delivered_ns))
 
     newest: OpcuaConnector | None = None
     drops_before = 0
@@ -74,10 +74,10 @@ class OpcuaConnector:
         self._endpoint = endpoint
         self._clock = clock
         self._guard = guard
-        self._memory = memory or Memory(endpoint, clock)
+        self._memory = memory or Memory(endpoint, clock, tags)
         self._addresses = _addresses(tags)
         check_security(endpoint)
-        self._current = CurrentValues(tags, endpoint.group_ms)
+        self._current = self._no_values()
         self._wire: Session | None = None
         self._url = endpoint.url
         self._facts: Facts | None = None  # as they were when the session began
@@ -94,7 +94,7 @@ class OpcuaConnector:
         failed.
         """
         await self.close()
-        self._current = CurrentValues(self.tags, self._endpoint.group_ms)
+        self._current = self._no_values()
         self._first, self._heard_ns = True, -1
         async with self._guard:
             self._guard.connecting()
@@ -155,6 +155,9 @@ class OpcuaConnector:
             memory.rows_recovered += past.rows
             memory.unrecovered = self._unrecovered(refill)
         return past
+
+    def _no_values(self) -> CurrentValues:
+        return CurrentValues(self.tags, self._endpoint.group_ms, self._memory.counters)
 
     async def _connect(self, url: str) -> Opened:
         """Open a session with one of the servers and ask it what it is; raise ConnectorError."""

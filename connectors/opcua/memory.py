@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from connectors.counters import Counters
+from connectors.frame import Tag
 from connectors.link import About, Clock
 from connectors.opcua.endpoint import OpcuaEndpoint, Timestamps
 from connectors.opcua.gaps import Gaps
@@ -18,7 +20,7 @@ NAMES_SHOWN: Final = 5
 class Memory:
     """Compares what a server says of itself with what it said before, and puts into words what people should know."""
 
-    def __init__(self, endpoint: OpcuaEndpoint, clock: Clock, gaps: Gaps | None = None) -> None:
+    def __init__(self, endpoint: OpcuaEndpoint, clock: Clock, tags: Sequence[Tag], gaps: Gaps | None = None) -> None:
         self._endpoint = endpoint
         self._clock = clock
         self._url = endpoint.url
@@ -35,6 +37,8 @@ class Memory:
         """Why the server's history cannot fill gaps, or not for all tags."""
         self.polled = ""
         """Which tags are read by polling although changes were wanted, and why."""
+        self.counters = Counters.of(tags)
+        """Where the counters stood last: what was counted in an outage is not lost."""
 
     def begin(self, url: str, facts: Facts, certificate: str) -> None:
         """Take note of a new session with the server at `url`; `certificate` warns of the end of our own."""

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from connectors.counters import Counters
 from connectors.frame import BAD_WAITING_FOR_INITIAL_DATA, Frame, Tag
 from connectors.opcua.changes import Changes, Columns
 from connectors.scaling import Scaling, quietly
@@ -22,8 +23,9 @@ class CurrentValues:
     carries all tags. Before the first report a tag is BadWaitingForInitialData.
     """
 
-    def __init__(self, tags: Sequence[Tag], group_ms: float = 0.0) -> None:
+    def __init__(self, tags: Sequence[Tag], group_ms: float = 0.0, counters: Counters | None = None) -> None:
         self._scaling = Scaling(tags)
+        self._counters = counters
         self._group_ns = int(group_ms * 1e6)
         self._raw = np.full(len(tags), np.nan, np.float64)
         self._status = np.full(len(tags), BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
@@ -54,6 +56,9 @@ class CurrentValues:
         for t, group in enumerate(groups):
             self._take(changes.take(group))
             raw[t], status[t] = self._raw, self._status
+            if self._counters is not None:
+                sampled = dict(zip(changes.column[group].tolist(), changes.time_ns[group].tolist(), strict=True))
+                self._counters.rates(raw[t], status[t], int(times_ns[t]), sampled)
         self._source_ns = self._row_ns = int(times_ns[-1])
         self._row_at_ns = arrived_ns
         with quietly():
@@ -70,7 +75,7 @@ class CurrentValues:
         else:
             self._source_ns = self._row_ns = newest_ns
         self._row_at_ns = monotonic_ns
-        return self._row(self._row_ns)
+        return self._row(self._row_ns, changes.column.tolist())
 
     def _unchanged(self, time_ns: int, settled_ns: int) -> Frame:
         if self._row_ns is None:
@@ -97,7 +102,11 @@ class CurrentValues:
         self._raw[changes.column] = changes.raw  # of several for one tag, the last one stays
         self._status[changes.column] = changes.status
 
-    def _row(self, time_ns: int) -> Frame:
+    def _row(self, time_ns: int, sampled: Sequence[int] = ()) -> Frame:
+        raw, status = self._raw, self._status.copy()
+        if self._counters is not None:
+            raw = raw.copy()
+            self._counters.rates(raw, status, time_ns, dict.fromkeys(sampled, time_ns))
         with quietly():
-            values, status = self._scaling.apply(self._raw[None, :], self._status[None, :].copy())
+            values, status = self._scaling.apply(raw[None, :], status[None, :])
         return Frame(np.array([time_ns], np.int64), values, status)

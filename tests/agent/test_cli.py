@@ -187,6 +187,19 @@ def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_pat
 
 
 @pytest.mark.parametrize("protocol", ["modbus", "opcua"])
+def test_check_shows_a_counter_as_its_display_does(protocol: str, simulation: Simulation, tmp_path: Path) -> None:
+    tags = Plant("pump", 1).tags if protocol == "modbus" else Plant("pump", 1).opcua_tags
+    text = toml("pump", tags, getattr(simulation, protocol), bundle="not learnt yet", port=0)
+    file = tmp_path / "agent.toml"
+    file.write_text(text.replace('name = "speed"\n', 'name = "speed"\ncounter = true\n'))
+    result = forewarn("check", "--tags-only", file, "--json")
+    assert result.exit_code == 0, result.output
+    (speed,) = [tag for tag in json.loads(result.stdout)["tags"] if tag["tag"] == "speed"]
+    assert (speed["status"], speed["unit"]) == ("Good", "counts")
+    assert 1500 < speed["value"] < 2000
+
+
+@pytest.mark.parametrize("protocol", ["modbus", "opcua"])
 def test_check_doubts_a_max_rate_that_the_values_do_not_keep(
     protocol: str, simulation: Simulation, tmp_path: Path
 ) -> None:

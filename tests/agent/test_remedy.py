@@ -12,6 +12,7 @@ from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table, Tag
 FLOW = Tag("flow", "m3/h", ModbusAddress(7, Table.INPUT_REGISTER, 12), Dtype.FLOAT32, low=0, high=150)
 SPEED = replace(FLOW, name="speed", dtype=Dtype.UINT16)
 COUNT = replace(FLOW, name="count", unit="1", dtype=Dtype.UINT32, scale=0.1, low=-np.inf, high=np.inf)
+METER = replace(COUNT, unit="kW", counter=True, low=0.0, high=500.0)
 NODE = Tag("heat", "degC", NodeAddress("urn:example:press", "s=press.heat"), low=-20, high=150)
 
 
@@ -31,6 +32,8 @@ NODE = Tag("heat", "degC", NodeAddress("urn:example:press", "s=press.heat"), low
         ),
         (frame.BAD_OUT_OF_RANGE, COUNT, "the value cannot be: the byte or word order may be wrong"),
         (frame.BAD_OUT_OF_RANGE, NODE, "(-20 to 150 degC is allowed): check node, scale and offset"),
+        (frame.BAD_OUT_OF_RANGE, METER, "on faster than it can: check its address, rollover, high and scale"),
+        (frame.BAD_DATA_LOST, METER, "the counter began anew: the device was restarted"),
         (frame.BAD_NODE_ID_UNKNOWN, FLOW, "the device has no input_register 12: check table and register"),
         (frame.BAD_NODE_ID_UNKNOWN, NODE, "the server has no node nsu=urn:example:press;s=press.heat: check"),
         (frame.BAD_TIMEOUT, FLOW, "unit 7 does not answer: check unit_id"),

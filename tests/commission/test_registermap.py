@@ -55,6 +55,13 @@ def test_a_map_with_our_own_headings() -> None:
     assert proposal.found[0].note == "line 2; after the valve"
 
 
+def test_a_totalizer_is_a_counter() -> None:
+    (tag,) = tags("name;address;type;unit;scale;totalizer;rollover\npower;40101;UDINT;kW;360;yes;999999\n")
+    address = ModbusAddress(1, HOLDING, 100)
+    assert tag == Tag("power", "kW", address, Dtype.UINT32, 360.0, counter=True, rollover=999_999)
+    assert "counter" in problems("name;address;type;offset;counter\nx;40101;UDINT;3;yes\n")[0]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_a_map_from_a_german_spreadsheet(encoding: str, tmp_path: Path) -> None:
     file = tmp_path / "map.csv"

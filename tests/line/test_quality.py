@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.line.quality import SAMPLES, SILENT, SPIKES, Quality, QualityTracker, Trust, trust
-from connectors.frame import BAD_NO_DATA, BAD_OUT_OF_RANGE, BAD_TIMEOUT, GOOD, Frame
+from connectors.frame import BAD_DATA_LOST, BAD_NO_DATA, BAD_OUT_OF_RANGE, BAD_TIMEOUT, GOOD, Frame
 
 SECOND_NS = 1_000_000_000
 START_NS = 1_790_000_000 * SECOND_NS
@@ -69,6 +69,15 @@ def test_values_out_of_range_are_told_by_that_name() -> None:
     for row in range(0, 100, 10):
         values[row], status[row] = NAN, BAD_OUT_OF_RANGE
     assert trusted(*played(values, status)).reasons == ("5% of values were out of range in the last hour",)
+
+
+def test_a_counter_that_was_set_back_is_told() -> None:
+    values, status = noise(1000), [GOOD] * 1000
+    for row in (300, 600):
+        values[row], status[row] = NAN, BAD_DATA_LOST
+    quality, now_ns = played(values, status)
+    told = trusted(quality, now_ns)
+    assert (told.score, told.reasons) == (96, ("2 times the counter was set back in the last hour",))
 
 
 def test_single_samples_that_go_away_and_come_back_are_spikes() -> None:
