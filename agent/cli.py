@@ -7,8 +7,6 @@ import ctypes
 import json
 import os
 import sys
-import urllib.error
-import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,8 +16,8 @@ from rich.table import Table
 
 from agent import check as checking
 from agent import logs
-from agent.api import PREFIX
 from agent.api.present import package_version
+from agent.ask import API_URL, ask, nobody
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
 from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, origins, sole_owner
@@ -39,14 +37,14 @@ from agent.history import Reading, read_history
 from agent.learning import learn_bundle
 from agent.line.alert import Alert
 from agent.line.wording import remaining_life
-from agent.loopback import opener_for
 from agent.notify import Notifier
 from agent.options import names, period_s
 from agent.replay import recorded, replay
 from agent.report import add_report
 from agent.server import ApiServer, listen
 from agent.store import codec
-from agent.store.journal import AlertFilter, JournalReader, StoreError
+from agent.store.journal import AlertFilter, JournalReader
+from agent.tags_command import add_tags
 from agent.trust import KEY, signing_key
 from models.bundle import BundleError
 
@@ -55,7 +53,6 @@ if TYPE_CHECKING:
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
-API_URL = "http://127.0.0.1:8470"
 ALSO_RUNS = (
     "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
     "where a PLC allows one only, stop the agent while you check"
@@ -228,25 +225,12 @@ def alerts(
 
 def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
     """Get a page of alerts from a running agent; raise StoreError saying what to do where that fails."""
-    used = {key: value for key, value in query.items() if value is not None}
-    if not url.startswith(("http://", "https://")):
-        raise StoreError(f"--api {url}: must begin with http://, such as {API_URL}")
-    address = f"{url.rstrip('/')}{PREFIX}/alerts?{urllib.parse.urlencode(used)}"
+    else_do = "read its journal with --state-dir"
     try:
-        with opener_for(address).open(address, timeout=10) as answer:
-            return tuple(codec.decode(json.dumps(item)) for item in json.load(answer)["items"])
-    except urllib.error.HTTPError as error:
-        with error:
-            detail = (
-                json.loads(error.read()).get("detail") if "json" in error.headers.get_content_type() else ""
-            )
-        raise StoreError(f"{url}: {detail or error.reason}") from error
-    except (OSError, ValueError, KeyError) as error:
-        reason = getattr(error, "reason", error)
-        raise StoreError(
-            f"{url}: no agent answers there ({reason}); start it with `forewarn run`, "
-            "name its address with --api, or read its journal with --state-dir"
-        ) from error
+        items = json.loads(ask(url, "/alerts", query, else_do=else_do))["items"]
+        return tuple(codec.decode(json.dumps(item)) for item in items)
+    except (ValueError, KeyError, TypeError) as error:
+        raise nobody(url, str(error), else_do) from error
 
 
 @app.command(
@@ -378,6 +362,7 @@ add_backtest(app, learn_heart, SystemClock())
 add_discover(app, SystemClock())
 add_import(app)
 add_report(app)
+add_tags(app)
 add_export(app)
 add_trust(app, SystemClock())
 

@@ -78,7 +78,7 @@ def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models
 def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
     """Return how far each tag of an asset is to be trusted at `now_ns`."""
     quality, items = snapshot.quality, []
-    for column, (name, unit) in enumerate(info.tags):
+    for column, ((name, unit), reading) in enumerate(zip(info.tags, snapshot.readings, strict=True)):
         period_ms = info.periods_ms[column] if info.periods_ms else info.period_ms
         told = trust(quality, column, period_ms * 1_000_000, now_ns)
         good_ns = int(quality.good_ns[column])
@@ -87,6 +87,11 @@ def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
                 tag=name,
                 unit=unit,
                 period_ms=period_ms,
+                value=codec.number(reading.value),
+                status=status_name(reading.status),
+                status_code=reading.status,
+                time=codec.format_time(reading.time_ns) if reading.time_ns else None,
+                age_s=max(now_ns - good_ns, 0) / 1e9 if good_ns else None,
                 trust=told.score,
                 reasons=list(told.reasons),
                 stale=told.stale,

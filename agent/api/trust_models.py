@@ -13,6 +13,11 @@ class TagTrustModel(Model):
     tag: str
     unit: str
     period_ms: int
+    value: float | None = Field(description="the newest, in the unit; null where its status is bad")
+    status: str = Field(description='OPC UA status by name, such as "Good" or "BadTimeout"')
+    status_code: int
+    time: Time | None = Field(description="the source time of the newest value")
+    age_s: float | None = Field(description="for how long no good value has come; null where none ever came")
     trust: int = Field(description="0 to 100")
     reasons: list[str] = Field(description='why it is not 100, such as "frozen for 3 h"')
     stale: bool = Field(description="no good value for two of its periods and a second")
@@ -31,6 +36,11 @@ class TagTrustList(Model):
                     "tag": "discharge_pressure",
                     "unit": "bar",
                     "period_ms": 1000,
+                    "value": 9.07,
+                    "status": "Good",
+                    "status_code": 0,
+                    "time": TIME,
+                    "age_s": 0.4,
                     "trust": 86,
                     "reasons": ["12 % of reads had no answer in the last hour"],
                     "stale": False,

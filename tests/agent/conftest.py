@@ -9,6 +9,7 @@ from models.bundle import Bundle
 from models.learn import learn
 from tests.agent.plant import Plant
 from tests.agent.samples import CONFIG, quiet_rows
+from tests.agent.simulation import Simulation, simulated
 
 
 @pytest.fixture
@@ -35,3 +36,9 @@ def file(tmp_path: Path, bundle: Bundle) -> Path:
     )
     file.write_text(nowhere.replace("192.0.2.11:4840", "127.0.0.1:1") + "\n[api]\nport = 0\n")
     return file
+
+
+@pytest.fixture(scope="session")
+def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
+    with simulated(tmp_path_factory.mktemp("bundle")) as pump:
+        yield pump

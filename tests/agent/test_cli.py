@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +24,13 @@ from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.store.journal import Journal
 from models.bundle import Bundle
-from models.learn import learn
 from simulators.config import toml
 from simulators.plant import Plant
 from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, START_NS, alert, quiet_rows
+from tests.agent.simulation import Simulation, started
 
-COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover", "import")
+COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover", "import", "tags")
 
 
 def test_version_and_help() -> None:
@@ -113,39 +112,6 @@ def test_a_port_that_is_taken_is_a_message(file: Path) -> None:
         result = forewarn("run", file)
     assert result.exit_code == 2
     assert "set api.host and api.port to an address that is free" in result.output
-
-
-@dataclass(frozen=True)
-class Simulation:
-    modbus: str
-    opcua: str
-    bundle: Path
-
-    def write(self, file: Path, connection: str, *changes: tuple[str, str]) -> Path:
-        text = toml("pump", Plant("pump", 1).tags, connection, bundle=str(self.bundle), port=0)
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new, 1)
-        file.write_text(text)
-        return file
-
-
-@pytest.fixture(scope="module")
-def simulation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulation]:
-    plant = Plant("pump", 1)
-    values = plant.rows(0, 600)
-    tags = [(tag.name, tag.unit or "1") for tag in plant.tags]
-    folder = tmp_path_factory.mktemp("bundle")
-    learn([values], tags, 1000, name="pump").save(folder)
-    arguments = ["pump", "--modbus", "0", "--opcua", "0", "--seed", "1"]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "simulators", *arguments], stdout=subprocess.PIPE, text=True
-    )
-    assert child.stdout is not None
-    where = json.loads(child.stdout.readline())
-    yield Simulation(where["modbus"], where["opcua"], folder)
-    child.terminate()
-    child.communicate(timeout=30)
 
 
 def test_check_reads_every_tag_once(simulation: Simulation, tmp_path: Path) -> None:
@@ -291,15 +257,6 @@ def test_check_tells_of_a_node_that_is_not_there(
         in result.output
     )
     assert "1 of 2 tags were read" in result.output
-
-
-def started(child: subprocess.Popen[str]) -> str:
-    """Wait for the log line that tells where the API is."""
-    assert child.stderr is not None
-    for line in child.stderr:
-        if "the API listens" in line:
-            return str(json.loads(line)["url"])
-    raise AssertionError(f"the agent ended with {child.wait()}")
 
 
 def test_run_watches_until_sigterm_and_is_alone_in_its_state_dir(
