@@ -88,7 +88,8 @@ class ModbusConnector:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of this connection although it works."""
-        return self._addresses.notes() + self._units.notes()
+        shared = tuple(f"{one.where}: {one.text}" for one in self.watch.shared)
+        return self._addresses.notes() + self._units.notes() + shared
 
     @property
     def doubts(self) -> dict[int, str]:

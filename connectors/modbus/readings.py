@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from connectors.frame import Dtype, ModbusAddress, Tag
+from connectors.frame import BAD_SENSOR_FAILURE, Dtype, ModbusAddress, Tag
 from connectors.modbus.orders import ORDERS, REGISTERS, arrival, full_name
-from connectors.scaling import Float64s
+from connectors.scaling import Float64s, Scaling
 
 Words = npt.NDArray[np.uint16]
 UInt64s = npt.NDArray[np.uint64]
@@ -90,6 +90,19 @@ def readings(tag: Tag, shifts: Sequence[int]) -> list[Reading]:
     return list(dict.fromkeys((own, *found)))
 
 
+def meant(tag: Tag, words: Words) -> Words:
+    """Return the registers u16[N, 1 + n + 1] without those that, as configured, say that there is no value."""
+    if not tag.invalid:
+        return words
+    own = configured(tag)
+    octets = np.ascontiguousarray(words[:, 1:-1].astype(">u2")).view(np.uint8)
+    given = octets[:, arrival(own.order, REGISTERS[tag.dtype])]
+    raw = np.ascontiguousarray(given).view(_NUMPY[tag.dtype]).astype(np.float64)
+    _, status = Scaling([tag]).apply(raw, np.zeros(raw.shape, np.uint32))
+    kept: Words = words[status[:, 0] != BAD_SENSOR_FAILURE]
+    return kept
+
+
 def judge(tag: Tag, words: Words, ways: Sequence[Reading]) -> list[Judged]:
     """Return what each way makes of the registers u16[N, 1 + n + 1], the tag's n and one on either side."""
     width = 2 * REGISTERS[tag.dtype]
@@ -137,7 +150,8 @@ def _bits(forth: UInt64s, every: np.uint64) -> Float64s:
     changes = np.minimum(forth, (~forth + np.uint64(1)) & every)
     together = np.bitwise_or.reduce(changes, axis=1)
     step = np.maximum(together & (~together + np.uint64(1)), np.uint64(1))
-    return np.asarray(np.log2(1.0 + (changes // step[:, None]).astype(np.float64)).mean(axis=1))
+    bits = np.log2(1.0 + (changes // step[:, None]).astype(np.float64))
+    return np.asarray(bits.sum(axis=1) / max(1, bits.shape[1]))
 
 
 def _oddity(way: Reading, raw: Float64s) -> tuple[float, float]:

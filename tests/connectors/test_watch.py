@@ -59,11 +59,14 @@ def test_what_stands_still_what_did_not_come_and_what_comes_too_fast_is_not_kept
         assert watch.findings == {}
 
 
-def test_each_tag_is_judged_in_its_turn() -> None:
+def test_a_wrong_order_of_all_tags_is_said_once() -> None:
     tags = [replace(SWAPPED, address=replace(SWAPPED.address, register=2 * i)) for i in range(30)]  # type: ignore[type-var]
     real = [replace(FREQUENCY, address=tag.address and replace(tag.address, order="CDAB")) for tag in tags]  # type: ignore[type-var]
     watch = watched(tags, image(real, np.concatenate([hertz(120, seed) for seed in range(30)], axis=1)))
-    assert len(watch.findings) == 30
+    (one,) = watch.shared
+    assert one.columns == tuple(range(30))
+    assert one.text == 'the tags fit far better as CDAB: set order = "CDAB" for all of them'
+    assert watch.findings == {}, "what is said of all is not said again of each"
 
 
 @pytest.mark.parametrize("reconnects", [False, True])
