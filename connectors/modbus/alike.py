@@ -30,7 +30,7 @@ VOTES_MIN: Final = 3
 _AGAINST_SHARE, _FOR_SHARE = 1 / 4, 1 / 3
 _DIFFERENCE_BITS: Final = 0.5
 _PLAIN_BITS: Final = 8
-_RIVAL_SHARE: Final = 0.85
+_RIVAL_BITS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,8 @@ def vote(tag: Tag, judged: Sequence[Judged]) -> Votes:
         other = others.get(reading)
         if other is None or (change.factor != 1.0 and not np.isfinite(tag.high - tag.low)):
             continue
-        if not change.shift or other.values.any() or not own.values.any():  # what stands at 0 may not be there at all
-            votes[i] = round(min(max(own.bits - other.bits, -_VOTE_MOST), _VOTE_MOST))
+        is_there = not change.shift or other.values.any() or not own.values.any()  # where it is 0 there may be nothing
+        votes[i] = round(min(max(own.bits - other.bits, -_VOTE_MOST), _VOTE_MOST)) if is_there else 0
     return votes
 
 
@@ -98,13 +98,15 @@ def verdict(votes: Votes) -> tuple[Change, ...]:
     given = np.where(able, votes, 0).astype(np.int64)
     saved = given.sum(axis=0) - _DIFFERENCE_BITS * for_it * np.array(
         [(change.shift != 0) + (change.order != "") + abs(np.log10(change.factor)) for change in CHANGES])
-    plain = np.clip(given, -_PLAIN_BITS, _PLAIN_BITS).sum(axis=0)  # beyond that, one is as sure as another
-    in_order = sorted(np.flatnonzero(fit).tolist(), key=lambda i: (-int(plain[i]), -float(saved[i])))
+    plain = np.clip(given, -_PLAIN_BITS, _PLAIN_BITS)  # beyond that, one is as sure as another
+    in_order = sorted(np.flatnonzero(fit).tolist(), key=lambda i: (-int(plain[:, i].sum()), -float(saved[i])))
     first = in_order[0]
     best: dict[tuple[int, bool], Change] = {}
     for i in in_order:
+        both = able[:, first] & able[:, i]
         mirrored = CHANGES[i].shift == -CHANGES[first].shift and CHANGES[i].order == CHANGES[first].order
-        if plain[i] > plain[first] - _PLAIN_BITS and (mirrored or saved[i] >= _RIVAL_SHARE * saved[first]):
+        as_sure = (plain[both, first] - plain[both, i]).sum() < _PLAIN_BITS
+        if as_sure and (mirrored or (given[both, first] - given[both, i]).mean() < _RIVAL_BITS):
             best.setdefault((CHANGES[i].shift, CHANGES[i].factor == 1.0), CHANGES[i])
     return tuple(best.values())
 

@@ -71,7 +71,10 @@ def prove(tag: Tag, words: Words, shifts: tuple[int, ...] = (0,),
 
 def weigh(tag: Tag, words: Words, judged: Sequence[Judged], shifts: tuple[int, ...],
           told: Carries | None = None) -> tuple[Finding | None, bool]:
-    """Do as `prove` does, of readings that are judged already, the configured one first."""
+    """Do as `prove` does, of readings that are judged already, the configured one first.
+
+    It is proven where no order is nearly as good, or where many values all lie in the sensor's range.
+    """
     own, *others = judged
     distinct = len(np.unique(words[:, 1:-1], axis=0))
     if distinct < 2 or len(words) < 3 or (distinct < DISTINCT_MIN and own.impossible < 1.0):
@@ -86,7 +89,8 @@ def weigh(tag: Tag, words: Words, judged: Sequence[Judged], shifts: tuple[int, .
         if other.odd_bits + other.range_bits <= _ODD_BITS_MAX:
             return _finding(tag, own, [other]), False
     rivals = [other.bits for other in others if other.reading.order != own.reading.order]
-    return None, bool(rivals) and min(rivals) - own.bits >= GAIN_BITS
+    in_range = bool(np.isfinite(tag.high - tag.low)) and own.range_bits == 0.0
+    return None, in_range or (bool(rivals) and min(rivals) - own.bits >= GAIN_BITS)
 
 
 def _gain(tag: Tag, own: Judged, other: Judged) -> float:

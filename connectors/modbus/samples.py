@@ -38,6 +38,11 @@ class Samples:
         self._own[slot, 1:1 + registers] = True
         self._known[slot], self._block[slot] = False, -1
 
+    def forget(self, slot: int) -> None:
+        """Begin anew with the same tag."""
+        self.seen[slot] = 0
+        self.begun_ns[slot] = self.newest_ns[slot]
+
     def place(self, slot: int, block: int, first: int, known: npt.NDArray[np.bool_]) -> None:
         """Say where a slot's registers are: `first` is the byte of the one before, in `block` (-1: not read).
 

@@ -31,6 +31,9 @@ TURN_NS: Final = 600_000_000_000
 """So has one that was watched for so long."""
 _FRESH: Final = 32
 """How many new contents a tag is judged after, again and again."""
+_TOGETHER: Final = 32
+"""How many tags of a table are judged after its verdict became another one, until that is said: all but of a large one,
+since the first to be judged after a download are not all that were changed by it."""
 _CHANGED: Final = "what its registers mean has changed: "
 _TableOf = tuple[int, Table]
 
@@ -60,9 +63,10 @@ class Watch:
         self._lacks: npt.NDArray[np.bool_] | None = None
         self._carries = np.zeros((len(order), 4), np.int16)
         self._proven = np.zeros(len(order), np.bool_)
-        self._judgements = np.zeros(len(self._tables), np.int32)  # since their verdict was put into words
+        self._judgements = np.zeros(len(self._tables), np.int32)  # since their verdict became another one
         self._settled = np.zeros(len(self._tables), np.bool_)
         self._findings: dict[int, Finding] = {}
+        self._pending: set[int] = set()
         self._fitting: dict[int, str] = {}
         self._shared: dict[int, tuple[tuple[alike.Change, ...], str]] = {}
         slots = min(len(order), watched_most)
@@ -119,6 +123,8 @@ class Watch:
         self._lacks = alike.lacks([self._tags[column] for column in self._columns.tolist()], lacking)
         for slot in range(len(self._member)):
             self._judge(slot)
+        for table in range(len(self._tables)):
+            self._judge_table(table, after=0)
 
     def _give(self, slot: int, member: int, now_ns: int) -> None:
         """Watch a tag in a slot from now on."""
@@ -147,7 +153,7 @@ class Watch:
         slot = int(due[int(np.searchsorted(due, self._next_slot)) % len(due)])
         self._next_slot = slot + 1
         self._judge(slot)
-        if waiting:
+        if waiting and int(self._member[slot]) not in self._pending:
             while self._next % len(self._columns) in self._member:
                 self._next += 1
             self._give(slot, self._next % len(self._columns), now_ns)
@@ -167,6 +173,12 @@ class Watch:
         judged = judge(tag, words, readings(tag, shifts))
         finding, proven = weigh(tag, words, judged, shifts, self._carries[member])
         earlier = self._findings.get(member)
+        if finding is not None and earlier is None and self._proven[member] and member not in self._pending:
+            self._pending.add(member)  # what was kept is of both meanings: look at the new one alone
+            self._samples.forget(slot)
+            self._judged[slot] = 0
+            return
+        self._pending.discard(member)
         if finding is None:
             self._findings.pop(member, None)
             self._proven[member] |= proven
@@ -178,16 +190,19 @@ class Watch:
         self._votes[member] = alike.vote(tag, judged)
         self._judge_table(int(self._table[member]))
 
-    def _judge_table(self, table: int) -> None:
-        """Judge all tags of a table together by their last votes."""
+    def _judge_table(self, table: int, after: int = _TOGETHER) -> None:
+        """Judge all tags of a table together by their last votes; say it `after` so many that were judged meanwhile."""
         here = self._table == table
         votes = self._votes[here] if self._lacks is None else alike.against(self._votes[here], self._lacks[here])
         changes, (earlier, _) = alike.verdict(votes), self._shared.get(table, ((), ""))
-        self._judgements[table] += 1
         if not changes:
             self._shared.pop(table, None)
             self._settled[table] |= alike.settled(votes)
-        elif not earlier or (changes != earlier and self._judgements[table] >= alike.voters(votes)):
+        if changes == earlier:
+            self._judgements[table] = 0
+            return
+        self._judgements[table] += 1
+        if self._judgements[table] > min(after, alike.voters(votes)):
             before = _CHANGED.replace("its", "their") if self._settled[table] else ""
             self._shared[table] = changes, f"{before}{alike.told(changes)}"
             self._judgements[table] = 0
