@@ -48,9 +48,8 @@ class Prover:
         self._connector = connector if isinstance(connector, ModbusConnector) else None
         self._clock, self._still_ns = clock, min(3 * period_ns // 2, STILL_NS_MAX)
         self._lacking = set(lacking)
-        self._watch = Watch(tags, sample_ns=0, watched_most=len(tags))
         if self._connector is not None:
-            self._connector.watch = self._watch
+            self._connector.watch = Watch(tags, sample_ns=0, watched_most=len(tags))
 
     async def watch(self) -> None:
         """Read as long as values change, `PROVE_NS` at most, and judge what came."""
@@ -65,7 +64,7 @@ class Prover:
             self._note_lacking(frame)
             if earlier is None or not np.array_equal(values, earlier, equal_nan=True):
                 changed_ns, earlier = now_ns, values
-        self._watch.judge_all(self._lacking)
+        self._connector.watch.judge_all(self._lacking)
 
     def _note_lacking(self, frame: Frame) -> None:
         """Remember the single registers that the device refused for good."""
@@ -79,8 +78,9 @@ class Prover:
         """What was found: of whole tables, else of single tags."""
         if self._connector is None:
             return Proofs({}, {})
-        shared = {column: f"{one.where}: {one.text}" for one in self._watch.shared for column in one.columns}
-        return Proofs(self._connector.doubts | shared, self._watch.fitting, frozenset(self._lacking))
+        watch = self._connector.watch
+        shared = {column: f"{one.where}: {one.text}" for one in watch.shared for column in one.columns}
+        return Proofs(self._connector.doubts | shared, watch.fitting, frozenset(self._lacking))
 
 
 def beside(tags: Sequence[Tag]) -> list[Tag]:

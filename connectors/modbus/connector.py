@@ -88,8 +88,7 @@ class ModbusConnector:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of this connection although it works."""
-        shared = tuple(f"{one.where}: {one.text}" for one in self.watch.shared)
-        return self._addresses.notes() + self._units.notes() + shared
+        return self._addresses.notes() + self._units.notes()
 
     @property
     def doubts(self) -> dict[int, str]:
@@ -100,8 +99,9 @@ class ModbusConnector:
 
     @property
     def tag_notes(self) -> tuple[str, ...]:
-        """What a person should know of tags although they are read: their doubts, by name."""
-        return tuple(f"{self.tags[column].name}: {what}" for column, what in sorted(self.doubts.items()))
+        """What a person should know of tags although they are read: of whole tables, and their doubts, by name."""
+        shared = tuple(f"{one.where}: {one.text}" for one in self.watch.shared)
+        return shared + tuple(f"{self.tags[column].name}: {what}" for column, what in sorted(self.doubts.items()))
 
     async def open(self) -> None:
         """Connect; raise ConnectorError saying why that failed."""

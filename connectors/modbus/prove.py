@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from connectors.frame import ModbusAddress, Tag
+from connectors.frame import Dtype, ModbusAddress, Tag
 from connectors.modbus.orders import REGISTERS, full_name
 from connectors.modbus.readings import (
     IMPOSSIBLE_BITS,
@@ -153,8 +153,13 @@ def fitting(tag: Tag, judged: Sequence[Judged]) -> str:
         return ""
     fit = [other for other in others if not other.range_bits and not other.impossible and other.values.any()
            and other.odd_bits <= _ODD_BITS_MAX]
-    nearest = sorted(fit, key=lambda other: (_differences(own.reading, other.reading), other.bits))
-    ways = [f"{_how(tag, own.reading, other.reading)} ({other.values[-1]:.4g})" for other in nearest[:_FITTING_MOST]]
+    in_order = sorted(fit, key=lambda other: (abs(other.reading.shift), _differences(own.reading, other.reading),
+                                              other.bits))
+    nearest: dict[tuple[int, str, Dtype], Judged] = {}
+    for other in in_order:  # of several scales the nearest
+        nearest.setdefault((other.reading.shift, other.reading.order, other.reading.dtype), other)
+    ways = [f"{_how(tag, own.reading, other.reading)} ({other.values[-1]:.4g})"
+            for other in list(nearest.values())[:_FITTING_MOST]]
     return f"it would fit {', or '.join(ways)}" if ways else ""
 
 
