@@ -10,7 +10,7 @@ exponents all over the scale, whole multiples of 65,536, and values outside of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -111,15 +111,20 @@ def judge(tag: Tag, words: Words, ways: Sequence[Reading]) -> list[Judged]:
     given = np.ascontiguousarray(octets[:, index].transpose(1, 0, 2))       # [ways, N, bytes]
     change_bits = _change_bits(given.view(f">u{width}")[..., 0], 8 * width, tag.dtype in FLOATS)
     lone = [_lone_bits(words[:, place]) for place in range(words.shape[1])]
-    judged = []
+    judged: list[Judged] = []
+    oddities: dict[Reading, tuple[Float64s, float, float]] = {}  # they are the same at every scale
     for i, way in enumerate(ways):
+        unscaled = replace(way, factor=1.0)
+        if unscaled not in oddities:
+            with np.errstate(invalid="ignore"):
+                raw = given[i].view(_NUMPY[way.dtype])[:, 0].astype(np.float64)
+            oddities[unscaled] = raw, *_oddity(way, raw)
+        raw, odd_bits, impossible = oddities[unscaled]
         with np.errstate(invalid="ignore", over="ignore"):
-            raw = given[i].view(_NUMPY[way.dtype])[:, 0].astype(np.float64)
             values = raw * tag.scale * way.factor + tag.offset
             outside = float(((values < tag.low) | (values > tag.high)).mean())
         # only with the registers that it leaves over does a reading explain what another one explains
         over = sum(lone) - sum(lone[1 + way.shift:1 + way.shift + width // 2])
-        odd_bits, impossible = _oddity(way, raw)
         bits = float(change_bits[i]) + over
         judged.append(Judged(way, values, bits, odd_bits, IMPOSSIBLE_BITS * outside, impossible))
     return judged
