@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,11 +11,23 @@ import numpy as np
 from agent import wiring
 from agent.clock import Clock
 from agent.config.file import Config
-from agent.proving import Prover
+from agent.proving import Proofs, Prover, beside
 from agent.remedy import doubt, remedy_for
 from connectors import Connector, ConnectorError
 from connectors.counters import counted
-from connectors.frame import BAD_NO_COMMUNICATION, Dtype, Frame, ModbusAddress, NodeAddress, PathAddress, Tag, is_bad
+from connectors.frame import (
+    BAD_DECODING_ERROR,
+    BAD_NO_COMMUNICATION,
+    BAD_NODE_ID_UNKNOWN,
+    BAD_OUT_OF_RANGE,
+    Dtype,
+    Frame,
+    ModbusAddress,
+    NodeAddress,
+    PathAddress,
+    Tag,
+    is_bad,
+)
 from connectors.link import LoadGuard
 from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.orders import registers_of
@@ -24,6 +36,9 @@ from connectors.opcua.endpoint import OpcuaEndpoint
 
 CONNECT_S_MAX = 15.0
 READ_S_MAX = 30.0
+_MAY_BE_ANOTHERS = (BAD_OUT_OF_RANGE, BAD_DECODING_ERROR, BAD_NODE_ID_UNKNOWN)
+LET_GO_NS = 500_000_000
+"""What a device that serves one client at a time is given to let go of a connection before the next."""
 READS_MAX = 3
 """A connector may need more than one read to find out which tag of a refused block is the bad one."""
 
@@ -92,27 +107,59 @@ async def _check_connection(config: Config, name: str, clock: Clock) -> Connecti
     where = wiring.endpoint(config, name, poll=True)
     frame, latency_ms, trouble = Frame.bad(clock.time_ns(), len(tags), BAD_NO_COMMUNICATION), None, ""
     notes: tuple[str, ...] = ()
-    doubts: dict[int, str] = {}
+    found = Proofs({}, {})
     try:
         connector = wiring.connector(where, [*tags, *words.values()], clock)
-        prover = Prover(connector, clock, wiring.period_ns(config, name), wiring.max_rates(config, name))
+        period_ns, max_rates = wiring.period_ns(config, name), wiring.max_rates(config, name)
+        prover = Prover(connector, tags, clock, period_ns, max_rates)
         frame, latency_ms = await read_once(connector, where, clock, then=prover.watch)
-        notes, doubts = wiring.notes(where, connector), prover.doubts
+        notes, found = wiring.notes(where, connector), prover.found
+        if _is_suspicious(frame, tags, found):
+            found = await _look_beside(where, tags, clock, period_ns, max_rates, found.lacking) or found
     except ConnectorError as error:
         trouble = str(error)
     about = await _inspect(where, tags, clock) if latency_ms is not None else ("", [""] * len(tags))
     raw = _raw_words(tags, list(words), frame) if words else about[1]
-    checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble, doubts.get(i, ""))
+    checks = tuple(_tag_check(asset, tag, *_newest(frame, i), raw[i], trouble, found.of(i))
                    for i, ((asset, _), tag) in enumerate(zip(pairs, tags, strict=True)))
     security = _security(where)
     reached = latency_ms is not None
     return ConnectionCheck(name, str(where), security, about[0], reached, latency_ms, trouble, checks, notes)
 
 
-def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str, trouble: str, found: str) -> TagCheck:
-    """Return what came of a tag; `found` is what the connector doubts of it after some reads."""
-    doubted = "" if value is None or trouble else found or doubt(value, tag)
-    remedy = trouble or doubted or (found or remedy_for(status, tag) if value is None else "")
+def _is_suspicious(frame: Frame, tags: Sequence[Tag], found: Proofs) -> bool:
+    """Return whether a register may be another one's: a tag is doubted, or gives no value though the device answers."""
+    if found.doubts or not frame.rows:
+        return bool(found.doubts)
+    status, values = frame.status[-1, :len(tags)], frame.values[-1, :len(tags)].tolist()
+    return bool(np.isin(status, _MAY_BE_ANOTHERS).any()) or any(map(doubt, values, tags))
+
+
+async def _look_beside(where: wiring.Endpoint, tags: Sequence[Tag], clock: Clock, period_ns: int,
+                       max_rates: Sequence[float], lacking: Collection[ModbusAddress]) -> Proofs | None:
+    """Return what is found with the register on either side of each tag; None where that cannot be read.
+
+    `lacking` are registers that the device has refused already.
+    """
+    if not isinstance(where, ModbusEndpoint):
+        return None
+    connector = wiring.connector(where, [*tags, *beside(tags)], clock)
+    prover = Prover(connector, tags, clock, period_ns, max_rates, lacking)
+    try:
+        await clock.sleep_until(clock.monotonic_ns() + LET_GO_NS)
+        await read_once(connector, where, clock, then=prover.watch)
+    except ConnectorError:
+        return None  # what was read before counts
+    return prover.found
+
+
+def _tag_check(asset: str, tag: Tag, status: int, value: float | None, raw: str, trouble: str,
+               found: tuple[str, str]) -> TagCheck:
+    """Return what came of a tag; `found` is what is doubted of it after some reads, and how else it would fit."""
+    doubts, hint = found
+    doubted = "" if value is None or trouble else doubts or doubt(value, tag)
+    bad = doubts or "; ".join(filter(None, (remedy_for(status, tag), hint))) if value is None else ""
+    remedy = trouble or doubted or bad
     return TagCheck(asset, tag.name, tag.unit, str(tag.address), value, status, raw, bool(doubted), remedy)
 
 

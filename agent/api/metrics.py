@@ -61,6 +61,10 @@ def connections(view: AgentView) -> Iterator[Metric]:
         "connection_latency_seconds", "how long the last read took", labels,
         {(one.name,): one.health.latency_ms / 1e3 for one in found},
     )
+    yield gauge(
+        "connection_notes", "what to know although values come, such as tags that are read wrongly", labels,
+        {(one.name,): len(one.health.notes) for one in found},
+    )
     counted: tuple[tuple[str, str, Callable[[ConnectionInfo], int]], ...] = (
         ("attempts", "attempts to connect", lambda one: one.health.attempts),
         ("reads", "reads", lambda one: one.health.reads),

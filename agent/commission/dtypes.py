@@ -10,6 +10,7 @@ from connectors.modbus.orders import ORDERS as ALL_ORDERS
 from connectors.modbus.orders import SHORT
 
 ORDERS: Final = SHORT
+_LETTERS: Final = str.maketrans("01234567", "ABCDEFGH")
 _LONG: Final = frozenset(name for orders in ALL_ORDERS.values() for name in orders)
 
 _DTYPES: Final[dict[str, str]] = {
@@ -63,16 +64,17 @@ def table_of(text: str) -> Table:
 
 
 def order_of(text: str) -> str:
-    """Return the byte order that a text means; raise ValueError listing ours."""
+    """Return the byte order that a text means, a number's digits being its bytes; raise ValueError listing ours."""
     compact = _compact(text).upper()
+    letters = compact.translate(_LETTERS) if compact.isdigit() else compact
     order = {
         "": "ABCD", "AB": "ABCD", "BA": "BADC", "BIG": "ABCD", "BIGENDIAN": "ABCD", "LITTLE": "DCBA",
         "LITTLEENDIAN": "DCBA", "WORDSWAP": "CDAB", "SWAPWORDS": "CDAB", "SWAPPED": "CDAB", "BYTESWAP": "BADC",
-        "SWAPBYTES": "BADC", "MIDLITTLE": "CDAB", "MIDBIG": "BADC", "1032": "BADC", "3210": "DCBA", "0123": "ABCD",
-        "2301": "CDAB",
-    }.get(compact, compact if compact in _LONG else None)
+        "SWAPBYTES": "BADC", "MIDLITTLE": "CDAB", "MIDBIG": "BADC",
+    }.get(letters, letters if letters in _LONG else None)
     if order is None:
-        raise ValueError(f'"{text}" is no byte order; write one of {", ".join(ORDERS)}')
+        raise ValueError(f'"{text}" is no byte order; write one of {", ".join(ORDERS)}, or for 64 bits one of '
+                         f'{", ".join(ALL_ORDERS[4])}')
     return order
 
 

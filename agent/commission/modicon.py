@@ -1,19 +1,20 @@
 """Addresses of registers as manuals print them. Pure.
 
-Modicon's notation puts a digit for the table before a number that counts from 1: 40013 and 400013 are the holding
-register 12 on the wire (Modbus Application Protocol V1.1b3, 4.4 keeps the two apart).
+A configuration writes Modicon's notation in one way (agent.config.modicon, which says what it means); manuals also
+write 4x0013, add a bit as 40013.3, and mix it with plain numbers, which all are taken here.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agent.commission.sheet import integer
-from agent.config.modicon import TABLES
+from agent.config.modicon import modicon as table_and_register
 from connectors.frame import Table
 
-_MODICON = re.compile(r"([0134])[xX]?(\d{4,5})")
+_X = re.compile(r"([0134])[xX](?=\d{4,5}$)")
 _WITH_BIT = re.compile(r"(.+?)[.:/](\d{1,2})")
 
 
@@ -35,8 +36,11 @@ def place_of(text: str, table: Table | None, first: int = 0, *, modicon: bool = 
     compact, bit = text.strip(), None
     if match := _WITH_BIT.fullmatch(compact):
         compact, bit = match[1].strip(), int(match[2])
-    if modicon and (match := _MODICON.fullmatch(compact)) and table in (None, TABLES[match[1]]) and int(match[2]):
-        return Place(TABLES[match[1]], int(match[2]) - 1, bit, as_modicon=True)
+    if modicon:
+        with suppress(ValueError):  # then it is a plain number
+            meant, register = table_and_register(_X.sub(r"\1", compact))
+            if table in (None, meant):
+                return Place(meant, register, bit, as_modicon=True)
     if table is None:
         raise ValueError(f'"{text}" is no address with a table (such as 40013); give the table in a column of its own')
     register = integer(compact) - first

@@ -101,8 +101,9 @@ class ModbusConnector:
 
     @property
     def tag_notes(self) -> tuple[str, ...]:
-        """What a person should know of tags although they are read: their doubts, by name."""
-        return tuple(f"{self.tags[column].name}: {what}" for column, what in sorted(self.doubts.items()))
+        """What a person should know of tags although they are read: of whole tables, and their doubts, by name."""
+        shared = tuple(f"{one.where}: {one.text}" for one in self.watch.shared)
+        return shared + tuple(f"{self.tags[column].name}: {what}" for column, what in sorted(self.doubts.items()))
 
     async def open(self) -> None:
         """Connect; raise ConnectorError saying why that failed."""

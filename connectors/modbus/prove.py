@@ -2,7 +2,7 @@
 
 It speaks only where the difference is beyond doubt: a person who was sent to a healthy tag does not go twice. What it
 cannot tell it leaves alone: a wrong register that holds a quantity as plausible as the right one, or a wrong scale
-inside of the sensor's range.
+inside of the sensor's range. What all tags of a table tell together is in connectors.modbus.alike.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from connectors.frame import ModbusAddress, Tag
+from connectors.frame import Dtype, ModbusAddress, Tag
 from connectors.modbus.orders import REGISTERS, full_name
 from connectors.modbus.readings import (
     IMPOSSIBLE_BITS,
@@ -38,6 +39,15 @@ _DIFFERENCE_BITS: Final = 0.5
 _RIVAL_BITS: Final = 3.0
 _CARRIES_MIN, _CARRIES_KEPT = 16, 128
 _HALF_WORD: Final = 1 << 15
+_FITTING_MOST: Final = 3
+
+
+Carries = npt.NDArray[np.int16]
+"""How often the lower word of a 32-bit value ran over, and what became of that, i16[4].
+
+Of that many times the upper word that the configuration takes carried it so often, the word on the lower one's other
+side so often, and that one went the other way so often.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +66,18 @@ def prove(tag: Tag, words: Words, shifts: tuple[int, ...] = (0,),
     0 throughout. `told` is what longer watching told of the lower word. Return what is found, and whether the
     configured reading was proven to be the best one.
     """
+    return weigh(tag, words, judge(tag, words, readings(tag, shifts)), shifts, told)
+
+
+def weigh(tag: Tag, words: Words, judged: Sequence[Judged], shifts: tuple[int, ...],
+          told: Carries | None = None) -> tuple[Finding | None, bool]:
+    """Do as `prove` does, of readings that are judged already, the configured one first.
+
+    It is proven where no order is nearly as good, or where many values all lie in the sensor's range.
+    """
+    own, *others = judged
     distinct = len(np.unique(words[:, 1:-1], axis=0))
-    if distinct < 2 or len(words) < 3:
-        return None, False
-    own, *others = judge(tag, words, readings(tag, shifts))
-    if distinct < DISTINCT_MIN and own.impossible < 1.0:
+    if distinct < 2 or len(words) < 3 or (distinct < DISTINCT_MIN and own.impossible < 1.0):
         return None, False
     enough = max(GAIN_BITS, TOTAL_BITS / (len(words) - 1))
     better = [other for other in others if _gain(tag, own, other) >= enough]
@@ -72,7 +89,8 @@ def prove(tag: Tag, words: Words, shifts: tuple[int, ...] = (0,),
         if other.odd_bits + other.range_bits <= _ODD_BITS_MAX:
             return _finding(tag, own, [other]), False
     rivals = [other.bits for other in others if other.reading.order != own.reading.order]
-    return None, bool(rivals) and min(rivals) - own.bits >= GAIN_BITS
+    in_range = bool(np.isfinite(tag.high - tag.low)) and own.range_bits == 0.0
+    return None, in_range or (bool(rivals) and min(rivals) - own.bits >= GAIN_BITS)
 
 
 def _gain(tag: Tag, own: Judged, other: Judged) -> float:
@@ -91,9 +109,13 @@ def _gain(tag: Tag, own: Judged, other: Judged) -> float:
 
 def _cost(own: Judged, other: Judged) -> float:
     """Return what a reading costs, more the farther from the configured one it is; a scale by its powers of ten."""
-    is_now, way = own.reading, other.reading
-    differences = sum((is_now.shift != way.shift, is_now.order != way.order, is_now.dtype is not way.dtype))
-    return other.bits + _DIFFERENCE_BITS * (differences + abs(float(np.log10(way.factor))))
+    return other.bits + _DIFFERENCE_BITS * _differences(own.reading, other.reading)
+
+
+def _differences(own: Reading, way: Reading) -> float:
+    """Return how far a reading is from the configured one."""
+    differences = sum((own.shift != way.shift, own.order != way.order, own.dtype is not way.dtype))
+    return differences + abs(float(np.log10(way.factor)))
 
 
 def _far_out(tag: Tag, values: Float64s) -> bool:
@@ -121,53 +143,59 @@ def _hovers(own: Judged, other: Judged) -> bool:
     return bool(span < np.ptp(own.values) / 4 and (np.diff(in_order) < span / 4).all())
 
 
-@dataclass(frozen=True, slots=True)
-class Carries:
-    """How often the lower word of a 32-bit value ran over, and what became of that.
+def fitting(tag: Tag, judged: Sequence[Judged]) -> str:
+    """Say how else a tag would be in its range where it never is as configured; "" where nothing mends it.
 
-    `own` times the upper word that the configuration takes carried it, `beside` times the word on the lower one's other
-    side, which `against` times went the other way.
+    That is no proof, and said only of a tag that gives no value anyway.
     """
+    own, *others = judged
+    if own.range_bits + IMPOSSIBLE_BITS * own.impossible < IMPOSSIBLE_BITS:
+        return ""
+    fit = [other for other in others if not other.range_bits and not other.impossible and other.values.any()
+           and other.odd_bits <= _ODD_BITS_MAX]
+    in_order = sorted(fit, key=lambda other: (abs(other.reading.shift), _differences(own.reading, other.reading),
+                                              other.bits))
+    nearest: dict[tuple[int, str, Dtype], Judged] = {}
+    for other in in_order:  # of several scales the nearest
+        nearest.setdefault((other.reading.shift, other.reading.order, other.reading.dtype), other)
+    ways = [f"{_how(tag, own.reading, other.reading)} ({other.values[-1]:.4g})"
+            for other in list(nearest.values())[:_FITTING_MOST]]
+    return f"it would fit {', or '.join(ways)}" if ways else ""
 
-    over: int = 0
-    own: int = 0
-    beside: int = 0
-    against: int = 0
 
-    def __add__(self, more: Carries) -> Carries:
-        """Return the sum, the older part halved where there is much of it."""
-        half = 2 if self.over > _CARRIES_KEPT else 1
-        return Carries(self.over // half + more.over, self.own // half + more.own,
-                       self.beside // half + more.beside, self.against // half + more.against)
+def astray(told: Carries) -> bool:
+    """Whether the lower word plainly belongs to the other side."""
+    _, own, beside, against = told.tolist()
+    return bool(beside >= _CARRIES_MIN and own <= beside / 3 and against <= beside / 6)
 
-    @property
-    def astray(self) -> bool:
-        """Whether the lower word plainly belongs to the other side."""
-        return self.beside >= _CARRIES_MIN and self.own <= self.beside / 3 and self.against <= self.beside / 6
+
+def more_carries(told: Carries, more: Carries) -> Carries:
+    """Return the sum, the older part halved where there is much of it."""
+    return np.where(told[0] > _CARRIES_KEPT, told // 2, told) + more
 
 
 def carries(tag: Tag, words: Words) -> Carries:
-    """Return what the registers u16[N, 1 + n + 1] of a tag tell of its lower word; nothing where it has not two words.
+    """Return what the registers u16[N, 1 + n + 1] of a tag tell of its lower word; zeros where it has not two words.
 
     Where the words of two neighbouring values are taken for one, the value is as plausible as the right one, but for
     its low bits: they run over and nothing is carried into the upper word, yet into the register beside it.
     """
     if REGISTERS[tag.dtype] != 2:
-        return Carries()
+        return np.zeros(4, np.int16)
     words_swapped, bytes_swapped = _swaps(tag)
     upper, lower, beside = (2, 1, 0) if words_swapped else (1, 2, 3)
     change = np.diff((words.byteswap() if bytes_swapped else words).astype(np.int64), axis=0)
     over = np.abs(change[:, lower]) > _HALF_WORD
     carry = -np.sign(change[over, lower])
     own, other = change[over, upper], change[over, beside]
-    return Carries(len(carry), int((own == carry).sum()), int((other == carry).sum()), int((other == -carry).sum()))
+    return np.array([len(carry), (own == carry).sum(), (other == carry).sum(), (other == -carry).sum()], np.int16)
 
 
 def _carried(tag: Tag, shifts: tuple[int, ...], told: Carries) -> Reading | None:
     """Return the reading one register away to which the lower word plainly belongs."""
     words_swapped, bytes_swapped = _swaps(tag) if REGISTERS[tag.dtype] == 2 else (False, False)
     shift = -1 if words_swapped else 1
-    if not told.astray or shift not in shifts:
+    if not astray(told) or shift not in shifts:
         return None
     other = {(True, False): "ABCD", (True, True): "BADC", (False, False): "CDAB", (False, True): "DCBA"}
     return Reading(shift, other[words_swapped, bytes_swapped], tag.dtype)

@@ -10,15 +10,15 @@ exponents all over the scale, whole multiples of 65,536, and values outside of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from connectors.frame import Dtype, ModbusAddress, Tag
+from connectors.frame import BAD_SENSOR_FAILURE, Dtype, ModbusAddress, Tag
 from connectors.modbus.orders import ORDERS, REGISTERS, arrival, full_name
-from connectors.scaling import Float64s
+from connectors.scaling import Float64s, Scaling
 
 Words = npt.NDArray[np.uint16]
 UInt64s = npt.NDArray[np.uint64]
@@ -90,6 +90,19 @@ def readings(tag: Tag, shifts: Sequence[int]) -> list[Reading]:
     return list(dict.fromkeys((own, *found)))
 
 
+def meant(tag: Tag, words: Words) -> Words:
+    """Return the registers u16[N, 1 + n + 1] without those that, as configured, say that there is no value."""
+    if not tag.invalid:
+        return words
+    own = configured(tag)
+    octets = np.ascontiguousarray(words[:, 1:-1].astype(">u2")).view(np.uint8)
+    given = octets[:, arrival(own.order, REGISTERS[tag.dtype])]
+    raw = np.ascontiguousarray(given).view(_NUMPY[tag.dtype]).astype(np.float64)
+    _, status = Scaling([tag]).apply(raw, np.zeros(raw.shape, np.uint32))
+    kept: Words = words[status[:, 0] != BAD_SENSOR_FAILURE]
+    return kept
+
+
 def judge(tag: Tag, words: Words, ways: Sequence[Reading]) -> list[Judged]:
     """Return what each way makes of the registers u16[N, 1 + n + 1], the tag's n and one on either side."""
     width = 2 * REGISTERS[tag.dtype]
@@ -98,15 +111,20 @@ def judge(tag: Tag, words: Words, ways: Sequence[Reading]) -> list[Judged]:
     given = np.ascontiguousarray(octets[:, index].transpose(1, 0, 2))       # [ways, N, bytes]
     change_bits = _change_bits(given.view(f">u{width}")[..., 0], 8 * width, tag.dtype in FLOATS)
     lone = [_lone_bits(words[:, place]) for place in range(words.shape[1])]
-    judged = []
+    judged: list[Judged] = []
+    oddities: dict[Reading, tuple[Float64s, float, float]] = {}  # they are the same at every scale
     for i, way in enumerate(ways):
+        unscaled = replace(way, factor=1.0)
+        if unscaled not in oddities:
+            with np.errstate(invalid="ignore"):
+                raw = given[i].view(_NUMPY[way.dtype])[:, 0].astype(np.float64)
+            oddities[unscaled] = raw, *_oddity(way, raw)
+        raw, odd_bits, impossible = oddities[unscaled]
         with np.errstate(invalid="ignore", over="ignore"):
-            raw = given[i].view(_NUMPY[way.dtype])[:, 0].astype(np.float64)
             values = raw * tag.scale * way.factor + tag.offset
             outside = float(((values < tag.low) | (values > tag.high)).mean())
         # only with the registers that it leaves over does a reading explain what another one explains
         over = sum(lone) - sum(lone[1 + way.shift:1 + way.shift + width // 2])
-        odd_bits, impossible = _oddity(way, raw)
         bits = float(change_bits[i]) + over
         judged.append(Judged(way, values, bits, odd_bits, IMPOSSIBLE_BITS * outside, impossible))
     return judged
@@ -137,7 +155,8 @@ def _bits(forth: UInt64s, every: np.uint64) -> Float64s:
     changes = np.minimum(forth, (~forth + np.uint64(1)) & every)
     together = np.bitwise_or.reduce(changes, axis=1)
     step = np.maximum(together & (~together + np.uint64(1)), np.uint64(1))
-    return np.asarray(np.log2(1.0 + (changes // step[:, None]).astype(np.float64)).mean(axis=1))
+    bits = np.log2(1.0 + (changes // step[:, None]).astype(np.float64))
+    return np.asarray(bits.sum(axis=1) / max(1, bits.shape[1]))
 
 
 def _oddity(way: Reading, raw: Float64s) -> tuple[float, float]:

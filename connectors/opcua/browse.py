@@ -22,7 +22,7 @@ from connectors import ConnectorError
 from connectors.frame import BAD, NodeAddress
 from connectors.link import Clock, LoadGuard
 from connectors.opcua.endpoint import OpcuaEndpoint, check_security
-from connectors.opcua.limits import TOO_MANY
+from connectors.opcua.limits import TOO_MANY, Limits, Service
 from connectors.opcua.resolve import OpcuaAddress, resolve
 from connectors.opcua.session import Session
 
@@ -131,16 +131,18 @@ class Inspection:
 async def inspect(endpoint: OpcuaEndpoint, nodes: Sequence[OpcuaAddress], clock: Clock, guard: LoadGuard) -> Inspection:
     """Ask a server what it is and how the values of these nodes are typed; raise ConnectorError."""
     check_security(endpoint)
-    session = Session(endpoint, (), clock)
+    session, limits = Session(endpoint, (), clock), Limits(endpoint.max_nodes_per_request)
     try:
         async with guard:
             await session.connect()
-        walk = Walk(session.client.uaclient, session.faults, guard, endpoint.max_nodes_per_request, BrowseLimits(),
+        async with guard:
+            facts = await session.facts()
+        limits.say(dict(facts.limits))
+        walk = Walk(session.client.uaclient, session.faults, guard, limits.of(Service.READ), BrowseLimits(),
                     lambda *_: None)
         namespaces, server = await walk.introduction()
         with session.faults("find nodes at"):
-            found = await resolve(
-                session.client, dict(enumerate(nodes)), namespaces, endpoint.max_nodes_per_request)
+            found = await resolve(session.client, dict(enumerate(nodes)), namespaces, limits.of(Service.TRANSLATE))
         known = list(found)
         values = await walk.values(list(found.values()))
         kinds = dict(zip(known, map(_kind, values), strict=True))

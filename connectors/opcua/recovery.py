@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from connectors.counters import Counters
 from connectors.frame import BAD_NO_DATA, Frame, Tag
 from connectors.opcua.changes import Changes
 from connectors.opcua.gaps import Gaps, Span
@@ -55,12 +56,19 @@ class Laid:
         self._time_ns[rows, column] = past.time_ns[order]
         self._raw[rows, column], self._status[rows, column] = past.raw[order], past.status[order]
 
-    def rows(self, scaling: Scaling) -> Frame:
-        """Return the rows that have a value, at the time of the newest one in each."""
+    def rows(self, scaling: Scaling, counters: Counters | None = None) -> Frame:
+        """Return the rows that have a value, at the time of the newest one in each; `counters` turn counts into rates.
+        """
         there = np.flatnonzero((self._time_ns > 0).any(1))
+        sampled_ns, raw, status = self._time_ns[there], self._raw[there], self._status[there]
+        time_ns = sampled_ns.max(1, initial=0)
         with quietly():
-            values, status = scaling.apply(self._raw[there], self._status[there])
-        return Frame(self._time_ns[there].max(1, initial=0), values, status)
+            if counters is not None:
+                for t in range(len(there)):
+                    columns = np.flatnonzero(sampled_ns[t]).tolist()
+                    counters.rates(raw[t], status[t], int(time_ns[t]), {c: int(sampled_ns[t, c]) for c in columns})
+            values, status = scaling.apply(raw, status)
+        return Frame(time_ns, values, status)
 
 
 @dataclass(slots=True)
@@ -81,7 +89,7 @@ class Refill:
     """
 
     def __init__(self, tags: Sequence[Tag], wire: Session, gaps: Gaps, period_ns: int) -> None:
-        self._columns = len(tags)
+        self._tags, self._columns = tuple(tags), len(tags)
         self._wire = wire
         self._gaps = gaps
         self._period_ns = period_ns
@@ -121,7 +129,8 @@ class Refill:
             self._give_up("it keeps no history of these tags")
             return Frame.empty(self._columns)
         self._gaps.done(piece.span)
-        return piece.laid.rows(self._scaling)
+        # A counter's first value in each piece gives no rate: the pieces may come the newest first.
+        return piece.laid.rows(self._scaling, Counters.of(self._tags))
 
     def _begin(self) -> _Piece | None:
         span = self._gaps.piece()

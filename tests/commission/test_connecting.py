@@ -79,8 +79,9 @@ def shown() -> dict[str, str]:
 
 
 def masked(text: str) -> list[str]:
-    """Lines without what differs from one moment to the next: numbers, raw words, and space."""
+    """Lines without what differs from one moment to the next: numbers, raw words, space, and how a number is bad."""
     words = re.sub(r"\b[0-9A-F]{4}\b", "#", text)
+    words = re.sub(r"^( +\w+ +)\S+( +\S+ +)(?:Good, doubtful|BadOutOfRange)", r"\1 # \2 bad", words, flags=re.MULTILINE)
     return [" ".join(line.split()) for line in re.sub(r"\d+(\.\d+)?", "#", words).splitlines() if line.strip()]
 
 
@@ -88,15 +89,16 @@ def test_the_commands_give_what_the_page_shows(
     simulator: dict[str, str], serial_pump: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (map_,) = blocks(PAGE, "csv")
-    Path("map.csv").write_text(map_, encoding="utf-8")
+    for name, map_ in zip(("map.csv", "manual.csv"), blocks(PAGE, "csv"), strict=True):
+        Path(name).write_text(map_, encoding="utf-8")
     Path("kepware.csv").write_text(KEPWARE, encoding="utf-8")
-    assert len(shown()) == 5
+    assert len(shown()) == 6
     for command, output in shown().items():
         for told, real in {**simulator, "/dev/ttyUSB0": serial_pump}.items():
             command, output = command.replace(told, real), output.replace(told, real)
         result = forewarn(*shlex.split(command))
-        assert result.exit_code == ("4 of 5 tags" in output), result.output
+        read = re.search(r"^(\d+) of (\d+) tags were read$", output, re.MULTILINE)
+        assert result.exit_code == (read is not None and read[1] != read[2]), result.output
         assert masked(result.output) == masked(output)
     for written in ("opcua.toml", "modbus.toml", "serial.toml", "imported.toml"):
         assert load(Path(written)).assets
@@ -106,7 +108,7 @@ def test_the_mistake_in_the_map_is_mended_as_the_page_says(
     simulator: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (map_,) = blocks(PAGE, "csv")
+    map_, _ = blocks(PAGE, "csv")
     header, *lines = map_.splitlines()
     mended = [header + ";scale", *(line + (";0,1" if "temperature" in line else ";") for line in lines)]
     Path("map.csv").write_text("\n".join(mended), encoding="utf-8")
@@ -120,3 +122,14 @@ def test_every_column_and_every_kind_is_described_and_no_other() -> None:
     assert described == list(COLUMNS)
     kinds = re.findall(r"^\| `(\w+)` \|", sections(PAGE)["From another program's list of tags"], re.MULTILINE)
     assert kinds == list(READERS)
+
+
+def test_a_manual_that_counts_from_1_is_mended_as_the_page_says(
+    simulator: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("manual.csv").write_text(blocks(PAGE, "csv")[1], encoding="utf-8")
+    where = f"modbus-tcp://{simulator['127.0.0.1:5020']}"
+    result = forewarn("discover", where, "--map", "manual.csv", "--counted-from", "1")
+    assert result.exit_code == 0, result.output
+    assert "6 of 6 tags were read" in result.output

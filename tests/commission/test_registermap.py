@@ -101,6 +101,28 @@ def test_addresses(text: str, table: Table | None, first: int, place: Place) -> 
     assert place_of(text, table, first) == place
 
 
+@pytest.mark.parametrize("text", ["499999", "40000", "4x0000", "3x99999"])
+def test_what_is_no_address_in_modicons_notation_needs_a_table(text: str) -> None:
+    with pytest.raises(ValueError, match="is no address with a table"):
+        place_of(text, None)
+
+
+@pytest.mark.parametrize(("said", "order"), [
+    ("3210", "DCBA"), ("2301", "CDAB"), ("67452301", "GHEFCDAB"), ("76543210", "HGFEDCBA"), ("efghabcd", "EFGHABCD"),
+    ("little endian", "DCBA"), ("", "ABCD")])
+def test_byte_orders_as_manuals_write_them(said: str, order: str) -> None:
+    (tag,) = tags(f"name;register;table;type;order\nx;1;holding;LREAL;{said}\n")
+    assert tag.address == ModbusAddress(1, HOLDING, 1, order)
+
+
+def test_a_byte_order_that_is_none_is_told_with_those_of_every_width() -> None:
+    (said,) = problems("name;register;table;type;order\nx;1;holding;LREAL;ACBD\n")
+    assert '"ACBD" is no byte order' in said
+    assert "GHEFCDAB" in said
+    (said,) = problems("name;register;table;type;order\nx;1;holding;REAL;GHEFCDAB\n")
+    assert "GHEFCDAB" in said
+
+
 def test_a_register_is_the_address_on_the_wire_even_where_it_looks_like_modicons() -> None:
     (tag,) = tags("name;register;table;type\nx;40013;holding;INT\n")
     assert tag.address == ModbusAddress(1, HOLDING, 40_013)

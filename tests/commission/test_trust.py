@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
+import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from typer.testing import CliRunner
 
 from agent.cli import app
 from connectors.opcua.trust import Certificate, TrustList
+from tests.agent.commands import command
 from tests.agent.samples import CONFIG
 from tests.connectors.pki import make
 from tests.connectors.servers import OpcuaPlc
@@ -68,3 +73,65 @@ def test_what_needs_no_trust_is_told_apart(name: str, tmp_path: Path) -> None:
     result = forewarn(config, name)
     assert result.exit_code == 2
     assert "no OPC UA connection with security; those that are: none" in result.output
+
+
+HOSTILE = struct.pack("<Bi", 0x80, 2_000_000_000)  # a Variant: an array of nulls, which take no bytes
+LITERAL = b"\x01\x00" + struct.pack("<H", 597)  # LiteralOperand (Part 6, A.3), which is nothing but a Variant
+ENDPOINTS = b"\x01\x00" + struct.pack("<H", 431)  # GetEndpointsResponse
+
+
+def hostile(answer: bytes) -> bytes:
+    """Give an answer of GetEndpoints the additional header that no server should send (Part 6, 6.7.2; Part 4, 7.33)."""
+    if answer[:3] != b"MSG" or answer[24:28] != ENDPOINTS:
+        return answer
+    header = LITERAL + b"\x01" + struct.pack("<i", len(HOSTILE)) + HOSTILE
+    body = answer[8:49] + header + answer[52:]  # after time, handle, result, diagnostics and strings
+    return answer[:4] + struct.pack("<I", 8 + len(body)) + body
+
+
+def test_an_array_of_nulls_is_refused_before_anybody_has_logged_in(
+    server: tuple[OpcuaPlc, Certificate], tmp_path: Path
+) -> None:
+    """A process of its own, with little memory: nothing that it did before has made its decoder careful."""
+    plc, _ = server
+    altered: list[bool] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", plc.port)
+
+        async def forth() -> None:
+            while data := await reader.read(65_536):
+                far_writer.write(data)
+
+        there = asyncio.create_task(forth())
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await far_reader.readexactly(8)
+                chunk = head + await far_reader.readexactly(int.from_bytes(head[4:], "little") - 8)
+                changed = hostile(chunk)
+                altered.append(changed != chunk)
+                writer.write(changed)
+        there.cancel()
+        far_writer.close()
+        writer.close()
+
+    async def main() -> tuple[int, str]:
+        listener = await asyncio.start_server(relay, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        config = tmp_path / "agent.toml"
+        text = CONFIG.replace('security_policy = "None"\ninsecure = true\n', "")
+        config.write_text(text.replace("192.0.2.11:4840", f"127.0.0.1:{port}"))
+        child = await asyncio.create_subprocess_exec(
+            *command("trust", config, "press_plc"), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+        said, _ = await child.communicate()
+        listener.close()
+        assert child.returncode is not None
+        return child.returncode, said.decode()
+
+    code, said = asyncio.run(main())
+    assert any(altered)
+    assert code != 0
+    assert "an array of 2000000000 nulls" in said
+    assert "Traceback" not in said

@@ -20,7 +20,7 @@ from asyncua.ua.ua_binary import extensionobject_to_binary, struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.frame import BAD_NO_DATA, BAD_SENSOR_FAILURE, GOOD, Frame
+from connectors.frame import BAD_NO_DATA, BAD_SENSOR_FAILURE, BAD_WAITING_FOR_INITIAL_DATA, GOOD, Frame
 from connectors.link import Link
 from connectors.opcua.channel import FAULTS
 from connectors.opcua.connector import supervise
@@ -59,7 +59,7 @@ def recorded(plc: OpcuaPlc, record: Record, seconds: int = SECONDS) -> Record:
 @asynccontextmanager
 async def after_an_outage(
     plc: OpcuaPlc, record: Record, clock: ManualClock, mode: OpcuaMode = OpcuaMode.SUBSCRIBE, period_ms: int = 1000,
-    **more: object
+    counted: str = "", **more: object
 ) -> AsyncIterator[tuple[Link, RecordingProxy]]:
     """A link to a server that shows the last second, to an agent that knows of the first."""
     usual = plc.server.iserver.history_manager
@@ -69,7 +69,7 @@ async def after_an_outage(
             await plc.show({"past0": float(SECONDS), "past1": 2.0 * SECONDS}, at(SECONDS))
             where = endpoint(proxy.port, mode, **({"history": Recovery.OLDEST_FIRST} | more))
             where = replace(where, skew_told_s=math.inf)
-            tags = [replace(one, period_ms=period_ms) for one in TAGS]
+            tags = [replace(one, period_ms=period_ms, counter=one.name == counted) for one in TAGS]
             link = supervise(where, tags, clock, delivered_ns=at(0))
             try:
                 yield link, proxy
@@ -173,6 +173,18 @@ def test_bad_values_stay_bad_and_what_was_not_recorded_is_no_data(opcua_plc: Opc
             frame, = await filled(link, clock)
             assert frame.status.tolist() == [[GOOD, GOOD], [BAD_SENSOR_FAILURE] * 2, [GOOD, BAD_NO_DATA]]
             np.testing.assert_array_equal(frame.values, [[1, 2], [np.nan, np.nan], [5, np.nan]])
+
+    run(main)
+
+
+def test_what_a_counter_counted_meanwhile_is_a_rate_as_it_is_live(opcua_plc: OpcuaPlc) -> None:
+    async def main() -> None:
+        clock = ManualClock(at(SECONDS))
+        record = recorded(opcua_plc, Record(1000))
+        async with after_an_outage(opcua_plc, record, clock, counted="past1") as (link, _):
+            frame, = await filled(link, clock)
+            assert frame.status[0].tolist() == [GOOD, BAD_WAITING_FOR_INITIAL_DATA]
+            np.testing.assert_allclose(frame.values[1:], [[i, 2] for i in range(2, SECONDS)])
 
     run(main)
 

@@ -13,15 +13,17 @@ from asyncua.common.utils import ServiceError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.frame import GOOD
-from connectors.link import Link
+from connectors.frame import GOOD, PathAddress
+from connectors.link import Link, LoadGuard
+from connectors.opcua.browse import inspect
 from connectors.opcua.endpoint import OpcuaMode
 from connectors.opcua.limits import Limits, Service
-from tests.connectors.opcua_side import MODES, S, linked, tag, until
+from tests.connectors.opcua_side import MODES, S, endpoint, linked, tag, until
 from tests.connectors.servers import START_NS, ManualClock, OpcuaPlc, run
+from tests.wire import OpcuaRecorder, RecordingProxy
 
 NAMES = [f"limited{i}" for i in range(7)]
-READ, CREATE_ITEMS = 631, 751
+TRANSLATE, READ, CREATE_ITEMS = 554, 631, 751
 
 
 async def say(plc: OpcuaPlc, service: Service, number: int) -> None:
@@ -57,6 +59,22 @@ def test_requests_stay_within_what_the_server_says(opcua_plc: OpcuaPlc, mode: Op
                 await link.read()
                 assert proxy.codes().count(READ) - before == 3
             assert not [note for note in link.health.notes if "refuses more" in note]
+
+    run(main)
+
+
+def test_inspection_finds_browse_paths_within_what_the_server_says(opcua_plc: OpcuaPlc) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with (
+            opcua_plc.serving(NAMES) as plc,
+            says(plc, Service.TRANSLATE, 3),
+            RecordingProxy(OpcuaRecorder, plc.port) as proxy,
+        ):
+            paths = [PathAddress(f"Objects/{name}") for name in NAMES]
+            found = await inspect(endpoint(proxy.port, OpcuaMode.POLL), paths, clock, LoadGuard(clock, 1e9, 0.0))
+            assert found.kinds == ("Double",) * 7
+            assert proxy.codes().count(TRANSLATE) == 3
 
     run(main)
 

@@ -59,11 +59,14 @@ def test_what_stands_still_what_did_not_come_and_what_comes_too_fast_is_not_kept
         assert watch.findings == {}
 
 
-def test_each_tag_is_judged_in_its_turn() -> None:
+def test_a_wrong_order_of_all_tags_is_said_once() -> None:
     tags = [replace(SWAPPED, address=replace(SWAPPED.address, register=2 * i)) for i in range(30)]  # type: ignore[type-var]
     real = [replace(FREQUENCY, address=tag.address and replace(tag.address, order="CDAB")) for tag in tags]  # type: ignore[type-var]
     watch = watched(tags, image(real, np.concatenate([hertz(120, seed) for seed in range(30)], axis=1)))
-    assert len(watch.findings) == 30
+    (one,) = watch.shared
+    assert one.columns == tuple(range(30))
+    assert one.text == 'the tags fit far better as CDAB: set order = "CDAB" for all of them'
+    assert watch.findings == {}, "what is said of all is not said again of each"
 
 
 @pytest.mark.parametrize("reconnects", [False, True])
@@ -114,6 +117,64 @@ def test_a_bare_connector_says_it_by_column() -> None:
             assert list(connector.doubts) == [0]
         finally:
             await connector.close()
+            await plc.stop()
+
+    run(main)
+
+
+TABLE = [Tag(f"t{i}", "bar", ModbusAddress(1, Table.INPUT_REGISTER, 4 + 2 * i), Dtype.FLOAT32, low=10.0 * i,
+             high=10.0 * i + 200.0) for i in range(6)]
+SCALED = Tag("p", "bar", ModbusAddress(1, Table.HOLDING_REGISTER, 2), Dtype.UINT16, 0.1, low=0.0, high=25.0)
+MOVED = [replace(tag, address=ModbusAddress(1, Table.INPUT_REGISTER, 5 + 2 * i)) for i, tag in enumerate(TABLE)]
+WITHIN_S = 180
+"""What the docs say of small devices whose values change every second."""
+
+
+def at(tag: Tag, register: int, order: str = "ABCD") -> Tag:
+    return replace(tag, address=replace(tag.address, register=register, order=order))  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(("before", "after", "says"), [
+    (TABLE, MOVED,
+     "unit 1 input_registers: what their registers mean has changed: the tags fit far better "),
+    (TABLE, [at(tag, 4 + 2 * i, "CDAB") for i, tag in enumerate(TABLE)],
+     "unit 1 input_registers: what their registers mean has changed: the tags fit far better as CDAB"),
+    ([SCALED], [replace(SCALED, scale=0.001)],
+     "p: what its registers mean has changed: with scale = 0.001 this is a smooth 1"),
+])
+def test_a_change_of_meaning_after_a_download_is_a_note_of_the_connection(
+    before: list[Tag], after: list[Tag], says: str
+) -> None:
+    """The PLC stops, comes back with another register map, and the agent reads on as it did."""
+
+    async def main() -> None:
+        r, clock = np.random.default_rng(SEED), ManualClock()
+        plc = ModbusPlc(before)
+        await plc.start()
+        endpoint = ModbusEndpoint("127.0.0.1", plc.port, max_requests_per_s=1e9, min_gap_ms=0.0)
+        link = supervise(endpoint, before, clock)
+
+        async def seconds(count: int, shown: ModbusPlc) -> None:
+            for _ in range(count):
+                rows = np.array([(tag.low + tag.high) / 2 + r.normal(0, 0.3) for tag in before], np.float32)
+                await shown.show(rows, 0)
+                await link.read()
+                clock.advance_s(1.0)
+
+        try:
+            await seconds(WITHIN_S, plc)
+            assert link.health.notes == ()
+            await plc.stop()
+            await link.read()
+            clock.advance_s(60.0)
+            plc = ModbusPlc(after, port=plc.port)
+            await plc.start()
+            await seconds(WITHIN_S, plc)
+            (note,) = link.health.notes
+            assert note.startswith(says)
+            assert after is not MOVED or "one register higher" in note
+        finally:
+            await link.close()
             await plc.stop()
 
     run(main)
