@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from connectors.frame import ModbusAddress, Tag
 from connectors.modbus.orders import REGISTERS, SHORT, full_name
-from connectors.modbus.readings import SCALES, Judged, Reading
+from connectors.modbus.readings import ODD_BITS_MAX, SCALES, Judged, Reading
 
 Votes = npt.NDArray[np.int8]
 
@@ -63,6 +63,8 @@ def vote(tag: Tag, judged: Sequence[Judged]) -> Votes:
             continue
         is_there = not change.shift or other.values.any() or not own.values.any()  # where it is 0 there may be nothing
         votes[i] = round(min(max(own.bits - other.bits, -_VOTE_MOST), _VOTE_MOST)) if is_there else 0
+        if change.shift and change.order and own.odd_bits + own.range_bits <= ODD_BITS_MAX:
+            votes[i] = min(votes[i], 0)  # of so many readings one may be smoother by chance: something has to be wrong
     return votes
 
 

@@ -18,6 +18,7 @@ from connectors.frame import Dtype, ModbusAddress, Tag
 from connectors.modbus.orders import REGISTERS, full_name
 from connectors.modbus.readings import (
     IMPOSSIBLE_BITS,
+    ODD_BITS_MAX,
     OTHER_SIGN,
     Judged,
     Reading,
@@ -33,7 +34,6 @@ TOTAL_BITS: Final = 64.0
 """How much less it must cost for all samples: chance gives that once in 10^19."""
 DISTINCT_MIN: Final = 8
 """Fewer different values may be the steps of a switch, which fit many readings."""
-_ODD_BITS_MAX: Final = 3.0
 _DIFFERENCE_BITS: Final = 0.5
 """What each difference from the configured reading costs another one, so that the nearest of equals is named."""
 _RIVAL_BITS: Final = 3.0
@@ -86,7 +86,7 @@ def weigh(tag: Tag, words: Words, judged: Sequence[Judged], shifts: tuple[int, .
     carried = _carried(tag, shifts, carries(tag, words) if told is None else told)
     if carried is not None:
         (_, other) = judge(tag, words, [own.reading, carried])
-        if other.odd_bits + other.range_bits <= _ODD_BITS_MAX:
+        if other.odd_bits + other.range_bits <= ODD_BITS_MAX:
             return _finding(tag, own, [other]), False
     rivals = [other.bits for other in others if other.reading.order != own.reading.order]
     in_range = bool(np.isfinite(tag.high - tag.low)) and own.range_bits == 0.0
@@ -95,11 +95,11 @@ def weigh(tag: Tag, words: Words, judged: Sequence[Judged], shifts: tuple[int, .
 
 def _gain(tag: Tag, own: Judged, other: Judged) -> float:
     """Return how many bits less another reading costs for each sample."""
-    if other.odd_bits + other.range_bits > _ODD_BITS_MAX:
+    if other.odd_bits + other.range_bits > ODD_BITS_MAX:
         return 0.0  # it cannot be either
     gain = own.bits - other.bits
     if other.reading.shift != 0:  # that another quantity is smooth and in range says nothing of this one
-        gain = min(gain, own.change_bits - other.change_bits) if own.odd_bits > _ODD_BITS_MAX else 0.0
+        gain = min(gain, own.change_bits - other.change_bits) if own.odd_bits > ODD_BITS_MAX else 0.0
     elif other.reading.factor != 1.0 and not _far_out(tag, own.values):
         return 0.0
     elif _hovers(own, other):
@@ -152,7 +152,7 @@ def fitting(tag: Tag, judged: Sequence[Judged]) -> str:
     if own.range_bits + IMPOSSIBLE_BITS * own.impossible < IMPOSSIBLE_BITS:
         return ""
     fit = [other for other in others if not other.range_bits and not other.impossible and other.values.any()
-           and other.odd_bits <= _ODD_BITS_MAX]
+           and other.odd_bits <= ODD_BITS_MAX]
     in_order = sorted(fit, key=lambda other: (abs(other.reading.shift), _differences(own.reading, other.reading),
                                               other.bits))
     nearest: dict[tuple[int, str, Dtype], Judged] = {}

@@ -33,6 +33,8 @@ PROVABLE: Final = FLOATS | OTHER_SIGN.keys()
 SCALES: Final = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
 IMPOSSIBLE_BITS: Final = 8.0
 """What a sample that cannot be a measurement costs: as much as a change of 256 steps."""
+ODD_BITS_MAX: Final = 3.0
+"""What a reading may cost for what no measurement does, and still be one."""
 _EXPONENT_BITS: Final = 0.25
 """What an octave of spread between the magnitudes of a float costs; noise about zero has one or two of them."""
 _SMALLEST: Final = {Dtype.FLOAT16: 2.0**-14, Dtype.FLOAT32: 1e-12, Dtype.FLOAT64: 1e-12}

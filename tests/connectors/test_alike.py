@@ -78,6 +78,15 @@ def test_a_plausible_map_that_is_read_rightly_is_left_alone(seed: int, count: in
     assert not watch.shared, (seed, tags, watch.shared)
 
 
+def test_eight_bytes_beside_an_unused_register_are_not_taken_for_another_order_one_register_lower() -> None:
+    """Of the many readings that are tried, one was smoother by chance than the right one, and no more was wrong."""
+    r = np.random.default_rng([77, 2869])
+    tags, words = random_map(r, int(r.integers(3, 13)), int(r.integers(1, 90)))
+    watch = watched(tags, words)
+    watch.judge_all()
+    assert (watch.findings, watch.shared) == ({}, ())
+
+
 @pytest.mark.parametrize("machine", sorted(MACHINES))
 def test_hours_of_a_simulated_machine_are_left_alone(machine: str) -> None:
     print("seed", SEED)
