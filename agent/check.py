@@ -33,6 +33,7 @@ from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.orders import registers_of
 from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint
+from connectors.patience import within
 
 CONNECT_S_MAX = 15.0
 READ_S_MAX = 30.0
@@ -205,7 +206,7 @@ async def _inspect(where: wiring.Endpoint, tags: Sequence[Tag], clock: Clock) ->
     guard = LoadGuard(clock, where.max_requests_per_s, where.min_gap_ms)
     nodes = [tag.address for tag in tags if isinstance(tag.address, NodeAddress | PathAddress)]
     try:
-        async with asyncio.timeout(READ_S_MAX):
+        with within(READ_S_MAX * 1e3):
             found = await inspect(where, nodes, clock, guard)
     except (ConnectorError, TimeoutError):
         return nothing  # the values came, so this is no fault to report
@@ -227,13 +228,13 @@ async def read_once(
     """
     doing = f"no answer within {connect_s:g} s; check the address, the cable and the firewall"
     try:
-        async with asyncio.timeout(connect_s):
+        with within(connect_s * 1e3):
             await connector.open()
         doing = (
             f"connected, but a read took more than {read_s:g} s; "
             "check whether the PLC is overloaded, or max_requests_per_s too low for so many tags"
         )
-        async with asyncio.timeout(read_s):
+        with within(read_s * 1e3):
             for _ in range(READS_MAX):
                 begun_ns = clock.monotonic_ns()
                 frame = await connector.read()

@@ -31,7 +31,7 @@ from connectors.frame import (
     is_bad,
 )
 from connectors.load import SLOW_BY_MS, SPACING_NS_MAX, Load, Meter, Pace
-from connectors.patience import Patience
+from connectors.patience import Patience, within
 
 _SILENT: Final = np.array([
     BAD_COMMUNICATION_ERROR, BAD_NO_COMMUNICATION, BAD_NO_DATA, BAD_NOT_CONNECTED, BAD_TIMEOUT,
@@ -378,7 +378,7 @@ class Link:
         self._attempted_at_ns = self._clock.monotonic_ns()
         self._connector = connector = self._build()
         try:
-            async with asyncio.timeout(self._settings.connect_timeout_ms / 1e3):
+            with within(self._settings.connect_timeout_ms):
                 await connector.open()
         except TimeoutError:
             raise ConnectorError(f"no connection within {self._settings.connect_timeout_ms} ms") from None

@@ -1,8 +1,10 @@
-"""A time limit for what is done over and over, cheaper than a timer for each time."""
+"""Time-outs of what is awaited."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Patience:
@@ -10,6 +12,9 @@ class Patience:
 
     That sets a timer and clears it each time. This one's stays set, and looks when it rings whether it is time: what is
     done often and hardly ever takes too long costs a look at the clock.
+
+    Nor does it take every kind of CancelledError for its own under Python 3.11: where an answer and the time-out meet,
+    asyncua's wait_for2 raises another, which would end the task that reads.
     """
 
     def __init__(self, limit_ms: float) -> None:
@@ -32,7 +37,8 @@ class Patience:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         task, self._task = self._task, None
-        if self._over and task is not None and task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+        ours = self._over and task is not None and task.uncancel() <= self._cancelling
+        if ours and isinstance(error, asyncio.CancelledError):
             raise TimeoutError from error
 
     def close(self) -> None:
@@ -50,3 +56,14 @@ class Patience:
         else:
             self._over = True
             self._task.cancel()
+
+
+@contextmanager
+def within(limit_ms: float) -> Iterator[None]:
+    """Bound what is awaited once; raise TimeoutError."""
+    patience = Patience(limit_ms)
+    try:
+        with patience:
+            yield
+    finally:
+        patience.close()

@@ -26,6 +26,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from connectors import ConnectorError
 from connectors.opcua.endpoint import OpcuaEndpoint
 from connectors.opcua.trust import Certificate, Identity, TrustList, own_identity
+from connectors.patience import within
 from connectors.readonly import ReadOnlyTransport, WriteRefusedError, check_opcua
 
 _POLICIES: Final[dict[str, Any]] = {
@@ -76,7 +77,7 @@ _REMEDIES: Final[dict[int, str]] = {
 }
 _MESSAGE_BYTES_MAX: Final = 16 * 2**20
 _CHUNKS_MAX: Final = 1024
-_CLOSE_TIMEOUT_S: Final = 1.0
+_CLOSE_TIMEOUT_MS: Final = 250.0  # a server that has gone quiet is not waited for once more
 LOGIN_REQUESTS: Final = 10  # twice socket, Hello and channel, once endpoints, session, activation, and one to spare
 
 
@@ -159,18 +160,16 @@ async def log_out(client: Client) -> None:
     """End the session and its subscriptions; never raises."""
     try:
         if client.uaclient.protocol is not None:
-            with suppress(*FAULTS):
-                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                    await client.close_session()
-                    await client.close_secure_channel()
+            with suppress(*FAULTS), within(_CLOSE_TIMEOUT_MS):
+                await client.close_session()
+                await client.close_secure_channel()
     finally:
         client.disconnect_socket()
 
 
 async def _hang_up(client: Client) -> None:
-    with suppress(*FAULTS):
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await client.close_secure_channel()
+    with suppress(*FAULTS), within(_CLOSE_TIMEOUT_MS):
+        await client.close_secure_channel()
     client.disconnect_socket()
 
 

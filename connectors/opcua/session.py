@@ -35,6 +35,7 @@ from connectors.opcua.history import NOT_KEPT, Asked, read_raw
 from connectors.opcua.limits import NOT_FOLLOWED, TOO_MANY, Limits, Service
 from connectors.opcua.publishing import Notification, Publisher, read_values
 from connectors.opcua.resolve import Facts, OpcuaAddress, node_id, read_facts, resolve
+from connectors.patience import within
 
 _SESSION_TIMEOUT_MS: Final = 60_000
 _TICKS_PER_INTERVAL: Final = 4
@@ -205,9 +206,8 @@ class Session:
         if not self._missing_first.any():
             return
         self._all_first.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._endpoint.timeout_ms / 1e3):
-                await self._all_first.wait()
+        with suppress(TimeoutError), within(self._endpoint.timeout_ms):
+            await self._all_first.wait()
 
     def drain(self) -> Changes:
         """Take all that was reported since the last call."""
