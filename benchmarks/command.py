@@ -43,9 +43,14 @@ def main(
         ),
     ] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods: A,B,...")] = None,
-    subset: Annotated[str | None, typer.Option(help="Only these: FD001,... (cmapss), pump,... (simulated).")] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="Only these: FD001,... (cmapss), pump,... (simulated), fuzz,... (acquisition).")
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first N runs: a quick look, which is not kept.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="acquisition: how many hostile servers, how many broken replies.")
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder where results are kept.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
@@ -56,11 +61,11 @@ def main(
         if name == DOCS:
             _render()
             return
-        count = seeds or registry.SEEDS.get(name, SEEDS)
-        options = Options(data, count, names(methods) or (), limit, names(subset) or ())
+        runs = seeds or registry.SEEDS.get(name, SEEDS)
+        options = Options(data, runs, names(methods) or (), limit, count, names(subset) or ())
         found = list(_shown(name, options, errors, as_json=as_json))
-        if limit is None and subset is None and found:
-            store.save(name, found, Provenance.here(), results)
+        if limit is None and (subset is None or name in registry.PARTED) and found:
+            store.save(name, found, Provenance.here(), results, parts=subset is not None)
     except (BenchmarkError, BacktestError) as error:
         errors.print(f"benchmarks: {error}", highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(UNUSABLE) from error

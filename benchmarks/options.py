@@ -22,13 +22,14 @@ class Options:
     """The folder of recordings, how many seeds, which methods (all where empty), and how much of the set.
 
     `limit` tries only the first runs (engines, machines), for a quick look; `subsets` are those of C-MAPSS or the
-    simulated machines, all where empty.
+    simulated machines, or the parts of acquisition, all where empty. `count` is how much is tried of what has a number.
     """
 
     data: Path | None = None
     seeds: int = SEEDS
     methods: tuple[str, ...] = ()
     limit: int | None = None
+    count: int | None = None
     subsets: tuple[str, ...] = ()
     progress: Progress = lambda _doing, _share: None
 

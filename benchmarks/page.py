@@ -142,10 +142,11 @@ def _unfinished(measured: Measured) -> Iterator[str]:
 
 
 def _sources(measured: Measured) -> Iterator[str]:
-    """Yield where and with what it was measured, methods measured alike in one line."""
+    """Yield where and with what it was measured, methods and parts measured alike in one line."""
     alike: dict[str, list[str]] = {}
-    for method in _in_order(set(measured.methods)):
-        alike.setdefault(_source(measured.provenance[method]), []).append(method)
+    methods = _in_order(set(measured.methods))
+    for name in [*methods, *(name for name in measured.provenance if name not in methods)]:
+        alike.setdefault(_source(measured.provenance[name]), []).append(name)
     lines = []
     for source, methods in alike.items():
         whose = f": {', '.join(methods)}" if len(alike) > 1 else ""

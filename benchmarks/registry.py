@@ -39,3 +39,6 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
 
 SEEDS: Final[Mapping[str, int]] = {"simulated": simulated.SEEDS}
 """The seeds of those that need more than is usual."""
+
+PARTED: Final = frozenset({"acquisition"})
+"""Those whose parts stand for themselves and are kept where only some were measured."""

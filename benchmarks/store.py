@@ -16,7 +16,7 @@ RESULTS: Final = Path(__file__).resolve().parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The results of one benchmark, and for each method what it was measured with."""
+    """The results of one benchmark, and what they were measured with: by method, or "method (case)" where apart."""
 
     benchmark: str
     provenance: Mapping[str, Provenance]
@@ -27,16 +27,34 @@ class Measured:
         """The methods in the order in which they were measured."""
         return list(dict.fromkeys(result.method for result in self.results))
 
+    def source(self, result: Result) -> Provenance:
+        """Return what one of the results was measured with."""
+        return self.provenance.get(_of(result, parts=True), self.provenance[result.method])
 
-def save(benchmark: str, results: Sequence[Result], provenance: Provenance, folder: Path = RESULTS) -> Path:
-    """Write the results, keeping those of methods that were not measured this time; return the file."""
+
+def _of(result: Result, *, parts: bool) -> str:
+    """Return the name under which it is kept what a result was measured with: its method, or its part of it."""
+    return f"{result.method} ({result.case})" if parts else result.method
+
+
+def save(
+    benchmark: str, results: Sequence[Result], provenance: Provenance, folder: Path = RESULTS, *, parts: bool = False
+) -> Path:
+    """Write the results, keeping those of methods that were not measured this time; return the file.
+
+    Where only `parts` were measured, other cases of the same methods are kept as well.
+    """
     path = folder / f"{benchmark}.json"
-    fresh = {result.method for result in results}
     before = read(path) if path.is_file() else Measured(benchmark, {}, ())
-    kept = [result for result in before.results if result.method not in fresh]
+    fresh = {_of(result, parts=parts) for result in results}
+    kept = [result for result in before.results if _of(result, parts=parts) not in fresh]
     methods = list(dict.fromkeys([*before.methods, *(result.method for result in results)]))
     together = sorted([*kept, *results], key=lambda result: methods.index(result.method))
-    sources = {name: provenance if name in fresh else before.provenance[name] for name in methods}
+    sources = {name: provenance if name in fresh else before.provenance.get(name, provenance) for name in methods}
+    for result in together:
+        source = provenance if _of(result, parts=parts) in fresh else before.source(result)
+        if source != sources[result.method]:
+            sources[_of(result, parts=True)] = source
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(_text(Measured(benchmark, sources, tuple(together))), encoding="utf-8")
     return path

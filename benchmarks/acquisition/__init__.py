@@ -1,8 +1,9 @@
-"""Acquisition beside what others take for it: processor time, a whole plant, a dead device, cuts, hostile servers."""
+"""Acquisition beside what others take for it: processor time, a whole plant, a dead device, cuts, nonsense."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from benchmarks.acquisition import faults, hostile, plant, wires
@@ -17,6 +18,7 @@ PARTS: Final[Mapping[str, Callable[[Peers, Options], Iterator[tuple[str, list[Fi
     "plant": plant.run,
     "dead": faults.dead_device,
     "cuts": faults.cuts,
+    "fuzz": hostile.modbus,
     "hostile": hostile.opcua,
 }
 """Each yields a method and its figures; `--subset` picks parts."""
@@ -29,7 +31,10 @@ def run(options: Options) -> Iterator[Result]:
     names = options.subsets or tuple(PARTS)
     for number, name in enumerate(names):
         options.progress(name, number / len(names))
-        for method, figures in PARTS[name](peers, options):
+        for method, figures in PARTS[name](peers, _within(options, number, len(names))):
             yield from mean_over_seeds(NAME, method, [figures], TARGETS if method == "forewarn" else {})
 
 
+def _within(options: Options, number: int, count: int) -> Options:
+    """Return the options of one of `count` parts, whose progress is a share of the whole."""
+    return replace(options, progress=lambda doing, share: options.progress(doing, (number + share) / count))

@@ -32,8 +32,8 @@ def test_a_client_that_fails_says_why(tmp_path: Path) -> None:
 
 
 def test_each_target_is_of_a_part_that_is_measured() -> None:
-    assert set(acquisition.PARTS) == {"modbus", "opcua", "plant", "dead", "cuts", "hostile"}
-    assert len(acquisition.TARGETS) == 22
+    assert set(acquisition.PARTS) == {"modbus", "opcua", "plant", "dead", "cuts", "fuzz", "hostile"}
+    assert len(acquisition.TARGETS) == 23
 
 
 def test_a_plant_s_configuration_is_one_that_the_agent_takes(tmp_path: Path) -> None:

@@ -85,6 +85,23 @@ def test_saving_keeps_the_methods_that_were_not_measured_again(tmp_path: Path) -
     assert path.read_bytes() == before
 
 
+def test_a_part_that_is_measured_again_keeps_the_rest_and_says_with_what_each_was(tmp_path: Path) -> None:
+    save("toy", [toy("forewarn", "a"), toy("forewarn", "b"), toy("LOF", "b")], HERE, tmp_path)
+    later, last = replace(HERE, commit="def456"), replace(HERE, commit="fed987")
+    path = save("toy", [toy("forewarn", "b", value=0.5), toy("forewarn", "c")], later, tmp_path, parts=True)
+    kept = read(path)
+    assert [(each.method, each.case, each.value) for each in kept.results] == [
+        ("forewarn", "a", 0.75), ("forewarn", "b", 0.5), ("forewarn", "c", 0.75), ("LOF", "b", 0.75),
+    ]
+    assert [kept.source(each).commit for each in kept.results] == ["abc123", "def456", "def456", "abc123"]
+    text = page.render({"toy": kept}, "{{toy}}")
+    assert "`abc123` on Some CPU (4 cores) with numpy 2.3: forewarn, LOF." in text
+    assert "`def456` on Some CPU (4 cores) with numpy 2.3: forewarn (b), forewarn (c)." in text
+    save("toy", [toy("forewarn", "b", value=0.25)], last, tmp_path)
+    commits = {name: each.commit for name, each in read(path).provenance.items()}
+    assert commits == {"forewarn": "fed987", "LOF": "abc123"}
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", '{"benchmark": "x"}', '{"benchmark": "x", "measured": {"a": 1}, "results": []}']
 )
