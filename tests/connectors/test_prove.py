@@ -97,7 +97,7 @@ def test_the_share_of_mistakes_found_on_the_simulated_machines_is_what_the_docs_
     r = np.random.default_rng(SEED)
     for machine in MACHINES:
         tags, columns = on_their_own_table(machine, Table.INPUT_REGISTER)
-        words = image(tags, Plant(machine, 3).rows(600, 1200)[:, columns])
+        words = image(tags, Plant(machine, 3).rows(600, 600)[:, columns])
         wrong: dict[str, list[Tag]] = {}
         for column, tag in enumerate(tags):
             for mistake, misread in mistakes(tag, r):
