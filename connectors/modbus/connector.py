@@ -293,7 +293,7 @@ class ModbusConnector:
         if not numbered and answer.status == GOOD:
             self._units.gave(block)
         elif not numbered and answer.exception:
-            self._units.refused(block.unit_id)
+            self._units.refused(block)
         return answer
 
     async def _isolate(self, block: Block, answer: Answer, found: list[tuple[Block, bytes]]) -> None:

@@ -86,11 +86,15 @@ class Units:
         self._known.add(_bare(block))
         self._settle(block.unit_id)
 
-    def refused(self, unit_id: int) -> None:
+    def refused(self, block: Block) -> None:
         """Take note that a unit answered with an exception: no late one, if all that was given up is known to exist.
+
+        Else it may be the late one of what does not exist, and the reply to this request is still to come.
         """
-        if all(given_up.known for block, given_up in self._given_up.items() if block.unit_id == unit_id):
-            self._settle(unit_id)
+        if all(given_up.known for asked, given_up in self._given_up.items() if asked.unit_id == block.unit_id):
+            self._settle(block.unit_id)
+        else:
+            self.give_up(block)
 
     def probe(self, block: Block) -> Block | None:
         """Return a request for another number of registers to make first; None where no late reply looks like the

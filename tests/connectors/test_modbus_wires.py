@@ -190,7 +190,7 @@ def test_nothing_but_whole_reads_passes_the_filter(unit_id: int, pdu: bytes) -> 
                 check(broken)
 
 
-LATE = [*((framing, seed) for framing in WITHOUT_NUMBER for seed in range(4))]
+LATE = [*((framing, seed) for framing in WITHOUT_NUMBER for seed in range(15, 21))]
 
 
 @pytest.mark.parametrize(("framing", "seed"), LATE)
@@ -219,7 +219,7 @@ def test_late_replies_without_number_are_never_taken_for_another_answer(
         tags = [tag(HOLDING, register) for register in sorted(registers)]
         good = 0
         async with scripted_server(script) as port:
-            link = supervise(endpoint(port, timeout_ms=10, framing=framing, max_gap_registers=0), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=5, framing=framing, max_gap_registers=0), tags, clock)
             for _ in range(60):
                 frame = await link.read()
                 for one, value, status in zip(tags, frame.values[0], frame.status[0], strict=True):
