@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio import runners
 from collections.abc import Iterator
 
 import pytest
 
 from tests import wire
+
+# The suite runs in as many processes as there are cores: threads of the linear algebra, which spin while they wait,
+# would take the cores from the others. Set before numpy or torch are imported, and inherited by child processes.
+for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_threads, "1")
 
 
 def _is_test_server(task: asyncio.Task[object]) -> bool:

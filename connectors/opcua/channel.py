@@ -93,6 +93,8 @@ class _ReadOnlyConnection(SecureConnection):
                           request_id: int = 0) -> bytes:
         check_opcua(message)
         self._passed = super().message_to_binary(message, message_type, request_id)
+        if not self._passed:
+            raise ValueError("the server has announced too small a buffer for any message")
         return self._passed
 
     def check_sent(self, data: bytes) -> None:
@@ -109,7 +111,9 @@ class _Limits(TransportLimits):
     """What a server may send us; it can ask for less but not for more (0 means without limit)."""
 
     def update_client_limits(self, msg: ua.Acknowledge) -> None:
+        buffer_bytes = self.max_recv_buffer
         super().update_client_limits(msg)
+        self.max_recv_buffer = min(self.max_recv_buffer, buffer_bytes)
         self.max_chunk_count = min(self.max_chunk_count or _CHUNKS_MAX, _CHUNKS_MAX)
         self.max_message_size = min(self.max_message_size or _MESSAGE_BYTES_MAX, _MESSAGE_BYTES_MAX)
 

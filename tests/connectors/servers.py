@@ -21,6 +21,7 @@ from pymodbus.server import ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from connectors.frame import Table
+from tests.loop import SteadyLoop
 
 NAMESPACE = "urn:forewarn:test"
 START_NS = 1_700_000_000_000_000_000
@@ -60,7 +61,8 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(60):
             await main()
 
-    asyncio.run(bounded())
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        runner.run(bounded())
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

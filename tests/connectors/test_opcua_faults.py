@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import random
 import struct
 from collections.abc import Callable
 
@@ -99,7 +99,7 @@ async def _keep_quiet(_: asyncio.StreamWriter) -> None:
 
 
 async def _garbage(writer: asyncio.StreamWriter) -> None:
-    writer.write(os.urandom(4096))
+    writer.write(random.Random(4096).randbytes(4096))
 
 
 async def _drip(writer: asyncio.StreamWriter) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.acquisition.hostile import Attack, Liar, attack, recorded, takes_a_value
 from tests.connectors.servers import run
+from tests.loop import SteadyLoop
 
 SEED = 4840
 SERVERS = 10_000
@@ -44,6 +45,16 @@ def test_what_a_right_server_said_gives_a_value_again(said: list[bytes]) -> None
     run(main)
 
 
+@pytest.mark.parametrize("buffer_bytes", [0, 16, 24, 0xFFFFFFFF])
+def test_a_server_without_room_for_a_request_gives_no_value(said: list[bytes], buffer_bytes: int) -> None:
+    async def main() -> None:
+        async with Liar.listening() as liar:
+            liar.parts = [said[0][:16] + buffer_bytes.to_bytes(4, "little") + said[0][20:], *said[1:]]
+            assert await takes_a_value(liar.port, TIMEOUT_MS) == (buffer_bytes > 8192)
+
+    run(main)
+
+
 def test_ten_thousand_hostile_servers_leave_nothing_behind(said: list[bytes]) -> None:
     """Each connect has to end with a frame: an error or a hang of one fails or holds up the whole."""
 
@@ -52,7 +63,8 @@ def test_ten_thousand_hostile_servers_leave_nothing_behind(said: list[bytes]) ->
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return seen
 
-    seen = asyncio.run(main())
+    with asyncio.Runner(loop_factory=SteadyLoop) as runner:
+        seen = runner.run(main())
     print(SEED, seen.done, seen.read, seen.growth_mib, seen.longest_s)
     assert not seen.wrong[:3]
     assert seen.done == SERVERS
