@@ -35,6 +35,7 @@ from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint
 from connectors.patience import within
 
+DOING = "reading every tag; some seconds more where values change, or one is in doubt"
 CONNECT_S_MAX = 15.0
 READ_S_MAX = 30.0
 _MAY_BE_ANOTHERS = (BAD_OUT_OF_RANGE, BAD_DECODING_ERROR, BAD_NODE_ID_UNKNOWN)

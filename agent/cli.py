@@ -30,7 +30,7 @@ from agent.commission.import_command import add_import
 from agent.commission.trust import add_trust
 from agent.config.base import ConfigError
 from agent.config.file import load
-from agent.console import FAILED, complain, explained, wide
+from agent.console import FAILED, complain, explained, wide, working
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.export_command import add_export
 from agent.history import Reading, read_history
@@ -66,7 +66,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Warn of machine failures early, from what PLCs already measure. Never writes to a PLC.",
-    epilog="Begin with: forewarn check agent.toml",
+    epilog="Begin with: forewarn discover --help, or with a list of tags: forewarn import --help",
 )
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -159,7 +159,8 @@ def check(
                 load_detectors(read)
         except ConfigError as error:
             problems = error.problems
-        found = asyncio.run(checking.check(read, SystemClock()))
+        with working(checking.DOING):
+            found = asyncio.run(checking.check(read, SystemClock()))
     if as_json:
         typer.echo(json.dumps(check_json(found, problems, warnings, vouched), indent=1))
     else:

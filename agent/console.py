@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.status import Status
 
 from agent.backtest.trial import BacktestError
 from agent.config.base import ConfigError
@@ -45,6 +46,11 @@ def complain(*messages: str) -> None:
     """Print messages to standard error, each with the name of the command."""
     for message in messages:
         typer.echo(f"forewarn: {message}", err=True)
+
+
+def working(what: str) -> Status:
+    """Return a context that says on a terminal what the command is busy with, and leaves nothing behind."""
+    return Console(stderr=True).status(what)
 
 
 def wide(*, stderr: bool = False) -> Console:

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from agent import check as checking
 from agent import logs, wiring
@@ -44,7 +42,7 @@ from agent.commission.trust import believe
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
-from agent.console import FAILED, complain, explained, wide
+from agent.console import FAILED, complain, explained, wide, working
 from connectors.link import LoadGuard
 from connectors.opcua.endpoint import OpcuaEndpoint
 
@@ -86,7 +84,7 @@ def add_discover(app: typer.Typer, clock: Clock) -> None:
         user: User = None,
         password_file: PasswordFile = None,
         state_dir: StateDir = STATE_DIR,
-        max_requests_per_s: Annotated[float | None, typer.Option(help="At most so many requests.")] = None,
+        max_requests_per_s: Annotated[float | None, typer.Option(help="At most so many requests a second.")] = None,
         machine_level: Annotated[int | None, typer.Option(
             min=1, help="OPC UA: the level of the path that names machines. [default: each tag's object]")] = None,
         max_nodes: Annotated[int, typer.Option(min=1, help="OPC UA: end after so many nodes.")] = 20_000,
@@ -121,7 +119,7 @@ def _server(connection: OpcuaConfig, state_dir: str, fingerprint: str, clock: Cl
         from connectors.opcua.trust import TrustList  # heavy, and of use to few commands
 
         believe([where], fingerprint, TrustList(folder(state_dir) / wiring.PKI / "trusted"), clock)
-    return replace(where, trust_command=f"forewarn discover {connection.url}")
+    return replace(where, trust_command="the same command with")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,18 +162,17 @@ def _walked(wanted: Callable[[tuple[str, ...]], bool], walk: _Walk) -> AddressSp
     from connectors.opcua.browse import BrowseLimits, browse  # asyncua takes 40 MB
 
     guard = LoadGuard(walk.clock, walk.where.max_requests_per_s, walk.where.min_gap_ms)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"browsing {walk.where.url}")
+    with working(f"browsing {walk.where.url}") as bar:
         return asyncio.run(browse(
             walk.where, walk.clock, guard, wanted, BrowseLimits(walk.depth, walk.nodes),
-            lambda nodes, waiting: bar.update(task, description=f"{nodes} nodes seen, {waiting} to ask about")))
+            lambda nodes, waiting: bar.update(f"{nodes} nodes seen, {waiting} to ask about")))
 
 
 def _show_read(config: Config, clock: Clock) -> None:
     """Read the proposed tags once and show what each gave."""
     console = wide(stderr=True)
-    found = asyncio.run(checking.check(config, clock))
+    with working(checking.DOING):
+        found = asyncio.run(checking.check(config, clock))
     console.print()
     show_checks(found, (), {}, console)
     if checking.failures(found):

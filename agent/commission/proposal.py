@@ -136,7 +136,7 @@ def toml(proposal: Proposal, *, origin: str, state_dir: str) -> str:
     lines = [
         f"# Proposed by `{_comment(origin)}`.",
         "# Compare names, units and values with the machine, delete what does not matter, then:",
-        "#   forewarn check THIS_FILE                     does each tag give what the machine's display shows?",
+        "#   forewarn check --tags-only THIS_FILE         does each tag give what the machine's display shows?",
         "#   forewarn learn HISTORY.parquet --out BUNDLE --config THIS_FILE --asset NAME",
         "", "[agent]", f"state_dir = {_value(state_dir)}", "",
     ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.config.base import ConfigError
 
 FILE_BYTES_MAX = 32 * 2**20
-NO_HEADER = "no header: its first line must name the columns, such as name;register;dtype;unit"
+NO_HEADER = 'no header: a line must name the columns, such as "{}"'
 _SEPARATORS = ";\t,|"
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
 
@@ -89,7 +89,7 @@ def rows(text: str, key: str) -> Iterator[Row]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     separator = _separator(lines, key)
     if separator is None:
-        raise ConfigError((NO_HEADER,))
+        raise ConfigError((NO_HEADER.format(key.partition("|")[0]),))
     yield from below_header(_lines(lines, separator), key)
 
 
@@ -118,7 +118,7 @@ def below_header(lines: Iterable[tuple[int, list[str]]], key: str) -> Iterator[R
         elif any(cell.strip() for cell in record) and not record[0].lstrip().startswith("#"):
             yield Row(line, dict(zip(header, record, strict=False)))
     if header is None:
-        raise ConfigError((NO_HEADER,))
+        raise ConfigError((NO_HEADER.format(key.partition("|")[0]),))
 
 
 def column_name(cell: str) -> str:

@@ -81,7 +81,7 @@ def believe(servers: Sequence[OpcuaEndpoint], fingerprint: str, trusted: TrustLi
             typer.echo(f"Trusted: {trusted.add(certificate)}")
             return
     if fingerprint:
-        typer.echo(f"Not trusted: no fingerprint is {fingerprint}.", err=True)
+        typer.echo(f"Not trusted: the fingerprint is not {fingerprint}. Compare it once more.", err=True)
         raise typer.Exit(FAILED)
 
 

@@ -218,7 +218,7 @@ class ModbusConnector:
         """Return the fault of a connection on which nothing comes: it is the device that is silent, not its units."""
         self._units.heard(self._asked)
         return ConnectorError(f"{self._wire or self._endpoint} is connected but no unit answered within "
-                              f"{self._endpoint.timeout_ms} ms: check the unit ids and the device's load",
+                              f"{self._endpoint.timeout_ms} ms: check the unit ids, the port and the device's load",
                               unreachable=True)
 
     def _note_texts(self, texts: Mapping[int, str]) -> None:

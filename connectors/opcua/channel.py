@@ -7,6 +7,7 @@ passes the filter of connectors.readonly, those of the discovery included.
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -75,6 +76,9 @@ _REMEDIES: Final[dict[int, str]] = {
                                     "sessions of clients that vanished end by themselves within minutes",
     StatusCodes.BadSecurityPolicyRejected: "choose a security_policy which the server offers",
 }
+_NO_ENDPOINT: Final = "No matching endpoints"
+"""What asyncua says of a server without the security that is wanted; it is one of its errors without a code."""
+_NOT_OFFERED: Final = "the server does not offer security_policy \"None\": leave insecure out"
 _MESSAGE_BYTES_MAX: Final = 16 * 2**20
 _CHUNKS_MAX: Final = 1024
 _CLOSE_TIMEOUT_MS: Final = 250.0  # a server that has gone quiet is not waited for once more
@@ -228,7 +232,7 @@ def choose(offered: list[Offer], endpoint: OpcuaEndpoint) -> Offer:
     there = ", ".join(dict.fromkeys(f"{one.policy} {one.mode}" if one.policy != "None" else "None" for one in offered))
     raise ConnectorError(f"{endpoint} does not offer {endpoint.security_policy} {endpoint.security_mode}, and nothing "
                          f"less is taken; it offers: {there or 'nothing'}. Remedy: set security_policy and "
-                         "security_mode to one of these, or enable it on the server")
+                         "security_mode to one of these (None needs insecure as well), or enable it on the server")
 
 
 def believed(offer: Offer, endpoint: OpcuaEndpoint, time_ns: int) -> Certificate:
@@ -296,9 +300,17 @@ def faults(doing: str, endpoint: OpcuaEndpoint, *, first: bool = False) -> Itera
         yield
     except FAULTS as error:
         code = error.code if isinstance(error, UaStatusCodeError) else 0
-        why = str(error) or f"no answer within {endpoint.timeout_ms} ms"
-        remedy = _REMEDIES.get(code, "check the address, the network and that the server runs")
+        why = _reason(error) or f"no answer within {endpoint.timeout_ms} ms"
+        remedy = _NOT_OFFERED if _NO_ENDPOINT in why else _REMEDIES.get(
+            code, "check the address, the network and that the server runs")
         user = f'user "{endpoint.user.name}"' if endpoint.user.name else (
             "the user of user_certificate" if endpoint.user.certificate else "the anonymous user")
         raise ConnectorError(f"cannot {doing} {endpoint}: {why}. Remedy: {remedy.format(user=user)}",
                              unreachable=first and isinstance(error, OSError)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the operating system's words for an error of its own: asyncio puts the address in their place."""
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error)

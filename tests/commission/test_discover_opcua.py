@@ -131,8 +131,10 @@ def test_what_cannot_be_is_refused_with_what_to_do(plc: OpcuaPlc, tmp_path: Path
     (tmp_path / "there").touch()
     for arguments, said, code in [
         ((url(plc),), "does not offer Basic256Sha256 SignAndEncrypt, and nothing less is taken", 1),
+        ((url(plc),), "(None needs insecure as well)", 1),
         ((url(plc), "--insecure", "--map", "x.csv"), "a register map is for Modbus", 2),
-        (("opc.tcp://127.0.0.1:1", "--insecure"), "cannot connect to OPC UA server opc.tcp://127.0.0.1:1", 1),
+        (("opc.tcp://127.0.0.1:1", "--insecure"),
+         "cannot connect to OPC UA server opc.tcp://127.0.0.1:1: Connection refused. Remedy: check the address", 1),
         (("192.0.2.1",), "write opc.tcp://HOST:PORT, modbus-tcp://HOST[:PORT]", 2),
         ((url(plc), "--insecure", "--out", tmp_path / "there"), "exists already", 2),
     ]:
@@ -150,7 +152,9 @@ def test_a_secured_server_is_browsed_once_its_fingerprint_was_compared(tmp_path:
     arguments = ("discover", url(plc), "--state-dir", tmp_path / "state", "--max-requests-per-s", 1000, "--out", out)
     stranger = forewarn(*arguments)
     assert stranger.exit_code == 1
-    assert f"forewarn discover {url(plc)} --fingerprint {fingerprint}" in stranger.output
+    assert f"then: the same command with --fingerprint {fingerprint}" in stranger.output
+    bare = forewarn("discover", url(plc), "--insecure")
+    assert 'does not offer security_policy "None": leave insecure out' in bare.output
     wrong = forewarn(*arguments, "--fingerprint", "AB:CD")
     assert (wrong.exit_code, out.exists()) == (1, False)
     result = forewarn(*arguments, "--fingerprint", fingerprint)

@@ -46,7 +46,7 @@ def test_a_certificate_is_shown_compared_kept_listed_and_removed(
 
     wrong = forewarn(config, "press_plc", "--fingerprint", "AB:CD")
     assert wrong.exit_code == 1
-    assert "Not trusted: no fingerprint is AB:CD" in wrong.output
+    assert "Not trusted: the fingerprint is not AB:CD" in wrong.output
     no = forewarn(config, "press_plc", answer="n\n")
     assert no.exit_code == 1
     assert certificate not in trusted
