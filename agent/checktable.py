@@ -67,14 +67,16 @@ def show(found: Sequence[ConnectionCheck], problems: Sequence[str], bundles: Map
               for remedy, ones in groupby(sorted(bad, key=lambda one: one.remedy), lambda one: one.remedy)]
     lines += [f"bundle of {asset}: {origin}" for asset, origin in bundles.items()]
     also = f"; {len(problems)} problem{'s' if len(problems) > 1 else ''} with bundles" if problems else ""
-    lines.append(f"{len(tags) - len(bad)} of {len(tags)} tags were read{also}")
+    doubtful = sum(tag.doubtful for tag in tags)
+    doubts = f", {doubtful} of them doubtful" if doubtful else ""
+    lines.append(f"{len(tags) - len(bad) + doubtful} of {len(tags)} tags were read{doubts}{also}")
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def _headline(found: ConnectionCheck) -> list[Text]:
     reached = f"reached, read in {found.latency_ms:.1f} ms" if found.latency_ms is not None else (
-        "reached, not read" if found.reached else "not reached")
+        "reached, not read" if found.reached else "not read")
     style = "bold" if found.latency_ms is not None else "bold red"
     about = [part for part in (found.server, found.security) if part]
     return [Text(f"{found.name}: {found.device}; {reached}", style),

@@ -25,6 +25,8 @@ _FLOATS = (Dtype.FLOAT32, Dtype.FLOAT64)
 _INTEGERS = (Dtype.INT32, Dtype.UINT32, Dtype.INT64, Dtype.UINT64)
 SMALLEST_SHARE = 1e-6
 """No transmitter can tell so little from zero, but a number with swapped words is often smaller still."""
+LARGEST = 1e15
+"""No machine has so much of anything, but a number with swapped words often is larger still."""
 WORD = 65_536
 """A small whole number with swapped words is a multiple of it."""
 
@@ -50,6 +52,8 @@ def doubt(value: float, tag: Tag) -> str:
     read = value - tag.offset
     if tag.dtype in _FLOATS and 0 < abs(read) < SMALLEST_SHARE * range_width:
         why = f"nearer to zero than a sensor{_range(tag)} can tell"
+    elif tag.dtype in _FLOATS and abs(read) > LARGEST * max(1.0, range_width):
+        why = "more than any machine has"
     elif tag.dtype in (Dtype.INT32, Dtype.UINT32) and (raw := round(read / tag.scale)) and raw % WORD == 0:
         why = f"a multiple of {WORD} before scale and offset"
     else:

@@ -69,6 +69,11 @@ def test_what_is_not_bad_needs_none(status: int) -> None:
             replace(FLOW, offset=0.0, low=-np.inf, high=np.inf),
             "nearer to zero than a sensor can tell",
         ),
+        (
+            -4.9504e32,
+            replace(FLOW, offset=0.0, low=-np.inf, high=np.inf),
+            "-4.9504e+32 m3/h is more than any machine has: the byte or word order",
+        ),
         (1500 * 65_536 * 0.1, COUNT, "a multiple of 65536 before scale and offset: the byte or word order"),
     ],
 )
@@ -84,6 +89,7 @@ def test_a_number_with_swapped_words_is_doubted_also_where_it_is_possible(
         (0.0, FLOW),
         (0.01, FLOW),
         (47.3, FLOW),
+        (5e14, replace(FLOW, low=-np.inf, high=np.inf)),
         (0.0, COUNT),
         (6553.7, COUNT),
         (3.2e-12, NODE),
