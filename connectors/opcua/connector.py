@@ -21,7 +21,7 @@ from connectors.opcua.recovery import Refill, piece_ns
 from connectors.opcua.redundancy import RECONSIDER_NS, Opened, best, better_elsewhere, degraded
 from connectors.opcua.resolve import Facts, OpcuaAddress
 from connectors.opcua.rows import CurrentValues
-from connectors.opcua.session import SETUP_REQUESTS, Session, is_identifier
+from connectors.opcua.session import SETUP_REQUESTS, HistoryError, Session, is_identifier
 
 _RETRY_NS: Final = 60_000_000_000
 _SOON_NS: Final = 5_000_000_000
@@ -141,19 +141,23 @@ class OpcuaConnector:
     async def recover(self) -> Frame:
         """Return rows that were missed before this session, from the server's history; none where there are no more.
 
-        What is fresh goes first: only what the load guard has to spare is asked for. Faults end the filling, never the
-        session.
+        What is fresh goes first: only what the load guard has to spare is asked for, and nothing more before the next
+        read where the server failed to answer. Faults end the filling, never the session.
         """
         memory, refill, past = self._memory, self._refill, Frame.empty(len(self.tags))
         enough_ns = self._clock.monotonic_ns() + _period_ns(self.tags) // 2
         while (refill is not None and refill.waiting and not past.rows and self._guard.spare
                and self._clock.monotonic_ns() < enough_ns):
-            async with self._guard:
-                self._guard.bulk()
-                past = await refill.step()
-                self._guard.answered(past.rows * past.columns)
-            memory.rows_recovered += past.rows
-            memory.unrecovered = self._unrecovered(refill)
+            try:
+                async with self._guard:
+                    self._guard.bulk()
+                    past = await refill.step()
+                    self._guard.answered(past.rows * past.columns)
+            except HistoryError:
+                break
+            finally:
+                memory.rows_recovered += past.rows
+                memory.unrecovered = self._unrecovered(refill)
         return past
 
     def _no_values(self) -> CurrentValues:

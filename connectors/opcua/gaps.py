@@ -37,7 +37,8 @@ class Gaps:
 
     `period_ns` is how far rows are apart where nothing is missing, `piece_ns` how much of a gap is asked for at a time,
     `most_ns` how much of a gap is filled, its newest part. `given_up_ns` is how much
-    will not be asked for: too old, too much, or the server cannot tell.
+    will not be asked for: too old, too much, or the server cannot tell. `failures` are requests in a row that got no
+    answer, whether or not they ended a session.
     """
 
     def __init__(self, recovery: Recovery, period_ns: int, piece_ns: int, most_ns: int,
@@ -50,6 +51,7 @@ class Gaps:
         self._delivered_ns = delivered_ns
         self._spans: deque[Span] = deque()
         self.given_up_ns = 0
+        self.failures = 0
 
     def delivered(self, time_ns: int) -> None:
         """Take note of the source time of the newest row that is surely what the server had."""
@@ -91,6 +93,7 @@ class Gaps:
     def give_up(self) -> None:
         """Take note that none of what is missing is to be had."""
         self.given_up_ns += self.left_ns
+        self.failures = 0
         self._spans.clear()
 
     @property

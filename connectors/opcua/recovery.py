@@ -96,30 +96,29 @@ class Refill:
         self._scaling = Scaling(tags)
         self._piece: _Piece | None = None
         self._values_max = _VALUES_MAX
-        self._failures = 0
         self.without: set[int] = set()
         self.error = ""
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to ask for."""
-        return self._gaps.piece() is not None
+        """Whether there is something to ask for, and a session to ask over."""
+        return self._gaps.piece() is not None and not self._wire.lost
 
     async def step(self) -> Frame:
         """Make one request; return the rows of a piece of a gap that has become whole, else none.
 
-        A server that fails to answer is asked a few times for less; then what is missing is given up.
+        Raise HistoryError where the server fails to answer. It is asked a few times for less, also over the sessions
+        that this costs; then what is missing is given up.
         """
         piece = self._piece = self._piece or self._begin()
-        if piece is not None and piece.asked:
-            batch = self._batch(piece)
+        if piece is not None and (batch := self._batch(piece)):
             values_max = self._values_max // len(batch)
             try:
                 answers = await self._wire.read_history(batch, piece.span.until_ns, values_max)
             except HistoryError as error:
                 self._failed(piece, batch, error)
-                return Frame.empty(self._columns)
-            self._failures = 0
+                raise
+            self._gaps.failures = 0
             for one, past in zip(batch, answers, strict=True):
                 self._take(piece, one, past, values_max)
         if piece is None or piece.asked:
@@ -142,10 +141,19 @@ class Refill:
         return _Piece(span, laid, asked)
 
     def _batch(self, piece: _Piece) -> list[Asked]:
-        """Take as many nodes as one request may ask for; all of one request are asked for from the same time on."""
-        since_ns, batch = piece.asked[0].since_ns, list[Asked]()
-        while piece.asked and piece.asked[0].since_ns == since_ns and len(batch) < self._wire.history_nodes_max:
-            batch.append(piece.asked.popleft())
+        """Take as many nodes as one request may ask for; all of one request are asked for from the same time on.
+
+        Nodes that have gone since the piece was begun are passed over.
+        """
+        known, batch = set(self._wire.columns), list[Asked]()
+        while piece.asked and len(batch) < self._wire.history_nodes_max:
+            if batch and piece.asked[0].since_ns != batch[0].since_ns:
+                break
+            one = piece.asked.popleft()
+            if one.column in known:
+                batch.append(one)
+            else:
+                self.without.add(one.column)
         return batch
 
     def _take(self, piece: _Piece, one: Asked, past: Past, values_max: int) -> None:
@@ -167,13 +175,13 @@ class Refill:
             piece.asked.append(Asked(one.column, reached_ns))
 
     def _failed(self, piece: _Piece, batch: Sequence[Asked], error: HistoryError) -> None:
-        self._failures += 1
-        if error.not_kept or self._failures >= _FAILURES_MAX:
+        self._gaps.failures += 1
+        if error.not_kept or self._gaps.failures >= _FAILURES_MAX:
             self._give_up(str(error))
             return
         self._values_max = max(_VALUES_LEAST, self._values_max // 4)
         piece.asked.extendleft(Asked(one.column, one.since_ns) for one in reversed(batch))
 
     def _give_up(self, why: str) -> None:
-        self._piece, self._failures, self.error = None, 0, why
+        self._piece, self.error = None, why
         self._gaps.give_up()

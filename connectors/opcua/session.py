@@ -221,13 +221,18 @@ class Session:
         """
         return self._ticks_ns[0]
 
-    def check_alive(self) -> None:
-        """Raise ConnectorError where the subscription has ended or its keep-alive is overdue."""
+    @property
+    def lost(self) -> str:
+        """Why the connection or the subscription has ended, or its keep-alive is overdue; "" while all is well."""
         protocol = self.client.uaclient.protocol
         if not self._lost and (protocol is None or protocol.is_closed):
             self._lost = "the server closed the connection"
-        if self._lost:
-            raise ConnectorError(f"{self._endpoint}: {self._lost}")
+        return self._lost
+
+    def check_alive(self) -> None:
+        """Raise ConnectorError where the session is `lost`."""
+        if self.lost:
+            raise ConnectorError(f"{self._endpoint}: {self.lost}")
 
     async def close(self) -> None:
         """End the session and its subscription; never raises."""

@@ -20,7 +20,16 @@ from asyncua.ua.ua_binary import extensionobject_to_binary, struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.frame import BAD_NO_DATA, BAD_SENSOR_FAILURE, BAD_WAITING_FOR_INITIAL_DATA, GOOD, Frame
+from connectors.frame import (
+    BAD_NO_DATA,
+    BAD_NODE_ID_UNKNOWN,
+    BAD_SENSOR_FAILURE,
+    BAD_WAITING_FOR_INITIAL_DATA,
+    GOOD,
+    Frame,
+    PathAddress,
+    Tag,
+)
 from connectors.link import Link
 from connectors.opcua.channel import FAULTS
 from connectors.opcua.connector import supervise
@@ -59,7 +68,7 @@ def recorded(plc: OpcuaPlc, record: Record, seconds: int = SECONDS) -> Record:
 @asynccontextmanager
 async def after_an_outage(
     plc: OpcuaPlc, record: Record, clock: ManualClock, mode: OpcuaMode = OpcuaMode.SUBSCRIBE, period_ms: int = 1000,
-    counted: str = "", **more: object
+    counted: str = "", tags: Sequence[Tag] = TAGS, **more: object
 ) -> AsyncIterator[tuple[Link, RecordingProxy]]:
     """A link to a server that shows the last second, to an agent that knows of the first."""
     usual = plc.server.iserver.history_manager
@@ -69,7 +78,7 @@ async def after_an_outage(
             await plc.show({"past0": float(SECONDS), "past1": 2.0 * SECONDS}, at(SECONDS))
             where = endpoint(proxy.port, mode, **({"history": Recovery.OLDEST_FIRST} | more))
             where = replace(where, skew_told_s=math.inf)
-            tags = [replace(one, period_ms=period_ms, counter=one.name == counted) for one in TAGS]
+            tags = [replace(one, period_ms=period_ms, counter=one.name == counted) for one in tags]
             link = supervise(where, tags, clock, delivered_ns=at(0))
             try:
                 yield link, proxy
@@ -146,6 +155,62 @@ def test_an_outage_of_the_connection_is_filled_when_it_is_over(opcua_plc: OpcuaP
             await until(link, clock, lambda frame: frame.values[-1, 0] == SECONDS + 60)
             frames = await filled(link, clock)
             assert values_of(frames) == [[i, -i] for i in range(SECONDS + 1, SECONDS + 60)]
+
+    run(main)
+
+
+async def half_filled(link: Link, proxy: RecordingProxy, clock: ManualClock) -> None:
+    """Ask for some of what is missing, and read."""
+    await link.read()
+    clock.advance_s(2)
+    await link.recover()
+    assert HISTORY_READ in proxy.codes()
+    clock.advance_s(2)
+    await link.read()
+    assert link.health.about.missing_s == SECONDS
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_connection_that_breaks_while_an_outage_is_filled_gives_nothing_up(
+    opcua_plc: OpcuaPlc, mode: OpcuaMode
+) -> None:
+    async def main() -> None:
+        clock = ManualClock(at(SECONDS))
+        record = recorded(opcua_plc, Record(1000, answer_max=7))
+        async with after_an_outage(opcua_plc, record, clock, mode, max_requests_per_s=8.0) as (link, proxy):
+            await half_filled(link, proxy, clock)
+            await proxy.refuse()
+            proxy.hang_up()
+            await asyncio.sleep(0.05)
+            assert not (await link.recover()).rows
+            about = link.health.about
+            assert (about.missing_s, about.given_up_s) == (SECONDS, 0)
+            await proxy.accept()
+            await until(link, clock, lambda frame: (frame.status[-1] == GOOD).all())
+            assert values_of(await filled(link, clock)) == [[i, 2 * i] for i in range(1, SECONDS)]
+            assert not link.health.notes
+
+    run(main)
+
+
+def test_a_node_that_goes_while_an_outage_is_filled_never_stops_the_rest(opcua_plc: OpcuaPlc) -> None:
+    async def main() -> None:
+        clock = ManualClock(at(SECONDS))
+        record = recorded(opcua_plc, Record(1000, answer_max=7))
+        by_path = [replace(one, address=PathAddress(f"Objects/{one.name}")) for one in TAGS]
+        rate = {"max_requests_per_s": 8.0}
+        async with after_an_outage(opcua_plc, record, clock, OpcuaMode.POLL, tags=by_path, **rate) as (link, proxy):
+            await half_filled(link, proxy, clock)
+            server, node = opcua_plc.server, opcua_plc.node("past1")
+            await opcua_plc.call(server.nodes.objects.delete_reference(node, ua.ObjectIds.HasComponent))
+            gone = ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(BAD_NODE_ID_UNKNOWN)))
+            await opcua_plc.call(server.write_attribute_value(node, gone))
+            await until(link, clock, lambda frame: frame.status[-1, 1] == BAD_NODE_ID_UNKNOWN)
+            clock.advance_s(10)
+            frames = await filled(link, clock)
+            assert [value for value, _ in values_of(frames)] == list(range(1, SECONDS))
+            note, = link.health.notes
+            assert note.endswith("keeps no history of 1 of 2 tags: past1")
 
     run(main)
 
