@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.frame import BAD_TYPE_MISMATCH, BAD_WAITING_FOR_INITIAL_DATA, GOOD, Int64s, UInt32s, is_bad
+from connectors.opcua.times import TIME_NS_MAX
 from connectors.scaling import Float64s
 
 STATUS_MASK: Final = 0xFFFF0000  # the lower half is flags: limits, queue overflow
@@ -26,7 +27,7 @@ _NULL: Final = 0
 _BOOLEAN: Final = 1
 _NUMBERS: Final = {2: "<i1", 3: "<u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8", 10: "<f4", 11: "<f8"}
 _EPOCH_US: Final = 11_644_473_600_000_000  # from 1601, where OPC UA counts from, to 1970
-_TIME_US_MAX: Final = (2**63 - 1) // 1000
+_TIME_US_MAX: Final = TIME_NS_MAX // 1000
 
 Record: TypeAlias = npt.NDArray[np.void]
 

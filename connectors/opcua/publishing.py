@@ -24,10 +24,9 @@ from asyncua.ua.uaerrors import BadTimeout, UaStatusCodeError
 
 from connectors.opcua.channel import FAULTS
 from connectors.opcua.decode import DataValues, OneValue, data_values
-from connectors.opcua.times import utc_ns
+from connectors.opcua.times import TIME_NS_MAX, utc_ns
 
 _DATA_CHANGE: Final = ua.FourByteNodeId(ua.Int32(ObjectIds.DataChangeNotification_Encoding_DefaultBinary))
-_TIME_NS_MAX: Final = 2**63 - 1
 _SEQUENCES: Final = 2**32 - 1  # sequence numbers run from 1 to this and start again at 1 (Part 4, 7.8)
 _REPUBLISH_MAX: Final = 64
 
@@ -230,4 +229,4 @@ def _time_ns(stamp: datetime | None) -> int:
     if stamp is None:
         return 0
     time_ns = utc_ns(stamp)
-    return time_ns if 0 < time_ns < _TIME_NS_MAX else 0
+    return time_ns if 0 < time_ns <= TIME_NS_MAX else 0

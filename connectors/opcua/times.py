@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+TIME_NS_MAX: Final = 230 * 365 * 86_400 * 10**9
+"""A later time, near the year 2200, says nothing; 64 bits end in 2262, and what is added to a time has to fit, too."""
 
 
 def moment(time_ns: int) -> datetime:

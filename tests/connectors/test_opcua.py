@@ -99,7 +99,6 @@ def test_every_kind_of_value_and_status_is_mapped(opcua_plc: OpcuaPlc, mode: Opc
 @pytest.mark.parametrize("mode", MODES)
 def test_times_that_say_nothing_are_not_taken(opcua_plc: OpcuaPlc, mode: OpcuaMode) -> None:
     async def main() -> None:
-        clock = ManualClock()
         server_ns = START_NS - 7 * S
         server_time = EPOCH + timedelta(microseconds=server_ns // 1000)
         stamps = (
@@ -107,12 +106,16 @@ def test_times_that_say_nothing_are_not_taken(opcua_plc: OpcuaPlc, mode: OpcuaMo
             (None, server_time, server_ns),
             (-(2**62), server_time, server_ns),
             (8_000 * 365 * 86_400 * S, None, START_NS),
-        )  # missing; only the server's; 1601; 9999
+            (2**63 - 1000, None, START_NS),
+        )  # missing; only the server's; 1601; 9999; the last microsecond that 64 bits hold: time would not pass
         async with opcua_plc.serving(["a"]) as plc:
             for source_ns, server, expected_ns in stamps:
+                clock = ManualClock()
                 await plc.show({"a": 1.0}, source_ns, server_time=server)
                 async with linked(plc.port, mode, [tag("a")], clock) as (link, _):
                     assert (await link.read()).source_time_ns.tolist() == [expected_ns]
+                    clock.advance_s(1)
+                    assert (await link.read()).columns == 1
 
     run(main)
 
