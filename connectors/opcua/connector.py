@@ -5,7 +5,7 @@ See connectors.link for what happens then, and connectors.opcua.session for the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -244,11 +244,14 @@ class OpcuaConnector:
         if refill.error:
             return (f"what was missed is not filled from the history of OPC UA server {self._url}: {refill.error}. "
                     'Remedy: let the server keep history and let this user read it, or set history = "off"')
-        names = [self.tags[column].name for column in sorted(refill.without)]
-        if not names:
-            return ""
-        which = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
-        return f"OPC UA server {self._url} keeps no history of {len(names)} of {len(self.tags)} tags: {which}"
+        return "; ".join(
+            f"OPC UA server {self._url} {does} of {len(columns)} of {len(self.tags)} tags: {self._names(columns)}"
+            for does, columns in (("keeps no history", refill.without),
+                                  ("does not give all the history it has", refill.partial)) if columns)
+
+    def _names(self, columns: Iterable[int]) -> str:
+        names = [self.tags[column].name for column in sorted(columns)]
+        return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
 
     async def close(self) -> None:
         """End the session and its subscription; may be called twice."""

@@ -23,8 +23,10 @@ NOT_KEPT: Final = frozenset({
     StatusCodes.BadUserAccessDenied, StatusCodes.BadNodeIdUnknown, StatusCodes.BadNodeIdInvalid,
     StatusCodes.BadAttributeIdInvalid, StatusCodes.BadTimestampNotSupported})
 """Status codes of a node, or of a server, that has no history for us."""
-ASK_AGAIN: Final = frozenset({StatusCodes.BadContinuationPointInvalid, StatusCodes.BadNoContinuationPoints})
-"""Status codes of a node whose history has to be asked for anew from where it had got to."""
+NOTHING_THERE: Final = frozenset({
+    StatusCodes.BadNoData, StatusCodes.BadNoDataAvailable, StatusCodes.BadBoundNotFound,
+    StatusCodes.BadBoundNotSupported})
+"""Bad status codes of a node that just has no values in that time."""
 _HISTORY_DATA: Final = ua.FourByteNodeId(ua.Int32(ObjectIds.HistoryData_Encoding_DefaultBinary))
 
 

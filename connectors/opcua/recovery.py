@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from connectors.counters import Counters
-from connectors.frame import BAD_NO_DATA, Frame, Tag
+from connectors.frame import BAD, BAD_NO_DATA, Frame, Tag
 from connectors.opcua.changes import Changes
 from connectors.opcua.gaps import Gaps, Span
-from connectors.opcua.history import ASK_AGAIN, NOT_KEPT, Asked
+from connectors.opcua.history import NOT_KEPT, NOTHING_THERE, Asked
 from connectors.opcua.session import HistoryError, Past, Session
 from connectors.scaling import Scaling, quietly
 
@@ -73,19 +73,26 @@ class Laid:
 
 @dataclass(slots=True)
 class _Piece:
-    """A piece of a gap on its way: what is to be asked, what has come, how often and how far each node has answered."""
+    """A piece of a gap on its way: what is to be asked, what has come, how often and how far each node has answered.
+
+    `got_on` says whether a node got any further by the latest request, `stuck` counts a node's answers to requests by
+    which none did.
+    """
 
     span: Span
     laid: Laid
     asked: deque[Asked]
     answers: Counter[int] = field(default_factory=Counter)
+    got_on: bool = False
+    stuck: Counter[int] = field(default_factory=Counter)
     reached_ns: dict[int, int] = field(default_factory=dict)
 
 
 class Refill:
     """Fills the gaps of one connection over one session; what is half done when that ends is asked for anew.
 
-    `without` are the tags that the server keeps no history of; `error` says why it gave up.
+    `without` are the tags that the server keeps no history of, `partial` those of which it did not give all that it
+    has; `error` says why all was given up.
     """
 
     def __init__(self, tags: Sequence[Tag], wire: Session, gaps: Gaps, period_ns: int) -> None:
@@ -97,6 +104,7 @@ class Refill:
         self._piece: _Piece | None = None
         self._values_max = _VALUES_MAX
         self.without: set[int] = set()
+        self.partial: set[int] = set()
         self.error = ""
 
     @property
@@ -119,8 +127,9 @@ class Refill:
                 self._failed(piece, batch, error)
                 raise
             self._gaps.failures = 0
-            for one, past in zip(batch, answers, strict=True):
-                self._take(piece, one, past, values_max)
+            piece.got_on = False
+            more = [self._take(piece, one, past, values_max) for one, past in zip(batch, answers, strict=True)]
+            self._ask_on(piece, [one for one in more if one is not None])
         if piece is None or piece.asked:
             return Frame.empty(self._columns)
         self._piece = None
@@ -156,23 +165,34 @@ class Refill:
                 self.without.add(one.column)
         return batch
 
-    def _take(self, piece: _Piece, one: Asked, past: Past, values_max: int) -> None:
-        """Take in what came for one node, and ask for more where there is more."""
+    def _take(self, piece: _Piece, one: Asked, past: Past, values_max: int) -> Asked | None:
+        """Take in what came for one node; return what to ask of it next, None where that was all."""
         if past.status in NOT_KEPT:
             self.without.add(one.column)
-            return
+            return None
         piece.laid.put(one.column, past.changes)
         piece.answers[one.column] += 1
         before_ns = piece.reached_ns.get(one.column, one.since_ns)
         reached_ns = piece.reached_ns[one.column] = int(past.changes.time_ns.max(initial=before_ns))
-        if piece.answers[one.column] >= _ANSWERS_MAX or reached_ns >= piece.span.until_ns:
-            return
-        if past.status in ASK_AGAIN:
-            piece.asked.append(Asked(one.column, reached_ns))
-        elif reached_ns > before_ns and past.continuation:
-            piece.asked.append(one._replace(continuation=past.continuation))
-        elif reached_ns > before_ns and past.changes.size >= values_max:  # cut short without saying that there is more
-            piece.asked.append(Asked(one.column, reached_ns))
+        piece.got_on |= reached_ns > before_ns
+        if reached_ns >= piece.span.until_ns:
+            return None
+        if past.status & BAD and past.status not in NOTHING_THERE:
+            return Asked(one.column, reached_ns)
+        if past.continuation:
+            return one._replace(continuation=past.continuation)
+        # cut short without saying that there is more
+        cut = past.changes.size >= values_max and reached_ns > before_ns
+        return Asked(one.column, reached_ns) if cut else None
+
+    def _ask_on(self, piece: _Piece, more: Sequence[Asked]) -> None:
+        """Ask on where there is more; leave what goes round in circles, or has no end."""
+        for one in more:
+            piece.stuck[one.column] += not piece.got_on
+            if piece.stuck[one.column] >= _FAILURES_MAX or piece.answers[one.column] >= _ANSWERS_MAX:
+                self.partial.add(one.column)
+            else:
+                piece.asked.append(one)
 
     def _failed(self, piece: _Piece, batch: Sequence[Asked], error: HistoryError) -> None:
         self._gaps.failures += 1

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import struct
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,14 +15,12 @@ import numpy as np
 import pytest
 from asyncua import ua
 from asyncua.common.utils import ServiceError
-from asyncua.ua.ua_binary import extensionobject_to_binary, struct_to_binary
-from hypothesis import given
-from hypothesis import strategies as st
 
 from connectors.frame import (
     BAD_NO_DATA,
     BAD_NODE_ID_UNKNOWN,
     BAD_SENSOR_FAILURE,
+    BAD_TIMEOUT,
     BAD_WAITING_FOR_INITIAL_DATA,
     GOOD,
     Frame,
@@ -31,15 +28,12 @@ from connectors.frame import (
     Tag,
 )
 from connectors.link import Link
-from connectors.opcua.channel import FAULTS
 from connectors.opcua.connector import supervise
 from connectors.opcua.endpoint import OpcuaMode
 from connectors.opcua.gaps import Recovery
-from connectors.opcua.history import history_response
 from simulators.record import Record
 from tests.connectors.opcua_side import MODES, S, endpoint, tag, until
 from tests.connectors.servers import EPOCH, START_NS, ManualClock, OpcuaPlc, run
-from tests.connectors.test_opcua_decode import check, through_the_wire, values
 from tests.wire import OpcuaRecorder, RecordingProxy
 
 HISTORY_READ = 664
@@ -399,7 +393,7 @@ def foreign(results: list[ua.HistoryReadResult]) -> list[ua.HistoryReadResult]:
 
 
 @pytest.mark.parametrize("change", [creep, foreign])
-def test_a_server_that_goes_round_in_circles_is_not_followed(
+def test_a_server_that_goes_round_in_circles_is_not_followed_for_long(
     opcua_plc: OpcuaPlc, change: Callable[[list[ua.HistoryReadResult]], list[ua.HistoryReadResult]]
 ) -> None:
     async def main() -> None:
@@ -407,7 +401,58 @@ def test_a_server_that_goes_round_in_circles_is_not_followed(
         record = recorded(opcua_plc, Odd(change))
         async with after_an_outage(opcua_plc, record, clock) as (link, _):
             assert not values_of(await filled(link, clock))
-            assert record.asked == 1
+            assert record.asked == 3
+            note, = link.health.notes
+            assert note.endswith("does not give all the history it has of 2 of 2 tags: past0, past1")
+
+    run(main)
+
+
+def busy(result: ua.HistoryReadResult) -> ua.HistoryReadResult:
+    return ua.HistoryReadResult(ua.StatusCode(ua.UInt32(BAD_TIMEOUT)))
+
+
+def no_room(result: ua.HistoryReadResult) -> ua.HistoryReadResult:
+    return ua.HistoryReadResult(ua.StatusCode(ua.UInt32(0x804B0000)))  # BadNoContinuationPoints
+
+
+def later(result: ua.HistoryReadResult) -> ua.HistoryReadResult:
+    return ua.HistoryReadResult(ContinuationPoint=b"\x00\x00\x00\x00", HistoryData=ua.HistoryData([]))
+
+
+ANSWERS = [busy, no_room, later]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_node_that_answers_well_the_next_time_loses_nothing(
+    opcua_plc: OpcuaPlc, answer: Callable[[ua.HistoryReadResult], ua.HistoryReadResult]
+) -> None:
+    async def main() -> None:
+        clock = ManualClock(at(SECONDS))
+        times = iter(range(1000))
+        record = recorded(opcua_plc, Odd(
+            lambda results: [answer(results[0]), *results[1:]] if next(times) < 2 else results))
+        async with after_an_outage(opcua_plc, record, clock) as (link, _):
+            assert values_of(await filled(link, clock)) == [[i, 2 * i] for i in range(1, SECONDS)]
+            assert not link.health.notes
+
+    run(main)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_node_that_never_answers_well_is_left_and_told(
+    opcua_plc: OpcuaPlc, answer: Callable[[ua.HistoryReadResult], ua.HistoryReadResult]
+) -> None:
+    async def main() -> None:
+        clock = ManualClock(at(SECONDS))
+        record = recorded(opcua_plc, Odd(lambda results: [*results[:-1], answer(results[-1])]))
+        async with after_an_outage(opcua_plc, record, clock) as (link, _):
+            rows = np.array(values_of(await filled(link, clock)))
+            assert rows[:, 0].tolist() == list(range(1, SECONDS)), "the other tag loses nothing"
+            assert np.isnan(rows[:, 1]).all()
+            assert record.asked <= SECONDS // 7 + 5
+            note, = link.health.notes
+            assert note.endswith("does not give all the history it has of 1 of 2 tags: past1")
 
     run(main)
 
@@ -445,41 +490,3 @@ def test_fresh_values_come_first_and_the_past_takes_what_is_to_spare(opcua_plc: 
             assert values_of(await filled(link, clock))
 
     run(main)
-
-
-def response(histories: Sequence[tuple[int, bytes, list[ua.DataValue]]]) -> bytes:
-    results = [ua.HistoryReadResult(ua.StatusCode(ua.UInt32(code)), continuation or None, ua.HistoryData(sent))
-               for code, continuation, sent in histories]
-    return bytes(struct_to_binary(ua.HistoryReadResponse(Results=results)))
-
-
-@given(st.lists(st.tuples(st.sampled_from([0, 0x00A50000, 0x80720000]), st.binary(max_size=8), values()), max_size=5))
-def test_histories_are_what_asyncua_says_they_are(
-    histories: list[tuple[int, bytes, list[ua.DataValue]]]
-) -> None:
-    found = history_response(response(histories))
-    assert [(one.status, one.continuation) for one in found] == [(code, point) for code, point, _ in histories]
-    for one, (_, _, sent) in zip(found, histories, strict=True):
-        check(one.values, through_the_wire(sent))
-
-
-@given(st.data())
-def test_a_damaged_history_is_refused_or_read_but_never_more_than_there_is(data: st.DataObject) -> None:
-    whole = response([(0, b"on", [ua.DataValue(ua.Variant(1.5))] * 4), (0, b"", [])])
-    damaged = bytearray(whole[: data.draw(st.integers(0, len(whole)))])
-    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=4)):
-        if place < len(damaged):
-            damaged[place] = data.draw(st.integers(0, 255))
-    with suppress(*FAULTS):
-        assert sum(len(one.values.raw) for one in history_response(bytes(damaged))) <= len(whole)
-
-
-def test_a_history_of_no_body_is_empty_and_one_longer_than_its_message_is_refused() -> None:
-    empty = ua.HistoryReadResponse(Results=[ua.HistoryReadResult(ua.StatusCode(ua.UInt32(0x80720000)))])
-    one, = history_response(bytes(struct_to_binary(empty)))
-    assert len(one.values.raw) == 0
-    whole = response([(0, b"", [ua.DataValue(ua.Variant(1.5))])])
-    body = extensionobject_to_binary(ua.HistoryData([ua.DataValue(ua.Variant(1.5))]))
-    longer = whole.replace(body[5:9], struct.pack("<i", 1000))
-    with pytest.raises(ValueError, match="1000 bytes"):
-        history_response(longer)
