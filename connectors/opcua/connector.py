@@ -117,7 +117,8 @@ class OpcuaConnector:
         if wire is None:
             raise ConnectorError(f"{self._endpoint} is not connected")
         await self._look_after(wire)
-        following = self._endpoint.mode is OpcuaMode.SUBSCRIBE and len(wire.polled) < len(self.tags)
+        following = self._endpoint.mode is OpcuaMode.SUBSCRIBE and (
+            not wire.polled or len(wire.polled) < len(wire.columns))
         if following:
             wire.check_alive()
         parts = [wire.drain()]

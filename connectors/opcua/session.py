@@ -128,6 +128,7 @@ class Session:
                                   self._limits.of(Service.TRANSLATE))
         for column in addresses:
             self._nodes.pop(column, None)
+            self.polled.pop(column, None)
         self._report(Changes.bad([column for column in addresses if column not in found], BAD_NODE_ID_UNKNOWN))
         self._nodes |= found
         return list(found)

@@ -13,7 +13,7 @@ from asyncua.common.utils import ServiceError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.frame import GOOD, PathAddress
+from connectors.frame import BAD_NODE_ID_UNKNOWN, GOOD, PathAddress, Tag
 from connectors.link import Link, LoadGuard
 from connectors.opcua.browse import inspect
 from connectors.opcua.endpoint import OpcuaMode
@@ -137,6 +137,33 @@ def test_a_server_without_room_for_a_subscription_is_asked_for_values_and_follow
                     await plc.show({NAMES[0]: 7.5}, START_NS + 9 * S)
                     await until(link, clock, lambda frame: frame.values[-1, 0] == 7.5, step_s=0.001)
                     assert proxy.codes().count(READ) == reads, "changes come unasked"
+                    assert link.health.attempts == 1
+            finally:
+                plc.server.iserver.max_subscriptions = 1000
+
+    run(main)
+
+
+def test_a_node_that_goes_while_it_is_read_by_polling_costs_no_connection(opcua_plc: OpcuaPlc) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with opcua_plc.serving(NAMES[:2]) as plc:
+            plc.server.iserver.max_subscriptions = 0
+            try:
+                tags = [Tag(name, "", PathAddress(f"Objects/{name}"), period_ms=50) for name in NAMES[:2]]
+                async with linked(plc.port, OpcuaMode.SUBSCRIBE, tags, clock) as (link, _):
+                    await until(link, clock, lambda frame: (frame.status == GOOD).all())
+                    node = plc.node(NAMES[0])
+                    await plc.call(plc.server.nodes.objects.delete_reference(node, ua.ObjectIds.HasComponent))
+                    gone = ua.DataValue(StatusCode=ua.StatusCode(ua.UInt32(BAD_NODE_ID_UNKNOWN)))
+                    await plc.call(plc.server.write_attribute_value(node, gone))
+                    frame = await until(link, clock, lambda frame: frame.status[-1, 0] == BAD_NODE_ID_UNKNOWN)
+                    for _ in range(10):
+                        clock.advance_s(2)
+                        before, frame = frame, await link.read()
+                        assert frame.status[-1, 1] == GOOD
+                        assert frame.source_time_ns[-1] > before.source_time_ns[-1], "a value that stands still is read"
+                    assert frame.status[-1, 0] == BAD_NODE_ID_UNKNOWN
                     assert link.health.attempts == 1
             finally:
                 plc.server.iserver.max_subscriptions = 1000
