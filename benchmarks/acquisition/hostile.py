@@ -104,10 +104,11 @@ class Attack:
 
 
 async def attack(
-    said: Sequence[bytes], count: int, seed: int, *, at_once: int, timeout_ms: int = TIMEOUT_MS,
+    said: Sequence[bytes], count: int, seed: int, *, at_once: int, timeout_ms: int = TIMEOUT_MS, damaged_every: int = 2,
     progress: Callable[[int], None] = lambda _done: None,
 ) -> Attack:
-    """Connect `count` times, to nonsense from the start or to what a right server has `said`, damaged somewhere.
+    """Connect `count` times, to nonsense from the start or, `damaged_every` so many, to what a right server has `said`,
+    damaged somewhere.
 
     Wrong is a value from nonsense, and an error that no one took. A damaged message may give a value: only security
     tells that one was changed. Memory counts from a tenth of the connects on, 1000 at most. What each server does
@@ -122,7 +123,7 @@ async def attack(
         nonlocal before_mib
         async with Liar.listening() as liar:
             for number in left:
-                chance, damaged = random.Random(seed * 1_000_000_000 + number), bool(number % 2)
+                chance, damaged = random.Random(seed * 1_000_000_000 + number), number % damaged_every == 0
                 liar.parts = damage(said, chance) if damaged else nonsense(chance)
                 liar.leaves = chance.random() >= SILENT
                 begun_s = time.perf_counter()

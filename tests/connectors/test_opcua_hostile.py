@@ -15,6 +15,8 @@ from tests.loop import SteadyLoop
 SEED = 4840
 SERVERS = 10_000
 AT_ONCE = 50
+DAMAGED_EVERY = 5
+"""A session that began well costs three times as much as nonsense from the start."""
 TIMEOUT_MS = 500
 GROWTH_MAX_MIB = 50
 FAREWELLS = 8
@@ -59,7 +61,7 @@ def test_ten_thousand_hostile_servers_leave_nothing_behind(said: list[bytes]) ->
     """Each connect has to end with a frame: an error or a hang of one fails or holds up the whole."""
 
     async def main() -> Attack:
-        seen = await attack(said, SERVERS, SEED, at_once=AT_ONCE, timeout_ms=TIMEOUT_MS)
+        seen = await attack(said, SERVERS, SEED, at_once=AT_ONCE, timeout_ms=TIMEOUT_MS, damaged_every=DAMAGED_EVERY)
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return seen
 
@@ -69,7 +71,7 @@ def test_ten_thousand_hostile_servers_leave_nothing_behind(said: list[bytes]) ->
     assert not seen.wrong[:3]
     assert seen.done == SERVERS
     assert seen.growth_mib <= GROWTH_MAX_MIB
-    assert SERVERS // 20 < seen.read < SERVERS // 2, "some of the damaged sessions come to a value"
+    assert SERVERS // 50 < seen.read < SERVERS // DAMAGED_EVERY, "some of the damaged sessions come to a value"
 
 
 def test_a_farewell_that_is_not_answered_holds_nobody_up(said: list[bytes]) -> None:
