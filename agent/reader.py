@@ -108,5 +108,7 @@ class Reader:
         now_ns = self._clock.time_ns()
         for route in self._routes:
             part = past.select(route.sources).spread(route.targets, route.columns)
+            if (part.status == BAD_NO_DATA).all():
+                continue
             if not self._worker.offer(Job(route.asset, part, now_ns, recovered=True)):
                 self.frames_dropped += 1

@@ -8,6 +8,7 @@ from asyncio import runners
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import wire
 
@@ -15,6 +16,12 @@ from tests import wire
 # would take the cores from the others. Set before numpy or torch are imported, and inherited by child processes.
 for _threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_threads, "1")
+
+
+# No test depends on speed, and other processes have the cores, too. Where CI is set Hypothesis does the same by itself.
+settings.register_profile("shared", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if "CI" not in os.environ:
+    settings.load_profile("shared")
 
 
 def _is_test_server(task: asyncio.Task[object]) -> bool:
