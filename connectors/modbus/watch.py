@@ -40,7 +40,7 @@ _TableOf = tuple[int, Table]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What is wrong with the tags of a table alike: the columns that suffer, where they are, and what to do."""
+    """What is wrong with all tags of a table alike: their columns, where they are, and what to do."""
 
     columns: tuple[int, ...]
     where: str
@@ -91,14 +91,8 @@ class Watch:
     @property
     def shared(self) -> tuple[Shared, ...]:
         """What is wrong with all tags of a table alike."""
-        return tuple(Shared(self._concerned(table, changes[0]), self._where(table), text)
-                     for table, (changes, text) in sorted(self._shared.items()))
-
-    def _concerned(self, table: int, change: alike.Change) -> tuple[int, ...]:
-        """Return the columns of a table's tags: all, where the table is moved, else those that the change mends."""
-        members = np.flatnonzero(self._table == table).tolist()
-        return tuple(sorted(int(self._columns[member]) for member in members
-                            if change.shift or alike.mends(self._votes[member], change)))
+        return tuple(Shared(tuple(sorted(self._columns[self._table == table].tolist())), self._where(table), text)
+                     for table, (_, text) in sorted(self._shared.items()))
 
     @property
     def fitting(self) -> dict[int, str]:

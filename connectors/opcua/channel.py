@@ -62,7 +62,7 @@ def refuse_arrays_of_nulls() -> None:
 
 # What asyncua raises for a peer that is gone, refuses, or answers nonsense: its decoder lets these through.
 FAULTS: Final = (UaError, OSError, TimeoutError, ValueError, TypeError, LookupError, AttributeError,
-                 ArithmeticError, AssertionError, RecursionError, struct.error, InvalidSignature,
+                 ArithmeticError, AssertionError, RuntimeError, struct.error, InvalidSignature,
                  UnsupportedAlgorithm)
 _REMEDIES: Final[dict[int, str]] = {
     StatusCodes.BadCertificateUntrusted: "trust this agent's certificate on the server",
