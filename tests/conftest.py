@@ -1,8 +1,9 @@
-"""What holds for every test: no asyncio task is left behind, and no PLC is ever written to."""
+"""What holds for every test: no asyncio task or level of logging is left behind, and no PLC is written to."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from asyncio import runners
 from collections.abc import Iterator
@@ -48,6 +49,14 @@ def _no_leaked_tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     if leaked:
         pytest.fail("asyncio tasks left behind:\n" + "\n".join(leaked))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Take back the level that a command has set in this process: the next test may look for a warning."""
+    level = logging.root.level
+    yield
+    logging.root.setLevel(level)
 
 
 @pytest.fixture(scope="session", autouse=True)
