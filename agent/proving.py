@@ -92,7 +92,8 @@ class Prover:
         if self._modbus is None:
             return Proofs(self._too_fast, {})
         watch = self._modbus.watch
-        shared = {column: f"{one.where}: {one.text}" for one in watch.shared for column in one.columns}
+        shared = {column: f"{one.where}: {one.text}" for one in watch.shared
+                  for column in one.columns if column not in one.spared}
         return Proofs(self._too_fast | self._modbus.doubts | shared, watch.fitting, frozenset(self._lacking))
 
     def _say(self, column: int) -> str:

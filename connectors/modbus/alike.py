@@ -123,6 +123,11 @@ def mends(votes: Votes, change: Change) -> bool:
     return bool(votes[CHANGES.index(change)] >= VOTE_BITS)
 
 
+def abstains(votes: Votes, change: Change) -> bool:
+    """Return whether a tag with these votes i8[H] was judged, and a change has nothing to change in it."""
+    return bool(votes[CHANGES.index(change)] == NO_VOTE and voters(votes[None, :]))
+
+
 def settled(votes: Votes) -> bool:
     """Return whether the tags would plainly be worse off one register lower, and one higher."""
     _, for_it, against = _count(votes)

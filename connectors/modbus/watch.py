@@ -40,11 +40,16 @@ _TableOf = tuple[int, Table]
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What is wrong with all tags of a table alike: their columns, where they are, and what to do."""
+    """What is wrong with all tags of a table alike: their columns, where they are, and what to do.
+
+    `spared` are those of the columns that the likeliest change does not mend: it has nothing to change in them, or
+    something else would bring them into their range.
+    """
 
     columns: tuple[int, ...]
     where: str
     text: str
+    spared: frozenset[int]
 
 
 class Watch:
@@ -91,8 +96,15 @@ class Watch:
     @property
     def shared(self) -> tuple[Shared, ...]:
         """What is wrong with all tags of a table alike."""
-        return tuple(Shared(tuple(sorted(self._columns[self._table == table].tolist())), self._where(table), text)
-                     for table, (_, text) in sorted(self._shared.items()))
+        return tuple(Shared(tuple(sorted(self._columns[self._table == table].tolist())), self._where(table), text,
+                            self._spared(table, changes[0]))
+                     for table, (changes, text) in sorted(self._shared.items()))
+
+    def _spared(self, table: int, change: alike.Change) -> frozenset[int]:
+        members = [] if change.shift else np.flatnonzero(self._table == table).tolist()
+        return frozenset(int(self._columns[member]) for member in members
+                         if not alike.mends(self._votes[member], change)
+                         and (alike.abstains(self._votes[member], change) or member in self._fitting))
 
     @property
     def fitting(self) -> dict[int, str]:
