@@ -36,11 +36,14 @@ class Route:
     shared: bool = False
     whole: bool = False
 
-    def lay(self, frame: Frame, now_ns: int) -> Frame:
-        """Return the asset's part of a connection's frame that was read at `now_ns` (UTC), in the asset's columns."""
+    def part(self, frame: Frame) -> Frame:
+        """Return the asset's part of a connection's frame, in the asset's columns."""
         part = frame.select(self.sources)
-        if not self.whole:
-            part = part.spread(self.targets, self.columns)
+        return part if self.whole else part.spread(self.targets, self.columns)
+
+    def lay(self, frame: Frame, now_ns: int) -> Frame:
+        """Return the asset's part of a frame that was read at `now_ns` (UTC), by the clock that the asset lives on."""
+        part = self.part(frame)
         if not self.shared or not part.rows:
             return part
         return Frame(part.source_time_ns + (now_ns - part.source_time_ns[-1]), part.values, part.status)
@@ -84,11 +87,7 @@ class Reader:
             frame = await self.link.read()
             now_ns = self._clock.time_ns()
             for route in self._routes:
-                part = route.lay(frame, now_ns)
-                if part.rows and (part.status == BAD_NO_DATA).all():
-                    continue  # it was the turn of other assets' tags
-                if not self._worker.offer(Job(route.asset, part, now_ns)):
-                    self.frames_dropped += 1
+                self._offer(Job(route.asset, route.lay(frame, now_ns), now_ns))
             await self._recover()
             self._troubles.note(frame, self.link.health)
             self.tried.set()
@@ -107,8 +106,11 @@ class Reader:
                      extra={"connection": self.name, "rows_recovered": about.rows_recovered})
         now_ns = self._clock.time_ns()
         for route in self._routes:
-            part = past.select(route.sources).spread(route.targets, route.columns)
-            if (part.status == BAD_NO_DATA).all():
-                continue
-            if not self._worker.offer(Job(route.asset, part, now_ns, recovered=True)):
-                self.frames_dropped += 1
+            self._offer(Job(route.asset, route.part(past), now_ns, recovered=True))
+
+    def _offer(self, job: Job) -> None:
+        """Hand a job on, unless it was only the turn of other assets' tags."""
+        if job.frame.rows and (job.frame.status == BAD_NO_DATA).all():
+            return
+        if not self._worker.offer(job):
+            self.frames_dropped += 1

@@ -65,6 +65,10 @@ def connections(view: AgentView) -> Iterator[Metric]:
         "connection_notes", "what to know although values come, such as tags that are read wrongly", labels,
         {(one.name,): len(one.health.notes) for one in found},
     )
+    yield gauge(
+        "connection_missing_seconds", "how much of past outages the device's history is still asked for", labels,
+        {(one.name,): one.health.about.missing_s for one in found},
+    )
     counted: tuple[tuple[str, str, Callable[[ConnectionInfo], int]], ...] = (
         ("attempts", "attempts to connect", lambda one: one.health.attempts),
         ("reads", "reads", lambda one: one.health.reads),
@@ -74,10 +78,6 @@ def connections(view: AgentView) -> Iterator[Metric]:
         ("frames_dropped", "frames that found the queue full", lambda one: one.frames_dropped),
         ("values_dropped", "values that came faster than they were read", lambda one: one.health.values_dropped),
         ("rows_recovered", "rows of outages, from the device's history", lambda one: one.health.about.rows_recovered),
-    )
-    yield gauge(
-        "connection_missing_seconds", "how much of past outages the device's history is still asked for", labels,
-        {(one.name,): one.health.about.missing_s for one in found},
     )
     for name, told, count in counted:
         yield counter(f"connection_{name}", told, labels, {(one.name,): count(one) for one in found})

@@ -173,10 +173,10 @@ def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
         packing.ints(np.array([places[step.asset, step.recovered] for step in steps], np.int64)),
     ]
     first_ns, last_ns = steps[0].now_ns, steps[0].now_ns
-    for kind in kinds:
-        mine = [step for step in steps if (step.asset, step.recovered) == kind]
-        if not mine:
-            continue
+    mine_of: dict[tuple[str, bool], list[Step]] = {}
+    for step in steps:
+        mine_of.setdefault((step.asset, step.recovered), []).append(step)
+    for mine in (mine_of[kind] for kind in kinds if kind in mine_of):
         frames = [step.frame for step in mine]
         taken = np.array([step.now_ns for step in mine], np.int64)
         rows = np.array([frame.rows for frame in frames], np.int64)

@@ -5,7 +5,7 @@ See connectors.link for what happens then, and connectors.opcua.session for the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -15,7 +15,7 @@ from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.opcua.changes import Changes
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, check_security
 from connectors.opcua.gaps import Gaps
-from connectors.opcua.memory import NAMES_SHOWN, Memory
+from connectors.opcua.memory import Memory, shown
 from connectors.opcua.paths import steps
 from connectors.opcua.recovery import Refill, piece_ns
 from connectors.opcua.redundancy import RECONSIDER_NS, Opened, best, better_elsewhere, degraded
@@ -246,13 +246,10 @@ class OpcuaConnector:
             return (f"what was missed is not filled from the history of OPC UA server {self._url}: {refill.error}. "
                     'Remedy: let the server keep history and let this user read it, or set history = "off"')
         return "; ".join(
-            f"OPC UA server {self._url} {does} of {len(columns)} of {len(self.tags)} tags: {self._names(columns)}"
+            f"OPC UA server {self._url} {does} of {len(columns)} of {len(self.tags)} tags: "
+            f"{shown([self.tags[column].name for column in sorted(columns)])}"
             for does, columns in (("keeps no history", refill.without),
                                   ("does not give all the history it has", refill.partial)) if columns)
-
-    def _names(self, columns: Iterable[int]) -> str:
-        names = [self.tags[column].name for column in sorted(columns)]
-        return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
 
     async def close(self) -> None:
         """End the session and its subscription; may be called twice."""

@@ -36,9 +36,9 @@ class Gaps:
     """What is missing, by the source's clock, from one session to the next.
 
     `period_ns` is how far rows are apart where nothing is missing, `piece_ns` how much of a gap is asked for at a time,
-    `most_ns` how much of a gap is filled, its newest part. `given_up_ns` is how much
-    will not be asked for: too old, too much, or the server cannot tell. `failures` are requests in a row that got no
-    answer, whether or not they ended a session.
+    `most_ns` how much of a gap is filled, its newest part. `given_up_ns` is how much will not be asked for: too old,
+    too much, or the server cannot tell. `failures` are requests in a row that got no answer, whether or not they ended
+    a session.
     """
 
     def __init__(self, recovery: Recovery, period_ns: int, piece_ns: int, most_ns: int,

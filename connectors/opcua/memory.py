@@ -17,6 +17,11 @@ from connectors.opcua.times import moment
 NAMES_SHOWN: Final = 5
 
 
+def shown(names: Sequence[str]) -> str:
+    """Return the first few of some names."""
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
 class Memory:
     """Compares what a server says of itself with what it said before, and puts into words what people should know."""
 
@@ -65,8 +70,8 @@ class Memory:
         change, self._change = self._change, ""
         if not change:
             return
-        which = ", ".join(missing[:NAMES_SHOWN]) + (", ..." if len(missing) > NAMES_SHOWN else "")
-        lost = f", {len(missing)} not: {which}. Remedy: compare their nodes with the new program" if missing else ""
+        which = f"{len(missing)} not: {shown(missing)}. Remedy: compare their nodes with the new program"
+        lost = f", {which}" if missing else ""
         self._report = (f"{change} at {moment(self._clock.time_ns()):%Y-%m-%d %H:%M} UTC: {len(names) - len(missing)} "
                         f"tags found again{lost}")
 
