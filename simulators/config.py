@@ -24,6 +24,7 @@ def toml(
     state_dir: str = "state",
     port: int = 8470,
     append: bool = False,
+    timeout_ms: int = 1000,
 ) -> str:
     """Return the TOML of an agent with one asset on one connection.
 
@@ -33,7 +34,7 @@ def toml(
     """
     _check_tags(tags, connection)
     lines = [] if append else _head(state_dir, port)
-    lines += [f"[connections.{asset}_plc]", *_connection(connection), ""]
+    lines += [f"[connections.{asset}_plc]", *_connection(connection), f"timeout_ms = {timeout_ms}", ""]
     lines += [
         f"[assets.{asset}]",
         f"bundle = {_text(bundle)}",
@@ -84,7 +85,7 @@ def _connection(where: str) -> Iterator[str]:
         )
     else:
         yield from ('protocol = "modbus-tcp"', f"host = {_text(parts.hostname)}", f"port = {parts.port}")
-        yield from ("timeout_ms = 1000", f"max_requests_per_s = {_REQUESTS_PER_S}")
+        yield f"max_requests_per_s = {_REQUESTS_PER_S}"
 
 
 def _tag(tag: Tag, connection: str) -> Iterator[str]:

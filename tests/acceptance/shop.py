@@ -123,12 +123,12 @@ def configuration(
             state_dir=str(folder / "state"),
             port=port,
             append=number > 0,
+            timeout_ms=timeout_ms,
         )
         for number, (name, tags, where) in enumerate(assets)
     ]
     path = folder / "agent.toml"
-    text = "\n".join(parts).replace("timeout_ms = 1000\n", "")
-    path.write_text(text.replace("\nprotocol =", f"\ntimeout_ms = {timeout_ms}\nprotocol ="))
+    path.write_text("\n".join(parts))
     return path
 
 

@@ -25,7 +25,7 @@ class Simulation:
 
     def write(self, file: Path, connection: str, *changes: tuple[str, str]) -> Path:
         """Write a configuration with these changes."""
-        text = toml("pump", Plant("pump", 1).tags, connection, bundle=str(self.bundle), port=0)
+        text = toml("pump", Plant("pump", 1).tags, connection, bundle=str(self.bundle), port=0, timeout_ms=10_000)
         for old, new in changes:
             assert old in text
             text = text.replace(old, new, 1)

@@ -155,7 +155,7 @@ def test_check_names_each_failure_and_its_remedy(simulation: Simulation, tmp_pat
 @pytest.mark.parametrize("protocol", ["modbus", "opcua"])
 def test_check_shows_a_counter_as_its_display_does(protocol: str, simulation: Simulation, tmp_path: Path) -> None:
     tags = Plant("pump", 1).tags if protocol == "modbus" else Plant("pump", 1).opcua_tags
-    text = toml("pump", tags, getattr(simulation, protocol), bundle="not learnt yet", port=0)
+    text = toml("pump", tags, getattr(simulation, protocol), bundle="not learnt yet", port=0, timeout_ms=10_000)
     file = tmp_path / "agent.toml"
     file.write_text(text.replace('name = "speed"\n', 'name = "speed"\ncounter = true\n'))
     result = forewarn("check", "--tags-only", file, "--json")
@@ -170,7 +170,7 @@ def test_check_doubts_a_max_rate_that_the_values_do_not_keep(
     protocol: str, simulation: Simulation, tmp_path: Path
 ) -> None:
     tags = Plant("pump", 1).tags if protocol == "modbus" else Plant("pump", 1).opcua_tags
-    text = toml("pump", tags, getattr(simulation, protocol), bundle="not learnt yet", port=0)
+    text = toml("pump", tags, getattr(simulation, protocol), bundle="not learnt yet", port=0, timeout_ms=10_000)
     limits = {"discharge_pressure": 1e-6, "flow": 1e6}
     for tag, limit in limits.items():
         text = text.replace(f'name = "{tag}"\n', f'name = "{tag}"\nmax_rate = {limit}\n')
@@ -187,7 +187,10 @@ def test_check_shows_what_an_opcua_server_is_and_how_its_values_are_typed(
     simulation: Simulation, tmp_path: Path
 ) -> None:
     file = tmp_path / "agent.toml"
-    file.write_text(toml("pump", Plant("pump", 1).opcua_tags, simulation.opcua, bundle="not learnt yet", port=0))
+    text = toml(
+        "pump", Plant("pump", 1).opcua_tags, simulation.opcua, bundle="not learnt yet", port=0, timeout_ms=10_000
+    )
+    file.write_text(text)
     result = forewarn("check", "--tags-only", file, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)

@@ -59,7 +59,7 @@ def checked(real: Sequence[Tag], rows: np.ndarray, said: Sequence[Tag], folder: 
         async with RecordingProxy(ModbusRecorder, plc.port) as proxy:
             path = folder / "agent.toml"
             path.write_text(toml("machine", said, f"127.0.0.1:{proxy.port}", bundle=str(bundles.SHIPPED / "pump"),
-                                 state_dir=str(folder)), encoding="utf-8")
+                                 state_dir=str(folder), timeout_ms=10_000), encoding="utf-8")
             (found,) = await check(load(path), clock)
             proxy.assert_read_only()
             witness(proxy)
@@ -182,6 +182,6 @@ def test_a_server_in_c_one_register_off(by: int, tmp_path: Path) -> None:
                     low=10.0, high=100.0) for i in range(8)]
         path = tmp_path / "agent.toml"
         path.write_text(toml("machine", tags, f"127.0.0.1:{port}", bundle=str(bundles.SHIPPED / "pump"),
-                             state_dir=str(tmp_path)), encoding="utf-8")
+                             state_dir=str(tmp_path), timeout_ms=10_000), encoding="utf-8")
         (found,) = asyncio.run(check(load(path), SystemClock()))
     assert {"one register lower" in tag.remedy for tag in found.tags} == {bool(by)}

@@ -57,7 +57,7 @@ def test_what_was_missed_while_the_agent_was_off_is_filled_and_not_judged(tmp_pa
         await plc.start()
         bundle.save(tmp_path / "bundle")
         file = tmp_path / "agent.toml"
-        said = config.toml("pump", TAGS, plc.address, bundle="bundle", state_dir="state", port=0)
+        said = config.toml("pump", TAGS, plc.address, bundle="bundle", state_dir="state", port=0, timeout_ms=20_000)
         more = ["insecure = true", 'mode = "poll"', 'history = "oldest_first"', "max_requests_per_s = 100"]
         file.write_text(said.replace("insecure = true", "\n".join(more)))
 

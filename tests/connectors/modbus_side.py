@@ -59,7 +59,7 @@ def tag(
 
 
 def endpoint(port: int, **more: object) -> ModbusEndpoint:
-    options: dict[str, object] = {"timeout_ms": 1000, "max_requests_per_s": 1000.0, "min_gap_ms": 0.0} | more
+    options: dict[str, object] = {"timeout_ms": 10_000, "max_requests_per_s": 1000.0, "min_gap_ms": 0.0} | more
     return ModbusEndpoint("127.0.0.1", port, **options)  # type: ignore[arg-type]
 
 

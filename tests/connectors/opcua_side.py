@@ -29,7 +29,7 @@ def tag(name: str, uri: str = NAMESPACE, **limits: float) -> Tag:
 
 def endpoint(port: int, mode: OpcuaMode, **more: object) -> OpcuaEndpoint:
     options = {
-        "timeout_ms": 2000,
+        "timeout_ms": 20_000,
         "publishing_interval_ms": 20,
         "insecure": True,
         "min_gap_ms": 0.0,

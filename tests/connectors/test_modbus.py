@@ -197,7 +197,7 @@ def test_a_silent_unit_behind_a_gateway_does_not_stop_the_others() -> None:
             return silent_but_for(2)(request)  # type: ignore[return-value]
 
         async with scripted_server(script) as port:
-            link = supervise(endpoint(port, timeout_ms=50), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=300), tags, clock)
             for _ in range(20):
                 assert (await link.read()).status.tolist() == [[BAD_TIMEOUT, BAD_TIMEOUT, GOOD]]
                 clock.advance_s(1)

@@ -158,7 +158,7 @@ def test_a_partition_is_noticed_and_its_late_replies_are_taken_by_nobody() -> No
         plc = plc_of(4)
         tags = [tag(HOLDING, i) for i in range(4)]
         async with modbus_server({1: plc}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
-            link = supervise(endpoint(proxy.port, timeout_ms=100), tags, clock)
+            link = supervise(endpoint(proxy.port, timeout_ms=500), tags, clock)
             assert (await link.read()).values[0, 0] == 100
             proxy.partition()
             assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 4]
@@ -240,8 +240,8 @@ def test_silent_units_do_not_keep_the_good_ones_away_when_a_read_is_broken_off()
         tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2, 3, 4, 9)]
         clock = ManualClock()
         async with scripted_server(silent_but(9)) as port:
-            hasty = LinkSettings(read_timeout_ms=250)  # less than the four time-outs of one read
-            link = supervise(endpoint(port, timeout_ms=100), tags, clock, settings=hasty)
+            hasty = LinkSettings(read_timeout_ms=1000)  # less than the four time-outs of one read
+            link = supervise(endpoint(port, timeout_ms=400), tags, clock, settings=hasty)
             assert (await link.read()).status.tolist() == [[BAD_NO_COMMUNICATION] * 5]
             for _ in range(4):
                 clock.advance_s(10)
@@ -258,7 +258,7 @@ def test_one_silent_unit_is_asked_again_in_a_read_and_each_gets_its_turn() -> No
         tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2, 3, 9)]
         clock = ManualClock()
         async with scripted_server(silent_but(9, asked)) as port:
-            link = supervise(endpoint(port, timeout_ms=50), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=300), tags, clock)
             await link.read()
             assert asked == [1, 2, 3, 9]
             turns = []
@@ -312,7 +312,7 @@ def test_after_a_partition_of_hours_fresh_values_come_within_ten_seconds() -> No
     async def main() -> None:
         clock = ManualClock()
         async with modbus_server({1: plc_of(4)}) as port, RecordingProxy(ModbusRecorder, port) as proxy:
-            link = supervise(endpoint(proxy.port, timeout_ms=50), [tag(HOLDING, i) for i in range(4)], clock)
+            link = supervise(endpoint(proxy.port, timeout_ms=300), [tag(HOLDING, i) for i in range(4)], clock)
             assert (await link.read()).status.tolist() == [[GOOD] * 4]
             proxy.partition()
             for _ in range(60):  # until it is tried as rarely as it will ever be
@@ -342,7 +342,7 @@ def test_a_half_open_connection_to_many_units_is_found_by_the_first_two() -> Non
             return None if dead.is_set() else answer(request, bytes([3, 2, 0, 7]))
 
         async with scripted_server(script) as port:
-            link = supervise(endpoint(port, timeout_ms=50), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=500), tags, clock)
             assert (await link.read()).status.tolist() == [[GOOD] * 8]
             dead.set()
             asked.clear()

@@ -46,7 +46,7 @@ def test_a_request_is_repeated_as_often_as_allowed(retries: int, lost: int, stat
         script, asked = dropping(lambda number: 1 < number <= 1 + lost)
         async with scripted_server(script) as port:
             tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2)]
-            link = supervise(endpoint(port, timeout_ms=30, retries=retries), tags, ManualClock())
+            link = supervise(endpoint(port, timeout_ms=500, retries=retries), tags, ManualClock())
             assert (await link.read()).status.tolist() == [[GOOD, status]]
             assert len(asked) == 2 + min(retries, lost)
             await link.close()
@@ -65,7 +65,7 @@ def test_a_silent_unit_is_not_asked_again_and_again() -> None:
         async with scripted_server(script) as port:
             clock = ManualClock()
             tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2)]
-            link = supervise(endpoint(port, timeout_ms=20, retries=3), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=300, retries=3), tags, clock)
             await link.read()
             assert asked.count(2) == 4
             clock.advance_s(2)
@@ -184,7 +184,7 @@ def test_the_backup_is_used_while_the_first_address_connects_and_does_not_answer
     async def main() -> None:
         clock = ManualClock()
         async with scripted_server(lambda request: None) as mute, modbus_server({1: plc_of(2)}) as port:
-            where: ModbusEndpoint = replace(endpoint(mute, timeout_ms=50), backup=("127.0.0.1", port))
+            where: ModbusEndpoint = replace(endpoint(mute, timeout_ms=500), backup=("127.0.0.1", port))
             link = supervise(where, [tag(HOLDING, 0)], clock)
             assert await good_value(link, clock) == 100
             await link.close()
@@ -215,7 +215,7 @@ def test_a_dead_unit_of_the_fast_group_does_not_cost_the_connection() -> None:
         clock = ManualClock()
         async with scripted_server(lambda request: None if request[6] == 1 else answer(request, VALUE)) as port:
             tags = [every(100, 0, unit_id=1), every(1000, 0, unit_id=2)]
-            link = supervise(endpoint(port, timeout_ms=20), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=200), tags, clock)
             slow = []
             for _ in range(40):
                 slow.append((await link.read()).status[0].tolist())

@@ -241,7 +241,7 @@ def test_a_dead_unit_does_not_cost_the_connection_of_the_others() -> None:
         clock = ManualClock()
         tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2, 3)]
         async with scripted_server(script) as port:
-            link = supervise(endpoint(port, timeout_ms=20, framing=Framing.RTU), tags, clock)
+            link = supervise(endpoint(port, timeout_ms=200, framing=Framing.RTU), tags, clock)
             for _ in range(20):
                 assert (await link.read()).status.tolist() == [[BAD_TIMEOUT, GOOD, GOOD]]
                 clock.advance_s(1)
@@ -355,7 +355,7 @@ def test_a_time_out_of_a_noisy_line_is_not_called_silence() -> None:
         async with scripted_server(lambda request: b"\x01\x03\x00" if request[0] == 1 else encode(
                 Framing.RTU, bytes([3, 2, 0, 9]), request[0])) as port:
             tags = [tag(HOLDING, 0, unit_id=unit_id) for unit_id in (1, 2)]
-            link = supervise(endpoint(port, timeout_ms=20, framing=Framing.RTU), tags, ManualClock())
+            link = supervise(endpoint(port, timeout_ms=500, framing=Framing.RTU), tags, ManualClock())
             assert (await link.read()).status.tolist() == [[BAD_DECODING_ERROR, GOOD]]
             await link.close()
 

@@ -33,6 +33,8 @@ MODBUS, OPCUA = "over_modbus", "over_opcua"
 ASSETS = (MODBUS, OPCUA)
 PAUSE_NS_MAX = 200_000_000
 """Whoever sleeps for less spares a PLC between two requests of one read; such pauses last until time moves."""
+TIMEOUT_MS = 60_000
+"""Wall time goes on where the machine is busy, while the manual clock stands still."""
 LINKS = 2
 SLEEPERS = 3
 """Two read loops and the one that tells the service manager, once both were tried."""
@@ -133,7 +135,8 @@ def _configuration(
 ) -> str:
     where = f"127.0.0.1:{ports[0]}", f"opc.tcp://127.0.0.1:{ports[1]}"
     one, other = (
-        config.toml(asset, tags[i], where[i], bundle=str(bundle), period_ms=period_ms, state_dir=str(folder / "state"))
+        config.toml(asset, tags[i], where[i], bundle=str(bundle), period_ms=period_ms, state_dir=str(folder / "state"),
+                    timeout_ms=TIMEOUT_MS)
         for i, asset in enumerate(ASSETS)
     )
     polled = other[other.index("[connections.") :].replace("insecure = true", 'insecure = true\nmode = "poll"')

@@ -145,7 +145,7 @@ def test_a_plc_that_is_not_there_stops_nobody(tmp_path: Path) -> None:
             first, second = (
                 toml(
                     f"pump{i}", MACHINES["pump"].tags, f"127.0.0.1:{each}", bundle=str(bundles.SHIPPED / "pump"),
-                    period_ms=5000, state_dir=str(tmp_path / "state"), append=i > 0,
+                    period_ms=5000, state_dir=str(tmp_path / "state"), append=i > 0, timeout_ms=10_000,
                 )
                 for i, each in enumerate((port, absent))
             )
