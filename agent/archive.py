@@ -7,7 +7,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from agent.clock import Clock
-from agent.store import ask, sealed, segments
+from agent.store import ask, holes, sealed, segments
 from agent.store.blocks import Step
+from agent.store.holes import Asked, Found
 from agent.store.journal import StoreError
 from agent.store.series import Rows, Series, Window, summarise
 from agent.store.telemetry import TelemetryLog
@@ -110,12 +111,30 @@ class Archive:
             return summary.series()
         raise StoreError(f"{self._telemetry.directory}: telemetry is being sealed; ask again")
 
+    def holes(self, asked: Mapping[str, Asked]) -> dict[str, Found]:
+        """Return where the record has no values, for each question by its name; raise StoreError. Waits as `series`."""
+        found, damaged = holes.read_answer(
+            self._child("agent.store.holes", holes.question(self._telemetry.directory, asked))
+        )
+        for path, lost in damaged.items():
+            if path.suffix == segments.SUFFIX:
+                self._telemetry.count_damage(path, lost)  # sealing keeps its sound blocks
+            else:
+                self._set_aside(path, lost)
+        return found
+
     def _ask(self, asset: str, tags: Sequence[tuple[str, str]], window: Window) -> bytes:
-        command = (*self._python, "-m", "agent.store.ask")
-        asked = ask.question(self._telemetry.directory, asset, list(tags), window)
+        said = self._child("agent.store.ask", ask.question(self._telemetry.directory, asset, list(tags), window))
+        head, _, summary = said.partition(b"\n")
+        for name, lost in json.loads(head):
+            self._set_aside(Path(name), lost)
+        return summary
+
+    def _child(self, module: str, asked: bytes) -> bytes:
+        """Return what a module of ours says, asked in a process of its own; raise StoreError."""
         try:
             done = subprocess.run(  # noqa: S603 - ourselves
-                command, input=asked, capture_output=True, timeout=ASK_TIMEOUT_S, check=True
+                (*self._python, "-m", module), input=asked, capture_output=True, timeout=ASK_TIMEOUT_S, check=True
             )
         except (OSError, subprocess.SubprocessError) as error:
             said = (getattr(error, "stderr", None) or b"").decode(errors="replace")
@@ -124,10 +143,7 @@ class Archive:
                 f"{self._telemetry.directory}: sealed telemetry cannot be read: {error.__class__.__name__}; "
                 "ask for less of it, or see the agent's log"
             ) from error
-        head, _, summary = done.stdout.partition(b"\n")
-        for name, lost in json.loads(head):
-            self._set_aside(Path(name), lost)
-        return summary
+        return done.stdout
 
     def _set_aside(self, path: Path, lost: int) -> None:
         self._telemetry.count_damage(path, lost)

@@ -25,8 +25,8 @@ from agent.line.line import Line, LineSettings
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.replay import TELEMETRY
-from agent.store import reading
 from agent.store.blocks import Layout, Start, Started
+from agent.store.holes import Asked
 from agent.store.journal import Journal, StoreError
 from agent.store.loads import FILE as LOADS
 from agent.store.loads import Loads
@@ -36,6 +36,7 @@ from agent.trust import Trust
 from agent.view import AssetInfo
 from agent.worker import Worker
 from connectors.link import Link
+from connectors.opcua.gaps import NOTHING_RECORDED, Recorded, Span
 from models import bundle as bundles
 from models.bundle import BundleError
 
@@ -147,11 +148,12 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
     worker = Worker(lines, journal, telemetry, clock, memories=memories)
     columns = {name: line.tags for name, line in lines.items()}
-    delivered_ns = _delivered(config, telemetry)
+    archive = Archive(telemetry, clock)
+    recorded = _recorded(config, archive, clock.time_ns(), speed)
     readers = [
         Reader(
             name,
-            _link(config, name, clock, speed, delivered_ns.get(name)),
+            _link(config, name, clock, speed, recorded.get(name, NOTHING_RECORDED)),
             wiring.routes(config, name, columns),
             wiring.period_ns(config, name),
             worker,
@@ -173,7 +175,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         worker=worker,
         journal=journal,
         telemetry=telemetry,
-        archive=Archive(telemetry, clock),
+        archive=archive,
         wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
         loads=Loads(state / LOADS),
         clock=clock,
@@ -221,28 +223,29 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _delivered(config: Config, telemetry: TelemetryLog) -> dict[str, int]:
-    """Return up to when values were recorded, by their source times, of connections whose outages are to be filled."""
-    wanted = [
-        name for name, said in config.connections.items() if isinstance(said, OpcuaConfig) and said.history != "off"
-    ]
-    if not wanted:
+def _recorded(config: Config, archive: Archive, now_ns: int, speed: float) -> dict[str, Recorded]:
+    """Return what was recorded of the connections whose outages are to be filled, by their source times."""
+    asked = {}
+    for name, said in config.connections.items():
+        if not isinstance(said, OpcuaConfig) or said.history == "off":
+            continue
+        tags: dict[str, list[tuple[str, str]]] = {}
+        for asset, tag in wiring.tags_of(config, name):
+            tags.setdefault(asset, []).append((tag.name, tag.unit))
+        since_ns = now_ns - int(said.history_max_h * 3.6e12)
+        asked[name] = Asked(tags, since_ns, wiring.longest_silence_ns(config, name, speed))
+    try:
+        found = archive.holes(asked) if asked else {}
+    except StoreError as error:
+        log.warning("what was missed before this start is not filled", extra={"error": str(error)})
         return {}
-    good = reading.newest_good(telemetry.directory, telemetry.layout, telemetry.count_damage)
-    names = {asset: [name for name, _ in tags] for asset, tags in telemetry.layout.items()}
-    newest = {
-        connection: max(
-            int(good[asset][names[asset].index(tag.name)]) for asset, tag in wiring.tags_of(config, connection)
-        )
-        for connection in wanted
-    }
-    return {connection: time_ns for connection, time_ns in newest.items() if time_ns}
+    return {name: Recorded(one.until_ns, tuple(Span(*hole) for hole in one.holes)) for name, one in found.items()}
 
 
-def _link(config: Config, connection: str, clock: Clock, speed: float, delivered_ns: int | None) -> Link:
+def _link(config: Config, connection: str, clock: Clock, speed: float, recorded: Recorded) -> Link:
     where = wiring.endpoint(config, connection, speed=speed)
     tags = [tag for _, tag in wiring.tags_of(config, connection)]
-    return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}", delivered_ns)
+    return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}", recorded)
 
 
 def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:

@@ -35,7 +35,7 @@ from connectors.modbus import connector as modbus
 from connectors.modbus.endpoint import Framing, ModbusEndpoint, SerialLine, Tls
 from connectors.modbus.plan import BIT_TABLES
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, Timestamps, User
-from connectors.opcua.gaps import Recovery
+from connectors.opcua.gaps import NOTHING_RECORDED, Recorded, Recovery
 
 Endpoint = ModbusEndpoint | OpcuaEndpoint
 PKI = "pki"
@@ -107,6 +107,12 @@ def max_rates(config: Config, connection: str) -> list[float]:
 def period_ns(config: Config, connection: str) -> int:
     """Return how often a connection is read: as often as its most wanted tag."""
     return min(tag.period_ms for _, tag in tags_of(config, connection)) * 1_000_000
+
+
+def longest_silence_ns(config: Config, connection: str, speed: float = 1.0) -> int:
+    """Return how far rows may be apart where nothing is missing: two periods, and two keep-alives of a server at rest.
+    """
+    return int(2 * max(period_ns(config, connection), KEEPALIVE_MS_MIN * 1_000_000 * speed))
 
 
 def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]) -> list[Route]:
@@ -200,18 +206,18 @@ def _backup(said: ModbusNetworkConfig) -> tuple[str, int] | None:
 
 
 def link(
-    where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str, delivered_ns: int | None = None
+    where: Endpoint, tags: Sequence[Tag], clock: Clock, name: str, recorded: Recorded = NOTHING_RECORDED
 ) -> Link:
     """Return the supervised link to an endpoint; `name` (of machine and connection) decides its jitter.
 
-    `delivered_ns` is the source time up to which values were recorded before, where that is known.
+    `recorded` is what there is of its tags from before.
     """
     seed = zlib.crc32(name.encode())
     if isinstance(where, ModbusEndpoint):
         return modbus.supervise(where, tags, clock, seed=seed)
     from connectors.opcua import connector as opcua
 
-    return opcua.supervise(where, tags, clock, seed=seed, delivered_ns=delivered_ns)
+    return opcua.supervise(where, tags, clock, seed=seed, recorded=recorded)
 
 
 def notes(where: Endpoint, connector: Connector) -> tuple[str, ...]:

@@ -42,6 +42,8 @@ _SILENT: Final = np.array([
 _WHOLE_MS_MIN: Final = 15_000
 _WAITING_MS_MAX: Final = 120_000
 _MARGIN_MS: Final = 5_000
+_BULK_ONE_IN: Final = 10
+"""Of so many requests one may be for what can wait, however busy the others keep the PLC."""
 
 
 class Clock(Protocol):
@@ -77,7 +79,7 @@ class LoadGuard:
         self._begun: deque[int] = deque(maxlen=burst)
         self._free_at_ns = clock.monotonic_ns()
         self._one = asyncio.Lock()
-        self._requests = 0
+        self._requests = self._bulk_at = 0
         self._meter = Meter(clock.monotonic_ns())
         self._pace = Pace(int(slow_by_ms * 1e6))
         self._timed = True
@@ -98,13 +100,17 @@ class LoadGuard:
 
     @property
     def spare(self) -> bool:
-        """Whether less than half of what may be asked for was asked for of late: there is room for what can wait."""
+        """Whether there is room for what can wait: less than half of what may be asked for was asked for of late, or
+        none of the last nine requests was for that.
+        """
         since_ns = self._clock.monotonic_ns() - self._window_ns
-        return 2 * sum(begun_ns > since_ns for begun_ns in self._begun) < (self._begun.maxlen or 0)
+        room = 2 * sum(begun_ns > since_ns for begun_ns in self._begun) < (self._begun.maxlen or 0)
+        return room or self._requests - self._bulk_at >= _BULK_ONE_IN - 1
 
     def bulk(self) -> None:
-        """Say that this request asks for much: how long it takes says nothing of the others."""
+        """Say that this request asks for much, and could wait: how long it takes says nothing of the others."""
         self._timed = False
+        self._bulk_at = self._requests
 
     def connecting(self) -> None:
         """Say that this request is a new connection: how long it takes says nothing of the others."""

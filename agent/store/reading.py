@@ -6,16 +6,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from agent.store import sealed, segments
 from agent.store.blocks import Layout, Started, Step
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
-from connectors.frame import Int64s, is_bad
-
-_LOOKED_BACK = 4
-"""Segments: each start begins one, and so does each hour."""
 
 
 def events(directory: Path, layout: Layout, on_damage: OnDamage) -> Iterator[Started | Step]:
@@ -38,19 +32,6 @@ def layout(directory: Path) -> Layout:
     for path in segments.segments(directory):
         if (opening := segments.opening(path)) is not None:
             found |= opening[0]
-    return found
-
-
-def newest_good(directory: Path, layout: Layout, on_damage: OnDamage) -> dict[str, Int64s]:
-    """Return when each tag of an asset was good last, i64[C] by its source time (0: it was not), of what is not sealed.
-
-    What was recorded last is not sealed before the next start of the agent.
-    """
-    found = {asset: np.zeros(len(tags), np.int64) for asset, tags in layout.items()}
-    for path in segments.segments(directory)[-_LOOKED_BACK:]:
-        for step in segments.read(path, layout=layout, on_damage=on_damage):
-            times_ns = np.where(is_bad(step.frame.status), 0, step.frame.source_time_ns[:, None])
-            np.maximum(found[step.asset], times_ns.max(0, initial=0), out=found[step.asset])
     return found
 
 

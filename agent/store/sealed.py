@@ -19,7 +19,7 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -33,7 +33,7 @@ from agent.store import blocks, codec, segments
 from agent.store.blocks import Layout, Started, Step
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
-from connectors.frame import GOOD, Bools, Float32s, Frame
+from connectors.frame import GOOD, Bools, Float32s, Frame, Int64s
 
 if TYPE_CHECKING:
     import polars as pl
@@ -182,6 +182,37 @@ def rows(
     for column, name in zip(np.flatnonzero(there), names, strict=True):
         values[:, column] = floats(table[name])[within]
     yield Rows(times[within], values)
+
+
+def good(folder: Folder, tags: Mapping[str, Tags], on_damage: OnDamage) -> Iterator[tuple[Int64s, Bools]]:
+    """Give the source times i64[T] of each asset's rows with a value of any of its `tags`, in the order they were
+    taken, and which were recovered, bool[T].
+    """
+    import polars as pl
+
+    try:
+        rest = read_rest(folder)
+    except DamagedError as damaged:
+        on_damage(damaged.path, damaged.size)
+        return
+    for asset, wanted in tags.items():
+        there = [name for name, unit in wanted if (name, unit) in rest.layout.get(asset, ())]
+        try:
+            path = _sound(folder, rest, asset) if there else None
+        except DamagedError as damaged:
+            on_damage(damaged.path, damaged.size)
+            continue
+        if path is None:
+            continue
+        time, steps = ours(TIME, rest.layout[asset]), ours(STEPS, rest.layout[asset])
+        table = pl.read_parquet(path, columns=[time, steps, there[0]])
+        has_value = table[there[0]].is_not_null()
+        if not has_value.all():  # as a rule one column tells
+            every = pl.read_parquet(path, columns=there)
+            has_value = every.select(pl.any_horizontal(pl.all().is_not_null())).to_series()
+        rows = has_value.to_numpy()
+        numbers = np.cumsum(table[steps].to_numpy().astype(np.int64))
+        yield table[time].to_physical().to_numpy()[rows], np.isin(numbers, rest.recovered)[rows]
 
 
 def _steps(folder: Folder, rest: Rest, asset: str, on_damage: OnDamage) -> Iterator[tuple[int, Step]]:

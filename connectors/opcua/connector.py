@@ -14,7 +14,7 @@ from connectors.frame import BAD_NODE_ID_UNKNOWN, Frame, NodeAddress, PathAddres
 from connectors.link import Clock, Link, LinkSettings, LoadGuard
 from connectors.opcua.changes import Changes
 from connectors.opcua.endpoint import OpcuaEndpoint, OpcuaMode, check_security
-from connectors.opcua.gaps import Gaps
+from connectors.opcua.gaps import NOTHING_RECORDED, Gaps, Recorded
 from connectors.opcua.memory import Memory, shown
 from connectors.opcua.paths import steps
 from connectors.opcua.recovery import Refill, piece_ns
@@ -29,14 +29,13 @@ _WATCH_NS: Final = 10_000_000_000
 
 
 def supervise(endpoint: OpcuaEndpoint, tags: Sequence[Tag], clock: Clock, *,
-              settings: LinkSettings | None = None, seed: int = 0, delivered_ns: int | None = None) -> Link:
+              settings: LinkSettings | None = None, seed: int = 0, recorded: Recorded = NOTHING_RECORDED) -> Link:
     """Return a link to `endpoint`, with the one load guard that all its connections share.
 
-    `delivered_ns` is the source time (UTC) up to which values have come before, if they have: since then some are
-    missing.
+    `recorded` is what has come before, by source times (UTC): what is missing in it and since is to be filled.
     """
     guard = LoadGuard(clock, endpoint.max_requests_per_s, endpoint.min_gap_ms, slow_by_ms=endpoint.slow_by_ms)
-    memory = Memory(endpoint, clock, tags, _gaps(endpoint, tags, delivered_ns))
+    memory = Memory(endpoint, clock, tags, _gaps(endpoint, tags, recorded))
 
     newest: OpcuaConnector | None = None
     drops_before = 0
@@ -284,12 +283,12 @@ def _period_ns(tags: Sequence[Tag]) -> int:
     return min(tag.period_ms for tag in tags) * 1_000_000
 
 
-def _gaps(endpoint: OpcuaEndpoint, tags: Sequence[Tag], delivered_ns: int | None) -> Gaps | None:
+def _gaps(endpoint: OpcuaEndpoint, tags: Sequence[Tag], recorded: Recorded) -> Gaps | None:
     if endpoint.history is None:
         return None
     period_ns = _period_ns(tags)
     return Gaps(endpoint.history, period_ns, piece_ns(len(tags), period_ns), int(endpoint.history_max_h * 3.6e12),
-                delivered_ns)
+                recorded)
 
 
 def _addresses(tags: Sequence[Tag]) -> list[OpcuaAddress]:

@@ -32,9 +32,23 @@ class Span:
         return self.until_ns - self.since_ns
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What there is from before: the source time of the newest row, None where there is none, and what is missing
+    before it.
+    """
+
+    until_ns: int | None = None
+    missing: tuple[Span, ...] = ()
+
+
+NOTHING_RECORDED: Final = Recorded()
+
+
 class Gaps:
     """What is missing, by the source's clock, from one session to the next.
 
+    Of more than a hundred gaps the shortest are given up. `recorded` is what came before the first session.
     `period_ns` is how far rows are apart where nothing is missing, `piece_ns` how much of a gap is asked for at a time,
     `most_ns` how much of a gap is filled, its newest part. `given_up_ns` is how much will not be asked for: too old,
     too much, or the server cannot tell. `failures` are requests in a row that got no answer, whether or not they ended
@@ -42,20 +56,24 @@ class Gaps:
     """
 
     def __init__(self, recovery: Recovery, period_ns: int, piece_ns: int, most_ns: int,
-                 delivered_ns: int | None = None) -> None:
+                 recorded: Recorded = NOTHING_RECORDED) -> None:
         assert 1 < period_ns <= piece_ns
         self._recovery = recovery
         self._period_ns = period_ns
         self._piece_ns = piece_ns
         self._most_ns = most_ns
-        self._delivered_ns = delivered_ns
-        self._spans: deque[Span] = deque()
+        self._delivered_ns = recorded.until_ns
+        self._spans = deque(recorded.missing)
         self.given_up_ns = 0
         self.failures = 0
+        self._leave_short_ones()
 
     def delivered(self, time_ns: int) -> None:
-        """Take note of the source time of the newest row that is surely what the server had."""
-        self._delivered_ns = max(self._delivered_ns or time_ns, time_ns)
+        """Take note of the source time of the newest row that is surely what the server had.
+
+        It may be before that of an earlier one, whose clock was ahead for a moment.
+        """
+        self._delivered_ns = time_ns
 
     def resumed(self, time_ns: int) -> None:
         """Take note of the source time of a session's first row: what lies between it and the last one is missing."""
@@ -64,8 +82,7 @@ class Gaps:
             since_ns = max(before_ns, time_ns - self._most_ns)
             self.given_up_ns += since_ns - before_ns
             self._spans.append(Span(since_ns, time_ns))
-        while len(self._spans) > _GAPS_MAX:
-            self.given_up_ns += self._spans.popleft().length_ns
+        self._leave_short_ones()
         self.delivered(time_ns)
 
     def piece(self) -> Span | None:
@@ -95,6 +112,12 @@ class Gaps:
         self.given_up_ns += self.left_ns
         self.failures = 0
         self._spans.clear()
+
+    def _leave_short_ones(self) -> None:
+        while len(self._spans) > _GAPS_MAX:
+            shortest = min(self._spans, key=lambda span: span.length_ns)
+            self.given_up_ns += shortest.length_ns
+            self._spans.remove(shortest)
 
     @property
     def left_ns(self) -> int:

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from agent.line.alert import Acknowledge
-from agent.store import export, reading
+from agent.store import export
 from agent.store.blocks import Layout, Step
 from agent.store.journal import StoreError
 from agent.store.segments import SUFFIX, segments
@@ -81,21 +81,6 @@ def test_recovered_steps_come_back_as_such_and_count_by_their_source_times(log: 
     log.sync()
     assert_same(log.scan(), steps)
     assert_same(log.rows("pump", START_NS + 2 * SECOND_NS, START_NS + 3 * SECOND_NS), [past])
-
-
-def test_the_last_good_value_of_each_tag_is_found_after_an_end_of_any_kind(log: TelemetryLog) -> None:
-    good_s = 12
-    for second in range(good_s + 1):
-        log.append(step(second), second * SECOND_NS)
-    for second in range(good_s + 1, 20):  # the last row in which the temperature was good is no multiple of 5
-        lost = Frame.bad(START_NS + second * SECOND_NS, 2, BAD_TIMEOUT)
-        log.append(Step("pump", START_NS + second * SECOND_NS, lost), second * SECOND_NS)
-    log.close()
-    again = TelemetryLog(log.directory, LAYOUT)
-    found = reading.newest_good(again.directory, LAYOUT, again.count_damage)
-    again.close()
-    assert found["pump"].tolist() == [START_NS + good_s * SECOND_NS - 1000] * 2
-    assert found["press"].tolist() == [0]
 
 
 def test_what_is_not_yet_on_disk_is_readable_too(log: TelemetryLog) -> None:

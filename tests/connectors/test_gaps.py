@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.frame import BAD_NO_DATA, GOOD
 from connectors.link import LoadGuard
 from connectors.opcua.changes import Changes
-from connectors.opcua.gaps import Gaps, Recovery, Span
+from connectors.opcua.gaps import Gaps, Recorded, Recovery, Span
 from connectors.opcua.recovery import Laid
 from connectors.scaling import Scaling
 from tests.connectors.opcua_side import tag
@@ -28,6 +29,29 @@ def test_the_guard_has_less_to_spare_the_more_was_asked() -> None:
                 clock.advance_s(0.1)
         clock.advance_s(0.85)
         assert guard.spare
+
+    run(main)
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 2])
+def test_one_request_in_ten_is_for_the_past_where_the_present_takes_the_rest(rate: float) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        guard = LoadGuard(clock, rate, 0)
+        asked: list[bool] = []
+        for _ in range(45):
+            asked.append(False)
+            async with guard:
+                pass
+            spare = guard.spare
+            clock.advance_s(1 / rate)
+            if spare:
+                asked.append(True)
+                async with guard:
+                    guard.bulk()
+                clock.advance_s(1 / rate)
+        assert asked.count(True) == 5
+        assert all(not any(asked[i : i + 9]) for i in range(0, len(asked), 10))
 
     run(main)
 
@@ -69,15 +93,33 @@ def _ask(gaps: Gaps) -> list[int]:
     return list(range(piece.since_ns + 1, piece.until_ns))
 
 
-def test_a_hundred_gaps_wait_and_of_more_the_oldest_are_given_up_and_counted() -> None:
-    gaps = Gaps(Recovery.OLDEST_FIRST, 2, 2, 10**9, delivered_ns=0)
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_clock_that_was_far_ahead_for_a_moment_stops_no_filling_later(order: Recovery) -> None:
+    gaps = Gaps(order, 2, 100, 10**9)
+    gaps.resumed(10)
+    for time_ns in (10**6, 11):
+        gaps.delivered(time_ns)
+    gaps.resumed(31)
+    assert gaps.piece() == Span(11, 31)
+    gaps.done(Span(11, 31))
+    gaps.delivered(10**6)
+    gaps.resumed(40)  # how much was missed is not known
+    assert gaps.piece() is None
+    gaps.resumed(60)
+    assert gaps.piece() == Span(40, 60)
+    assert gaps.given_up_ns == 0
+
+
+def test_a_hundred_gaps_wait_and_of_more_the_shortest_are_given_up_and_counted() -> None:
+    long = Span(-1000, 0)
+    gaps = Gaps(Recovery.OLDEST_FIRST, 2, 2, 10**9, Recorded(0, (long,)))
     for i in range(1, 151):
         gaps.resumed(10 * i)
-    assert gaps.given_up_ns == 500
-    assert gaps.left_ns == 1000
-    assert gaps.piece() == Span(500, 502)
+    assert gaps.given_up_ns == 510
+    assert gaps.left_ns == long.length_ns + 990
+    assert gaps.piece() == Span(-1000, -998)
     gaps.give_up()
-    assert (gaps.left_ns, gaps.given_up_ns) == (0, 1500)
+    assert (gaps.left_ns, gaps.given_up_ns) == (0, 2500)
 
 
 @given(st.lists(st.tuples(st.integers(-50, 1050), st.integers(0, 2), st.integers(0, 99)), max_size=60),

@@ -30,7 +30,7 @@ from connectors.frame import (
 from connectors.link import Link
 from connectors.opcua.connector import supervise
 from connectors.opcua.endpoint import OpcuaMode
-from connectors.opcua.gaps import Recovery
+from connectors.opcua.gaps import Recorded, Recovery
 from simulators.record import Record
 from tests.connectors.opcua_side import MODES, S, endpoint, tag, until
 from tests.connectors.servers import EPOCH, START_NS, ManualClock, OpcuaPlc, run
@@ -73,7 +73,7 @@ async def after_an_outage(
             where = endpoint(proxy.port, mode, **({"history": Recovery.OLDEST_FIRST} | more))
             where = replace(where, skew_told_s=math.inf)
             tags = [replace(one, period_ms=period_ms, counter=one.name == counted) for one in tags]
-            link = supervise(where, tags, clock, delivered_ns=at(0))
+            link = supervise(where, tags, clock, recorded=Recorded(at(0)))
             try:
                 yield link, proxy
             finally:

@@ -17,7 +17,7 @@ from connectors.frame import Dtype, NodeAddress, Tag, is_bad
 from connectors.modbus.connector import supervise as modbus
 from connectors.opcua.connector import supervise as opcua
 from connectors.opcua.endpoint import OpcuaMode
-from connectors.opcua.gaps import Recovery
+from connectors.opcua.gaps import Recorded, Recovery
 from tests.connectors import modbus_side, opcua_side
 from tests.connectors.modbus_side import HOLDING
 from tests.connectors.servers import ManualClock, run
@@ -68,7 +68,7 @@ def test_what_open62541_has_recorded_fills_an_outage(order: Recovery) -> None:
                     first = await before.read()
                 await before.close()
                 await asyncio.sleep(1)
-                after = opcua(where, tags, clock, delivered_ns=int(first.source_time_ns[-1]))
+                after = opcua(where, tags, clock, recorded=Recorded(int(first.source_time_ns[-1])))
                 past = []
                 while not past or after.health.about.missing_s:
                     await after.read()
