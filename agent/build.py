@@ -45,6 +45,8 @@ log = logging.getLogger(__name__)
 JOURNAL = "journal.sqlite3"
 MEMORIES = "memories"
 LOCK = "lock"
+SEARCHED_H_MAX = 720
+"""How much of the record is searched for gaps: the start waits for it, 10 ms for an hour of 500 tags."""
 
 
 def load_detectors(config: Config) -> dict[str, Detector]:
@@ -232,7 +234,7 @@ def _recorded(config: Config, archive: Archive, now_ns: int, speed: float) -> di
         tags: dict[str, list[tuple[str, str]]] = {}
         for asset, tag in wiring.tags_of(config, name):
             tags.setdefault(asset, []).append((tag.name, tag.unit))
-        since_ns = now_ns - int(said.history_max_h * 3.6e12)
+        since_ns = now_ns - int(min(said.history_max_h, SEARCHED_H_MAX) * 3.6e12)
         asked[name] = Asked(tags, since_ns, wiring.longest_silence_ns(config, name, speed))
     try:
         found = archive.holes(asked) if asked else {}

@@ -58,24 +58,20 @@ def find(directory: Path, asked: Asked, on_damage: OnDamage) -> Found:
     """
     runs: list[Int64s] = []
     until_ns: int | None = None
-    reaches_back = looked_back = False
+    reaches_back = False
     for part in _newest_first(directory):
         if (last_ns := _last_ns(part)) is None:
             continue
-        if last_ns < asked.since_ns:
-            if looked_back or (layout := _layout(part)) is None:
-                continue
-            looked_back = True
-            if not any(tag in layout.get(asset, ()) for asset, tags in asked.tags.items() for tag in tags):
-                continue
-            reaches_back = True
-            if until_ns is not None:
-                continue
+        layout = _layout(part) if last_ns < asked.since_ns else {}
+        if layout:
+            reaches_back |= any(tag in layout.get(asset, ()) for asset, tags in asked.tags.items() for tag in tags)
         good = list(_good(part, asked.tags, on_damage))
         runs += [_runs(rows.time_ns[rows.time_ns >= asked.since_ns], asked.longer_than_ns) for rows in good]
         reaches_back |= any((rows.time_ns < asked.since_ns).any() for rows in good)
         if until_ns is None:
             until_ns = max((int(rows.time_ns[rows.live][-1]) for rows in good if rows.live.any()), default=None)
+        if layout:
+            break  # what was recorded before is older still
     if reaches_back:
         runs.append(np.full((1, 2), asked.since_ns))
         until_ns = asked.since_ns if until_ns is None else until_ns
@@ -127,14 +123,14 @@ def _last_ns(part: Folder | Path) -> int | None:
     return None if (span := segments.span(part)) is None else span[1]
 
 
-def _layout(part: Folder | Path) -> Layout | None:
-    """Return the columns of what is recorded there, None where they are damaged."""
+def _layout(part: Folder | Path) -> Layout:
+    """Return the columns of what is recorded there, none where they are damaged."""
     if isinstance(part, Path):
-        return None if (opening := segments.opening(part)) is None else opening[0]
+        return {} if (opening := segments.opening(part)) is None else opening[0]
     try:
         return sealed.read_rest(part).layout
     except sealed.DamagedError:
-        return None
+        return {}
 
 
 def _good(part: Folder | Path, tags: Mapping[str, Tags], on_damage: OnDamage) -> Iterator[Good]:

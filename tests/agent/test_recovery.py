@@ -43,8 +43,8 @@ def at(second: int) -> int:
 def write(file: Path, plc: OpcuaPlc, bundle: Bundle, order: str, period_ms: int = 1000) -> None:
     bundle.save(file.parent / "bundle")
     said = config.toml("pump", TAGS, plc.address, bundle="bundle", state_dir="state", port=0, period_ms=period_ms)
-    more = ["insecure = true", 'mode = "poll"', f'history = "{order}"', "history_max_h = 48", "max_requests_per_s = 100"]
-    file.write_text(said.replace("insecure = true", "\n".join(more)))
+    more = ["insecure = true", 'mode = "poll"', f'history = "{order}"', "history_max_h = 48"]
+    file.write_text(said.replace("insecure = true", "\n".join([*more, "max_requests_per_s = 100"])))
 
 
 @asynccontextmanager
