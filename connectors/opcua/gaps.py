@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -63,10 +63,10 @@ class Gaps:
         self._piece_ns = piece_ns
         self._most_ns = most_ns
         self._delivered_ns = recorded.until_ns
-        self._spans = deque(recorded.missing)
+        self._spans: list[Span] = []
         self.given_up_ns = 0
         self.failures = 0
-        self._leave_short_ones()
+        self._add(recorded.missing)
 
     def delivered(self, time_ns: int) -> None:
         """Take note of the source time of the newest row that is surely what the server had.
@@ -81,8 +81,7 @@ class Gaps:
         if before_ns is not None and time_ns - before_ns > _LOST_PERIODS * self._period_ns:
             since_ns = max(before_ns, time_ns - self._most_ns)
             self.given_up_ns += since_ns - before_ns
-            self._spans.append(Span(since_ns, time_ns))
-        self._leave_short_ones()
+            self._add([Span(since_ns, time_ns)])
         self.delivered(time_ns)
 
     def piece(self) -> Span | None:
@@ -103,9 +102,9 @@ class Gaps:
             if span.since_ns < piece.since_ns:
                 self._spans.append(Span(span.since_ns, piece.since_ns + 1))
         else:
-            span = self._spans.popleft()
+            span = self._spans.pop(0)
             if span.until_ns > piece.until_ns:
-                self._spans.appendleft(Span(piece.until_ns - 1, span.until_ns))
+                self._spans.insert(0, Span(piece.until_ns - 1, span.until_ns))
 
     def give_up(self) -> None:
         """Take note that none of what is missing is to be had."""
@@ -113,11 +112,11 @@ class Gaps:
         self.failures = 0
         self._spans.clear()
 
-    def _leave_short_ones(self) -> None:
-        while len(self._spans) > _GAPS_MAX:
-            shortest = min(self._spans, key=lambda span: span.length_ns)
-            self.given_up_ns += shortest.length_ns
-            self._spans.remove(shortest)
+    def _add(self, spans: Iterable[Span]) -> None:
+        self._spans += spans
+        short = set(sorted(self._spans, key=lambda span: span.length_ns)[:-_GAPS_MAX])
+        self._spans = [span for span in self._spans if span not in short]
+        self.given_up_ns += sum(span.length_ns for span in short)
 
     @property
     def left_ns(self) -> int:
