@@ -42,7 +42,9 @@ def at(second: int) -> int:
 
 def write(file: Path, plc: OpcuaPlc, bundle: Bundle, order: str, period_ms: int = 1000) -> None:
     bundle.save(file.parent / "bundle")
-    said = config.toml("pump", TAGS, plc.address, bundle="bundle", state_dir="state", port=0, period_ms=period_ms)
+    said = config.toml(
+        "pump", TAGS, plc.address, bundle="bundle", state_dir="state", port=0, period_ms=period_ms, timeout_ms=20_000
+    )
     more = ["insecure = true", 'mode = "poll"', f'history = "{order}"', "history_max_h = 48"]
     file.write_text(said.replace("insecure = true", "\n".join([*more, "max_requests_per_s = 100"])))
 
