@@ -17,6 +17,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Response
 from agent.api import PREFIX, metrics, models, present, problems
 from agent.api.guard import Guard
 from agent.api.problems import ApiError, describe
+from agent.api.rehearsal_models import BudgetModel
 from agent.api.trust_models import TagTrustList
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
 from agent.store import codec
@@ -122,6 +123,12 @@ def _assets(view: AgentView) -> APIRouter:
         """Show how far each tag of an asset is to be trusted, and why."""
         info = _info(view, asset)
         return present.tags(info, view.snapshot(info.name), view.now_ns())
+
+    @router.get("/assets/{asset}/budget", responses=_NOT_FOUND)
+    def budget(asset: AssetName) -> BudgetModel:
+        """Show how many alerts an asset has raised a week against its alarm budget, and how far that can be told."""
+        info = _info(view, asset)
+        return BudgetModel.of(info, view.achieved(info.name))
 
     @router.get("/assets/{asset}/telemetry", responses=_NOT_FOUND)
     def telemetry(

@@ -14,15 +14,17 @@ from pydantic import BaseModel, TypeAdapter
 
 from agent.api import guard, models, problems
 from agent.api.app import create_app
+from agent.api.rehearsal_models import BudgetModel
 from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Shelf
 from agent.store import codec
+from agent.store.blocks import Step
 from agent.store.series import Series
 from agent.worker import COMMANDS_WAITING_MAX
 from tests.agent.doubles import until
 from tests.agent.plant import Plant
-from tests.agent.samples import SECOND_NS, alert, revised
+from tests.agent.samples import SECOND_NS, alert, frame, revised
 from tests.clock import PATIENCE_S
 
 URL = "http://127.0.0.1:8470"
@@ -116,6 +118,26 @@ def test_how_far_each_tag_is_to_be_trusted(plant: Plant) -> None:
     ]
     assert shown.items[0].reasons == ["no good value has come yet"]
     assert ask(plant, "GET", "/assets/nothing/tags").status_code == 404
+
+
+def test_alerts_against_the_budget(plant: Plant) -> None:
+    nothing = BudgetModel.model_validate(ask(plant, "GET", "/assets/pump/budget").json())
+    assert (nothing.alerts, nothing.weeks, nothing.per_week, nothing.standing) == (0, 0.0, None, "too_early")
+    begin_ns = plant.clock.time_ns()
+    for number in range(1440):  # a day, a minute a step
+        now_ns = begin_ns + number * 60 * SECOND_NS
+        plant.telemetry.append(Step("pump", now_ns, frame(now_ns, 9.0, 40.0)), now_ns)
+    plant.telemetry.sync()
+    plant.journal.record(alert(1, raised_ns=begin_ns - SECOND_NS))  # its telemetry is gone
+    for number in range(2, 7):
+        plant.journal.record(alert(number, raised_ns=begin_ns + number * SECOND_NS))
+    plant.journal.record(revised(alert(6, raised_ns=begin_ns + 6 * SECOND_NS), AlarmState.ACKNOWLEDGED))
+    found = BudgetModel.model_validate(ask(plant, "GET", "/assets/pump/budget").json())
+    assert (found.budget, found.alerts, found.standing) == ("1/week", 5, "above")
+    assert found.weeks == pytest.approx(1 / 7, rel=0.03)
+    assert found.per_week == pytest.approx(35, rel=0.03)
+    assert (found.low or 0) < 35 < (found.high or 0)
+    assert "there is no asset" in problem(ask(plant, "GET", "/assets/press/budget"), 404).detail
 
 
 def test_an_alert_is_the_journals_bytes(plant: Plant) -> None:
