@@ -40,6 +40,7 @@ from agent.line.wording import remaining_life
 from agent.notify import Notifier
 from agent.options import names, period_s
 from agent.rehearsal.budget_command import add_budget
+from agent.rehearsal.drill_command import add_drill
 from agent.replay import recorded, replay
 from agent.report import add_report
 from agent.server import ApiServer, listen
@@ -365,6 +366,7 @@ add_discover(app, SystemClock())
 add_import(app)
 add_report(app)
 add_budget(app)
+add_drill(app, SystemClock())
 add_tags(app)
 add_export(app)
 add_trust(app, SystemClock())

@@ -14,7 +14,9 @@ from agent.flash import FlashWear
 from agent.line.alert import Alert, Command
 from agent.notify import Notifier
 from agent.reader import Reader
+from agent.rehearsal import drills
 from agent.rehearsal.achieved import Achieved
+from agent.rehearsal.finding import Drill
 from agent.server import ApiServer
 from agent.store import reading
 from agent.store.journal import AlertFilter, Journal, Page
@@ -215,6 +217,10 @@ class Agent:
         (budget,) = [info.budget for info in self.assets if info.name == asset]
         first_ns, _, watched_ns = reading.watched(self._telemetry.directory, asset)
         return Achieved.of(parse_budget(budget), self._journal.count(asset, first_ns), watched_ns / 1e9)
+
+    def last_drill(self, asset: str) -> Drill | None:
+        """Return the last fire drill of an asset, which another process held."""
+        return drills.last(self._journal.path.parent, asset)
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

@@ -18,6 +18,7 @@ from agent.line.memory import Memory
 from agent.line.quality import Quality
 from agent.line.verdict import Verdict
 from agent.rehearsal.achieved import Achieved
+from agent.rehearsal.finding import Drill
 from agent.store.journal import AlertFilter, Page
 from agent.store.series import Series
 from agent.store.telemetry import TelemetryHealth
@@ -238,6 +239,9 @@ class AgentView(Protocol):
 
     def achieved(self, asset: str) -> Achieved:
         """Return how many alerts a configured asset has raised against its budget; raise StoreError."""
+
+    def last_drill(self, asset: str) -> Drill | None:
+        """Return the last fire drill of a configured asset, None where there was none; raise StoreError."""
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

@@ -17,7 +17,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Response
 from agent.api import PREFIX, metrics, models, present, problems
 from agent.api.guard import Guard
 from agent.api.problems import ApiError, describe
-from agent.api.rehearsal_models import BudgetModel
+from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
 from agent.store import codec
@@ -129,6 +129,15 @@ def _assets(view: AgentView) -> APIRouter:
         """Show how many alerts an asset has raised a week against its alarm budget, and how far that can be told."""
         info = _info(view, asset)
         return BudgetModel.of(info, view.achieved(info.name))
+
+    @router.get("/assets/{asset}/drill", responses=_NOT_FOUND)
+    def drill(asset: AssetName) -> DrillModel:
+        """Show the last fire drill of an asset: which faults would be seen, how often and how soon."""
+        info = _info(view, asset)
+        held = view.last_drill(info.name)
+        if held is None:
+            raise ApiError(HTTPStatus.NOT_FOUND, f"no drill of {asset} was held yet; forewarn drill holds one")
+        return DrillModel.of(held)
 
     @router.get("/assets/{asset}/telemetry", responses=_NOT_FOUND)
     def telemetry(

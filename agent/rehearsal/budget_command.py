@@ -17,17 +17,18 @@ from agent.cells import cells
 from agent.config.assets import parse_budget
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
-from agent.console import explained, share_bar, step_back, wide
+from agent.console import UNUSABLE, complain, explained, share_bar, step_back, wide
 from agent.line.assess import Detector
 from agent.options import names, time_ns
 from agent.rehearsal.achieved import WEEK_S, Achieved
 from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Known, Rehearsal, rehearse
 from agent.rehearsal.rates import rate_interval
 from agent.rehearsal.record import Record, span
+from agent.rehearsal.wording import lasting
 from agent.replay import TELEMETRY
 from agent.store import reading
 from agent.store.codec import format_time
-from agent.store.journal import AlertFilter, JournalReader
+from agent.store.journal import AlertFilter, JournalReader, StoreError
 
 _PAGE = 500
 _BAR_COLUMNS = 16
@@ -62,15 +63,22 @@ def add_budget(app: typer.Typer) -> None:
             detectors = load_detectors(read)
             source = record or read.agent.state_dir
             since_ns, until_ns = time_ns("--since", since, 0), time_ns("--until", until, reading.EVER_NS)
-            found = [
-                _rehearsed(read, name, detectors[name], source, (since_ns, until_ns), tried, ramps, seed)
-                for name in chosen
-            ]
+            refused, found = [], []
+            for name in chosen:
+                try:
+                    found.append(
+                        _rehearsed(read, name, detectors[name], source, (since_ns, until_ns), tried, ramps, seed)
+                    )
+                except StoreError as error:  # of this asset; the others can be told of
+                    refused.append(str(error))
         if as_json:
             typer.echo(json.dumps([_json(achieved, one) for achieved, one in found], indent=1))
-            return
-        for achieved, one in found:
-            show(achieved, one, wide())
+        else:
+            for achieved, one in found:
+                show(achieved, one, wide())
+        if refused:
+            complain(*refused)
+            raise typer.Exit(UNUSABLE)
 
 
 def chosen_assets(config: Config, asset: str | None) -> tuple[str, ...]:
@@ -187,14 +195,6 @@ def sentences(one: Rehearsal) -> list[str]:
             parts.append(f"slow faults seen: {len(other.seen_s)} instead of {len(own.seen_s)}{after}")
         told.append(f"{way}, {other.budget}: {'; '.join(parts)}")
     return told
-
-
-def lasting(seconds: float) -> str:
-    """Return a duration in words, to two digits or so."""
-    for unit, size_s in (("days", 2 * 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= size_s:
-            return f"{seconds / (86_400.0 if unit == 'days' else size_s):.2g} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _later(seconds: float) -> str:

@@ -14,10 +14,12 @@ from pydantic import BaseModel, TypeAdapter
 
 from agent.api import guard, models, problems
 from agent.api.app import create_app
-from agent.api.rehearsal_models import BudgetModel
+from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Shelf
+from agent.rehearsal import drills
+from agent.rehearsal.finding import Drill, Finding, Tried
 from agent.store import codec
 from agent.store.blocks import Step
 from agent.store.series import Series
@@ -138,6 +140,22 @@ def test_alerts_against_the_budget(plant: Plant) -> None:
     assert found.per_week == pytest.approx(35, rel=0.03)
     assert (found.low or 0) < 35 < (found.high or 0)
     assert "there is no asset" in problem(ask(plant, "GET", "/assets/press/budget"), 404).detail
+
+
+def test_the_last_drill_is_shown(plant: Plant) -> None:
+    assert "forewarn drill holds one" in problem(ask(plant, "GET", "/assets/pump/drill"), 404).detail
+    assert "there is no asset" in problem(ask(plant, "GET", "/assets/press/drill"), 404).detail
+    begin_ns = plant.clock.time_ns()
+    sizes = (Tried(5.0, 0.45, (), 20, 20), Tried(10.0, 0.9, (60.0,) * 18 + (120.0,), 20, 20))
+    finding = Finding("pressure", "bar", "bias", 9.0, sizes)
+    held = Drill("pump", begin_ns, begin_ns - 2, begin_ns - 1, "1/week", "ab12", 86_400.0, 0, 20, 20, (finding,))
+    drills.keep(plant.journal.path.parent, held)
+    found = DrillModel.model_validate(ask(plant, "GET", "/assets/pump/drill").json())
+    assert found == DrillModel.of(held)
+    (shown,) = found.findings
+    assert shown.sentence == "pressure off by 10 % (0.9 bar) would be seen in 1 min, 19 of 20 times (76 to 99 %)"
+    assert shown.smallest_percent == 10.0
+    assert [(size.seen, size.median_s, size.slowest_s) for size in shown.sizes] == [(0, None, None), (19, 60.0, 120.0)]
 
 
 def test_an_alert_is_the_journals_bytes(plant: Plant) -> None:
