@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -63,27 +65,13 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
             chosen = chosen_assets(read, asset)
             state = read.agent.state_dir
             refused: list[str] = []
-            found: list[Drill] = []
             if show_last:
-                found += [_last(state, name) for name in chosen]
+                found = [_last(state, name) for name in chosen]
             else:
                 step_back()
-                kinds, within_s = _kinds(faults), _within_s(within)
-                detectors = load_detectors(read)
                 bounds_ns = (time_ns("--since", since, -1), time_ns("--until", until, reading.EVER_NS))
-                for name in chosen:
-                    try:
-                        what = _record(read, name, detectors[name], record or state, bounds_ns)
-                        with share_bar(f"{name}: drill") as progress:
-                            held = drill(
-                                what, span_of(what), clock.time_ns(), tags=names(tags) or (), faults=kinds,
-                                repeats=repeats, within_s=within_s, seed=seed, progress=progress,
-                            )  # fmt: skip
-                    except StoreError as error:  # of this asset: the others are not made to wait a month for it
-                        refused.append(str(error))
-                        continue
-                    drills.keep(state, held)
-                    found.append(held)
+                wanted = _Wanted(_kinds(faults), names(tags) or (), repeats, _within_s(within), seed)
+                found, refused = _hold(read, chosen, record or state, bounds_ns, wanted, clock)
         if as_json:
             typer.echo(json.dumps([DrillModel.of(held).model_dump(mode="json") for held in found], indent=1))
         else:
@@ -92,6 +80,42 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
         if refused:
             complain(*refused)
             raise typer.Exit(UNUSABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    faults: tuple[str, ...]
+    tags: tuple[str, ...]
+    repeats: int
+    within_s: float
+    seed: int
+
+
+def _hold(
+    config: Config,
+    assets: Sequence[str],
+    source: Path,
+    bounds_ns: tuple[int, int],
+    wanted: _Wanted,
+    clock: Clock,
+) -> tuple[list[Drill], list[str]]:
+    """Hold and keep a drill of each asset; return them, and of the others why not: none waits a month for another."""
+    detectors = load_detectors(config)
+    found, refused = [], []
+    for asset in assets:
+        try:
+            record = _record(config, asset, detectors[asset], source, bounds_ns)
+            with share_bar(f"{asset}: drill") as progress:
+                held = drill(
+                    record, span_of(record), clock.time_ns(), tags=wanted.tags, faults=wanted.faults,
+                    repeats=wanted.repeats, within_s=wanted.within_s, seed=wanted.seed, progress=progress,
+                )  # fmt: skip
+        except StoreError as error:
+            refused.append(str(error))
+            continue
+        drills.keep(config.agent.state_dir, held)
+        found.append(held)
+    return found, refused
 
 
 def _last(state: Path, asset: str) -> Drill:
@@ -135,12 +159,13 @@ def show(held: Drill, console: Console) -> None:
         Text(
             f"{held.asset}: drill of {format_time(held.held_ns)[:16]}Z at {held.moments} healthy moments from "
             f"{format_time(held.since_ns)[:16]}Z to {format_time(held.until_ns)[:16]}Z, budget {held.budget}; "
-            f"the smallest size that is seen {FOUND_MIN:.0%} of the times within {lasting(held.within_s)}:"
+            f"the smallest size that is seen {100 * FOUND_MIN:.0f} % of the times within {lasting(held.within_s)}:"
         ),
         soft_wrap=True,
     )
     if held.moments < held.wanted:
-        console.print(Text(f"{held.wanted} moments were wanted; the record has no more that suit"), soft_wrap=True)
+        why = f"elsewhere an alert stood, came by itself within {lasting(held.within_s)}, or too little was recorded"
+        console.print(Text(f"{held.moments} of {held.wanted} moments suited: {why}"), soft_wrap=True)
     for fault in dict.fromkeys(one.fault for one in held.findings):
         console.print()
         for one in held.findings:
