@@ -39,6 +39,8 @@ from agent.line.alert import Alert
 from agent.line.wording import remaining_life
 from agent.notify import Notifier
 from agent.options import names, period_s
+from agent.rehearsal.budget_command import add_budget
+from agent.rehearsal.drill_command import add_drill
 from agent.replay import recorded, replay
 from agent.report import add_report
 from agent.server import ApiServer, listen
@@ -363,6 +365,8 @@ add_backtest(app, learn_heart, SystemClock())
 add_discover(app, SystemClock())
 add_import(app)
 add_report(app)
+add_budget(app)
+add_drill(app, SystemClock())
 add_tags(app)
 add_export(app)
 add_trust(app, SystemClock())

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.status import Status
 
 from agent.backtest.trial import BacktestError
@@ -19,6 +20,7 @@ from connectors import ConnectorError
 from models.bundle import BundleError
 from models.learn import LearnError
 
+NICE = 19
 FAILED, UNUSABLE = 1, 2
 """Exit codes: a check or the agent failed; usage or configuration. 0 is well."""
 
@@ -42,6 +44,11 @@ def explained() -> Iterator[None]:
         raise typer.Exit(0) from None
 
 
+def step_back() -> None:
+    """Give this process the lowest priority, beside an agent that may run; it cannot be taken back."""
+    os.nice(NICE)
+
+
 def complain(*messages: str) -> None:
     """Print messages to standard error, each with the name of the command."""
     for message in messages:
@@ -51,6 +58,16 @@ def complain(*messages: str) -> None:
 def working(what: str) -> Status:
     """Return a context that says on a terminal what the command is busy with, and leaves nothing behind."""
     return Console(stderr=True).status(what)
+
+
+@contextmanager
+def share_bar(what: str) -> Iterator[Callable[[float], None]]:
+    """Show on a terminal how much of something long is done; give what takes the share, 0 to 1."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
 
 
 def wide(*, stderr: bool = False) -> Console:

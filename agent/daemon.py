@@ -9,11 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from agent.archive import Archive
 from agent.clock import Clock
+from agent.config.assets import parse_budget
 from agent.flash import FlashWear
 from agent.line.alert import Alert, Command
 from agent.notify import Notifier
 from agent.reader import Reader
+from agent.rehearsal import drills
+from agent.rehearsal.achieved import Achieved
+from agent.rehearsal.finding import Drill
 from agent.server import ApiServer
+from agent.store import reading
 from agent.store.journal import AlertFilter, Journal, Page
 from agent.store.loads import Loads
 from agent.store.series import Series, Window
@@ -206,6 +211,16 @@ class Agent:
     def history(self, alert_id: str) -> Sequence[Alert]:
         """Return all revisions of an alert; raise StoreError."""
         return self._journal.history(alert_id)
+
+    def achieved(self, asset: str) -> Achieved:
+        """Return how many alerts an asset has raised since its telemetry begins, against its budget."""
+        (budget,) = [info.budget for info in self.assets if info.name == asset]
+        first_ns, _, watched_ns = reading.watched(self._telemetry.directory, asset)
+        return Achieved.of(parse_budget(budget), self._journal.count(asset, first_ns), watched_ns / 1e9)
+
+    def last_drill(self, asset: str) -> Drill | None:
+        """Return the last fire drill of an asset, which another process held."""
+        return drills.last(self._journal.path.parent, asset)
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

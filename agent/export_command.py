@@ -9,10 +9,9 @@ import numpy as np
 import typer
 
 from agent.console import explained
-from agent.options import names
-from agent.replay import TELEMETRY, tell_damage
+from agent.options import names, time_ns
+from agent.replay import telemetry_of, tell_damage
 from agent.store import reading
-from agent.store.codec import parse_time
 from agent.store.journal import StoreError
 from agent.store.series import Rows
 from connectors.frame import Float32s, Int64s
@@ -37,9 +36,8 @@ def add_export(app: typer.Typer) -> None:
     ) -> None:
         """Write recorded values as a table: a column of time (UTC), and one for each tag; nothing where it was Bad."""
         with explained():
-            rows = write_table(
-                source, asset, out, names(tags), _time_ns("--since", since, 0), _time_ns("--until", until, 2**62)
-            )
+            since_ns, until_ns = time_ns("--since", since, 0), time_ns("--until", until, reading.EVER_NS)
+            rows = write_table(source, asset, out, names(tags), since_ns, until_ns)
             typer.echo(f"{out}: {rows} rows")
 
 
@@ -49,7 +47,7 @@ def write_table(
     """Write the rows of some tags (None: of all) with since <= time < until; return how many. Raise StoreError."""
     if out.suffix not in (".parquet", ".csv"):
         raise StoreError(f"--out {out}: must end in .parquet or .csv")
-    folder = source / TELEMETRY if (source / TELEMETRY).is_dir() else source
+    folder = telemetry_of(source)
     layout = reading.layout(folder)
     if asset not in layout:
         raise StoreError(f"{source}: has no telemetry of {asset!r}; it has: {', '.join(sorted(layout)) or 'none'}")
@@ -104,12 +102,3 @@ def _in_order(times: Int64s, values: Float32s) -> tuple[Int64s, Float32s]:
     apart = good[np.minimum(after, len(good) - 1)] - good[np.maximum(after - 1, 0)]
     kept = valued | ~between | (apart > 2 * np.median(np.diff(good)))
     return times[kept], values[kept]
-
-
-def _time_ns(option: str, said: str | None, default: int) -> int:
-    if said is None:
-        return default
-    try:
-        return parse_time(said)
-    except ValueError as error:
-        raise StoreError(f"{option} {said}: {error}") from error

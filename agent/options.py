@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from agent.store.codec import parse_time
+from agent.store.journal import StoreError
+
 UNITS_S: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 
@@ -28,3 +31,13 @@ def period_s(text: str) -> float:
     if seconds < UNITS_S["ms"]:
         raise ValueError("must be 1ms or more")
     return seconds
+
+
+def time_ns(option: str, said: str | None, default: int) -> int:
+    """Return a time (RFC 3339) as UTC ns, `default` where it was not given; raise StoreError naming the option."""
+    if said is None:
+        return default
+    try:
+        return parse_time(said)
+    except ValueError as error:
+        raise StoreError(f"{option} {said}: {error}") from error

@@ -36,20 +36,28 @@ def replay(events: Iterable[Step | Started], make_line: Callable[[str, Start], L
         yield from alerts
 
 
-def recorded(source: Path, layout: Layout) -> Iterator[Step | Started]:
+def recorded(
+    source: Path, layout: Layout, since_ns: int = 0, until_ns: int = reading.EVER_NS
+) -> Iterator[Step | Started]:
     """Give the steps in a state directory, a telemetry folder or a Parquet file, for the assets of `layout`.
 
-    A Parquet file holds one asset: the one whose tags are all columns. Raise StoreError where none fits.
+    Of a folder what has nothing of since <= time < until may be left out. A Parquet file holds one asset: the one whose
+    tags are all columns. Raise StoreError where none fits.
     """
     if source.is_dir():
-        folder = source / TELEMETRY if (source / TELEMETRY).is_dir() else source
+        folder = telemetry_of(source)
         if not segments.segments(folder) and not sealed.folders(folder):
             raise StoreError(
                 f"{source}: holds no telemetry; name a state_dir, its folder telemetry, or a Parquet file"
             )
-        return reading.events(folder, layout, tell_damage)
+        return reading.events(folder, layout, tell_damage, since_ns, until_ns)
     asset = _asset_of(export.column_names(source), layout, source)
     return export.read_parquet(source, asset, [name for name, _ in layout[asset]])
+
+
+def telemetry_of(source: Path) -> Path:
+    """Return the folder of the telemetry of a state directory, or the folder itself."""
+    return source / TELEMETRY if (source / TELEMETRY).is_dir() else source
 
 
 def tell_damage(path: Path, lost: int) -> None:

@@ -17,6 +17,8 @@ from agent.line.alert import Alert, Command
 from agent.line.memory import Memory
 from agent.line.quality import Quality
 from agent.line.verdict import Verdict
+from agent.rehearsal.achieved import Achieved
+from agent.rehearsal.finding import Drill
 from agent.store.journal import AlertFilter, Page
 from agent.store.series import Series
 from agent.store.telemetry import TelemetryHealth
@@ -234,6 +236,12 @@ class AgentView(Protocol):
 
     def history(self, alert_id: str) -> Sequence[Alert]:
         """Return all revisions of an alert; raise StoreError."""
+
+    def achieved(self, asset: str) -> Achieved:
+        """Return how many alerts a configured asset has raised against its budget; raise StoreError."""
+
+    def last_drill(self, asset: str) -> Drill | None:
+        """Return the last fire drill of a configured asset, None where there was none; raise StoreError."""
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

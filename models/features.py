@@ -120,6 +120,8 @@ def _kernels(rates: tuple[float, ...]) -> tuple[Float64s, Float64s]:
 
 def _blocks(complete: Bools) -> list[tuple[int, int]]:
     """Cut T rows into blocks of complete rows, at most _BLOCK_ROWS long, and single incomplete ones."""
+    if complete.all():
+        return [(low, min(low + _BLOCK_ROWS, len(complete))) for low in range(0, len(complete), _BLOCK_ROWS)]
     blocks: list[tuple[int, int]] = []
     for row, whole in enumerate(complete):
         low, high = blocks[-1] if blocks else (0, 0)

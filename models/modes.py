@@ -6,6 +6,7 @@ health: what they ask of the machine is either known from the history or an unse
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -218,34 +219,62 @@ class ModeTracker:
         self._learnt = set(modes.learnt)
         self._low, self._high = np.array(modes.low), np.array(modes.high)
         self._current: tuple[float, ...] | None = None
+        self._known = False
         self._settles = self._longest
         self._since = -1
         self._still = {mode: list(tags) for mode, tags in zip(modes.known, modes.still, strict=False)}
         self._brought = np.empty(0, np.float32)
+        self._holds = False
 
     def update(self, values: npt.NDArray[np.float32], good: Bools) -> Followed:
-        """Take rows f32[T, C] in with their good values bool[T, C]."""
+        """Take rows f32[T, C] in with their good values bool[T, C]; rows under the same commands are taken together."""
         rows = len(values)
         settling, unseen, new = (np.zeros(rows, np.bool_) for _ in range(3))
         followed = Followed(settling, unseen, new, np.zeros(values.shape, np.bool_))
         commands = list(self._modes.commands)
         if not commands:
             return followed
-        for row in range(rows):
-            if good[row, commands].all():
-                mode = tuple(float(v) for v in values[row, commands])
-                if mode != self._current:
-                    self._current, self._since = mode, -1
-                    self._settles = self._settle_rows.get(mode[: len(self._modes.switches)], self._longest)
-                    self._brought = self._brings(values[row])
-            self._since += 1
-            settling[row] = self._since < self._settles
+        begins = self._changes(values, good, commands)
+        edges = [*([] if begins[:1] == [0] else [0]), *begins, rows]
+        for begin, end in itertools.pairwise(edges):
+            if begin in begins:
+                self._come_into(values[begin])
+            since = self._since + 1
+            self._since += end - begin
+            settling[begin : min(begin + max(self._settles - since, 0), end)] = True
             if self._current is not None:
-                unseen[row] = not self._is_known(self._current)
-                new[row] = bool(self._learnt) and self._current not in self._learnt
-                self._brought[good[row] & (values[row] != self._brought)] = np.nan
-                followed.held[row] = values[row] == self._brought
+                unseen[begin:end] = not self._known
+                new[begin:end] = bool(self._learnt) and self._current not in self._learnt
+                if self._holds:
+                    followed.held[begin:end] = self._hold(values[begin:end], good[begin:end])
         return followed
+
+    def _changes(self, values: npt.NDArray[np.float32], good: Bools, commands: list[int]) -> list[int]:
+        """Return the rows in which there are other commands than before, of those that tell all of them."""
+        told = good[:, commands]
+        rows = [0] if len(told) == 1 and told.all() else np.flatnonzero(told.all(1)).tolist()
+        if not rows:
+            return []
+        first = [] if tuple(values[rows[0], commands].tolist()) == self._current else [rows[0]]
+        if len(rows) == 1:
+            return first
+        there = values[rows][:, commands]
+        return [*first, *np.asarray(rows)[1:][(there[1:] != there[:-1]).any(1)].tolist()]
+
+    def _come_into(self, row: npt.NDArray[np.float32]) -> None:
+        self._current, self._since = tuple(row[list(self._modes.commands)].tolist()), -1
+        self._settles = self._settle_rows.get(self._current[: len(self._modes.switches)], self._longest)
+        self._known = self._is_known(self._current)
+        self._brought = self._brings(row)
+        self._holds = not np.isnan(self._brought).all()
+
+    def _hold(self, values: npt.NDArray[np.float32], good: Bools) -> Bools:
+        """Return which of the values f32[T, C] are still those that the machine brought into the mode."""
+        moved = np.logical_or.accumulate(good & (values != self._brought), 0)
+        still = (values == self._brought) & ~moved
+        self._brought[moved[-1]] = np.nan
+        self._holds = bool(still[-1].any()) or not np.isnan(self._brought).all()
+        return np.asarray(still)
 
     def _brings(self, row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Return the values f32[C] that the machine brings into its mode, NaN for tags that move in it."""

@@ -17,6 +17,7 @@ from fastapi import APIRouter, FastAPI, Path, Query, Response
 from agent.api import PREFIX, metrics, models, present, problems
 from agent.api.guard import Guard
 from agent.api.problems import ApiError, describe
+from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
 from agent.store import codec
@@ -50,7 +51,7 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI
         redoc_url=None,
         description=(__doc__ or "").partition("\n\n")[2],
     )
-    for router in (_status(view), _assets(view), _alerts(view), _commands(view)):
+    for router in (_status(view), _assets(view), _rehearsals(view), _alerts(view), _commands(view)):
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
     app.add_api_route("/metrics", lambda: _metrics(view), include_in_schema=False)
     problems.install(app)
@@ -161,6 +162,27 @@ def _assets(view: AgentView) -> APIRouter:
         finally:
             summarising.release()
         return present.window(info, names, since_ns, until_ns, series)
+
+    return router
+
+
+def _rehearsals(view: AgentView) -> APIRouter:
+    router = APIRouter(tags=["assets"])
+
+    @router.get("/assets/{asset}/budget", responses=_NOT_FOUND)
+    def budget(asset: AssetName) -> BudgetModel:
+        """Show how many alerts an asset has raised a week against its alarm budget, and how far that can be told."""
+        info = _info(view, asset)
+        return BudgetModel.of(info, view.achieved(info.name))
+
+    @router.get("/assets/{asset}/drill", responses=_NOT_FOUND)
+    def drill(asset: AssetName) -> DrillModel:
+        """Show the last fire drill of an asset: which faults would be seen, how often and how soon."""
+        info = _info(view, asset)
+        held = view.last_drill(info.name)
+        if held is None:
+            raise ApiError(HTTPStatus.NOT_FOUND, f"no drill of {asset} was held yet; forewarn drill holds one")
+        return DrillModel.of(held)
 
     return router
 

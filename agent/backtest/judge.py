@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.backtest.trial import BacktestError, Judged, Segment
-from agent.line.advise import AlarmEvent, Delays, Watch
-from agent.line.assess import Assessor, Detector
+from agent.line.advise import AlarmEvent
+from agent.line.assess import Detector
+from agent.line.vigil import Vigil, delays
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s, Int64s
 
@@ -29,21 +30,19 @@ class HeartJudge:
         self._adapt = adapt
         self._detector = detector
         self._alerts_per_s = alerts_per_s
-        self._delays = Delays(max(1, round(ON_DELAY_S / period_s)), max(1, round(OFF_DELAY_S / period_s)))
+        self._delays = delays(ON_DELAY_S, OFF_DELAY_S, period_s)
 
     def judge(self, times_ns: Int64s, values: Float32s, mask: Bools, /) -> Judged:
         """Assess the rows of one segment from a fresh state; the score is the calibrated evidence, 1 at the limit."""
-        assessor = Assessor(self._detector, self._alerts_per_s, adapt=self._adapt)
-        watch = Watch(self._delays, raised=False)
-        score, alarmed, active = np.full(len(times_ns), np.nan), np.zeros(len(times_ns), np.bool_), False
+        vigil = Vigil(self._detector, self._alerts_per_s, self._delays, adapt=self._adapt)
+        score, alarmed = np.full(len(times_ns), np.nan), np.zeros(len(times_ns), np.bool_)
         for start in range(0, len(times_ns), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
-            assessment = assessor.update(Grid(times_ns[rows], values[rows], mask[rows]))
+            alarmed[rows] = vigil.raised
+            assessment, changes = vigil.take(Grid(times_ns[rows], values[rows], mask[rows]))
             score[rows] = assessment.evidence
-            alarmed[rows] = active
-            for change in watch.changes(assessment):
-                active = change.event is AlarmEvent.RAISE
-                alarmed[start + change.row : start + assessment.rows] = active
+            for change in changes:
+                alarmed[start + change.row : start + assessment.rows] = change.event is AlarmEvent.RAISE
         return Judged(score, alarmed)
 
 

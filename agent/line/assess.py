@@ -96,8 +96,13 @@ class Assessment:
 class Assessor:
     """Scores the rows of one asset; owns the running statistics and a short memory of rows."""
 
-    def __init__(self, detector: Detector, alerts_per_s: float, *, adapt: bool = True) -> None:
-        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too."""
+    def __init__(
+        self, detector: Detector, alerts_per_s: float, *, adapt: bool = True, diagnosable: bool = True
+    ) -> None:
+        """Start from the learnt reference; without `adapt` benign wander counts as evidence, too.
+
+        What is not `diagnosable` takes half the time, and has no features for the fault head to see.
+        """
         manifest, learnt = detector.manifest, detector.statistics
         self.limits = learnt.calibration.limits(alerts_per_s * manifest.period_ms / 1000)
         self._detector = detector
@@ -106,6 +111,7 @@ class Assessor:
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
         self._features = DeferredFeatures(FeatureTracker(learnt.head, learnt.scored))
+        self._diagnosable = diagnosable
         self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
         self._commanded = np.isin(learnt.used, learnt.modes.setpoints)
         # Before the first sample there is a row without a good value: it is blind, and scores nothing.
@@ -154,7 +160,8 @@ class Assessor:
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
-        self._features.take(scores, seen.values, seen.good, modes.held, ignored)
+        if self._diagnosable:
+            self._features.take(scores, seen.values, seen.good, modes.held, ignored)
         told = grid.good & ~modes.held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
         return Assessment(seen, scores, good_share, coverage, evidence, frozen, condition, self._features, drift)

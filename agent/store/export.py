@@ -102,6 +102,19 @@ def read_parquet(path: Path, asset: str, tags: Sequence[str]) -> Iterator[Step]:
         yield Step(asset, int(taken[begin]), part)
 
 
+def span(path: Path) -> tuple[int, int]:
+    """Return the first and the last time in a Parquet file, UTC in ns, zeros where it has no rows; raise StoreError."""
+    import polars as pl
+
+    if TIME not in (names := column_names(path)):
+        raise StoreError(f"{path}: no column {TIME}; it has: {', '.join(names)}")
+    try:
+        times = _times_ns(pl.read_parquet(path, columns=[TIME])[TIME], path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise _unreadable(path, error) from error
+    return (int(times.min()), int(times.max())) if len(times) else (0, 0)
+
+
 def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(f"{path}: not a readable Parquet file: {error}; copy or export it again")
 

@@ -107,6 +107,11 @@ class JournalReader:
         rows = self._read("SELECT coalesce(max(number), 0) + 1 FROM current WHERE asset = ?", (asset,))
         return int(rows[0][0])
 
+    def count(self, asset: str, since_ns: int) -> int:
+        """Return how many alerts of an asset were raised at or after a time (UTC)."""
+        rows = self._read("SELECT count(*) FROM current WHERE asset = ? AND raised_ns >= ?", (asset, since_ns))
+        return int(rows[0][0])
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         with self._read_lock:

@@ -14,7 +14,8 @@ from agent.server import SHUTDOWN_S_MAX
 from agent.store.journal import Journal
 from agent.worker import LAST_TRIES, RETRY_NS
 
-UNIT = Path(__file__).resolve().parents[2] / "systemd" / "forewarn.service"
+FOLDER = Path(__file__).resolve().parents[2] / "systemd"
+UNIT = FOLDER / "forewarn.service"
 
 
 class Sections(configparser.RawConfigParser):
@@ -39,6 +40,22 @@ def test_the_unit_says_what_the_daemon_does() -> None:
     assert "PYTHONOPTIMIZE" not in UNIT.read_text()  # assertions guard invariants in production too
 
 
+def test_the_drill_is_held_monthly_behind_the_agent_as_the_account_that_owns_the_record() -> None:
+    unit, timer, agent = Sections(strict=False), Sections(strict=False), Sections(strict=False)
+    unit.read(FOLDER / "forewarn-drill.service")
+    timer.read(FOLDER / "forewarn-drill.timer")
+    agent.read(UNIT)
+    service = unit["Service"]
+    command, *_ = agent["Service"]["ExecStart"].split()
+    assert service["ExecStart"].split() == [command, "drill", "/etc/forewarn/agent.toml"]
+    assert (service["Nice"], service["CPUSchedulingPolicy"], service["IOSchedulingClass"]) == ("19", "idle", "idle")
+    assert "User" not in agent["Service"], "so that it is the unit's name"
+    assert service["User"] == UNIT.stem
+    for key in ("DynamicUser", "StateDirectory", "StateDirectoryMode", "UMask", "ProtectSystem"):
+        assert service[key] == agent["Service"][key]
+    assert timer["Timer"]["OnCalendar"] == "*-*-01 02:00"
+
+
 def test_the_command_sends_nothing_and_takes_one_thread_per_product() -> None:
     script = (
         "import os, sys; sys.argv = ['forewarn', '--version']; from agent.__main__ import main\n"
@@ -54,11 +71,14 @@ def test_the_command_sends_nothing_and_takes_one_thread_per_product() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     copy = tmp_path / "forewarn.service"
-    copy.write_text(UNIT.read_text().replace("/opt/forewarn/bin/forewarn", "/bin/true"))
+    for unit in FOLDER.glob("forewarn*.*"):
+        (tmp_path / unit.name).write_text(unit.read_text().replace("/opt/forewarn/bin/forewarn", "/bin/true"))
+    copies = [str(path) for path in tmp_path.glob("forewarn*.*")]
+    assert len(copies) == 3
     verified = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
+        ["systemd-analyze", "verify", "--man=no", *copies], capture_output=True, text=True, check=False
     )
     complaints = [line for line in (verified.stdout + verified.stderr).splitlines() if "forewarn" in line]
     assert not complaints

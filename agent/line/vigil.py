@@ -1,0 +1,53 @@
+"""The heart without people: rows in, and when its alarm comes and goes; for looking back, where nobody acknowledges."""
+
+from __future__ import annotations
+
+import copy
+
+from agent.line.advise import AlarmEvent, Change, Delays, Watch
+from agent.line.assess import Assessment, Assessor, Detector
+from agent.line.memory import Remembered
+from agent.line.window import Grid
+
+
+def delays(on_delay_s: float, off_delay_s: float, period_s: float) -> Delays:
+    """Return delays in rows of `period_s`, one at least."""
+    return Delays(max(1, round(on_delay_s / period_s)), max(1, round(off_delay_s / period_s)))
+
+
+class Vigil:
+    """Judges the rows of one asset within an alarm budget, as its line does; says nothing of what is wrong."""
+
+    def __init__(self, detector: Detector, alerts_per_s: float, delays: Delays, *, adapt: bool = True) -> None:
+        """Begin with the learnt reference; without `adapt` benign wander counts as evidence, too."""
+        self._detector, self._alerts_per_s, self._delays, self._adapt = detector, alerts_per_s, delays, adapt
+        self.raised = False
+        """Whether the alarm stands."""
+        self._seen = False
+        self._begin(None)
+
+    def take(self, grid: Grid) -> tuple[Assessment, list[Change]]:
+        """Judge new rows, at least one; return what they are and how the alarm has changed."""
+        self._seen = True
+        assessment = self._assessor.update(grid)
+        changes = self._watch.changes(assessment)
+        if changes:
+            self.raised = changes[-1].event is AlarmEvent.RAISE
+        return assessment, changes
+
+    def restart(self, wander: Remembered | None = None) -> None:
+        """Go on as a line does after the agent was started: it remembers its alarm and how far the asset has drifted.
+
+        One that has seen nothing yet knows the latter from a `wander` that was remembered.
+        """
+        self._begin(self._assessor.wander if self._seen else wander)
+
+    def fork(self) -> Vigil:
+        """Return another one that goes on from here by itself."""
+        return copy.deepcopy(self, {id(self._detector): self._detector})
+
+    def _begin(self, wander: Remembered | None) -> None:
+        self._assessor = Assessor(self._detector, self._alerts_per_s, adapt=self._adapt, diagnosable=False)
+        if wander is not None:
+            self._assessor.restore(wander)
+        self._watch = Watch(self._delays, raised=self.raised)

@@ -1,0 +1,174 @@
+"""`forewarn drill`: put faults into what was recorded, and say how often and how soon they would be seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from agent.api.rehearsal_models import DrillModel
+from agent.build import load_detectors
+from agent.clock import Clock
+from agent.config.base import ConfigError
+from agent.config.file import Config, load
+from agent.console import UNUSABLE, complain, explained, share_bar, step_back, wide
+from agent.line.assess import Detector
+from agent.options import duration_s, names, time_ns
+from agent.rehearsal import drills
+from agent.rehearsal.budget_command import chosen_assets
+from agent.rehearsal.drill import USUAL, drill
+from agent.rehearsal.faults import FAULTS
+from agent.rehearsal.finding import FOUND_MIN, Drill
+from agent.rehearsal.record import NS_PER_S, Record, span
+from agent.rehearsal.wording import lasting
+from agent.store import reading
+from agent.store.codec import format_time
+from agent.store.journal import StoreError
+
+ALL: Final = "all"
+WEEKS: Final = 4
+"""So much of the record is used where nothing is said."""
+
+
+def add_drill(app: typer.Typer, clock: Clock) -> None:
+    """Give `app` the command `drill`."""
+
+    @app.command("drill", epilog="Example: forewarn drill agent.toml pump --faults bias,noise --tags flow")
+    def drill_command(
+        config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")],
+        asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="One asset. [default: all]")] = None,
+        faults: Annotated[str, typer.Option(metavar="A,B,...|all", help="What to try.")] = ",".join(USUAL),
+        tags: Annotated[str | None, typer.Option(metavar="A,B,...", help="[default: all judged]")] = None,
+        repeats: Annotated[int, typer.Option(min=5, max=1000, help="At so many moments.")] = 20,
+        within: Annotated[str, typer.Option(metavar="TIME", help="How long to wait for an alert.")] = "24h",
+        seed: Annotated[int, typer.Option(min=0, help="Of what is left to chance.")] = 0,
+        record: Annotated[
+            Path | None,
+            typer.Option(metavar="DIR_OR_PARQUET", help="What was recorded. [default: state_dir of CONFIG]"),
+        ] = None,
+        since: Annotated[
+            str | None, typer.Option(metavar="TIME", help="From this time on. [default: the last four weeks]")
+        ] = None,
+        until: Annotated[str | None, typer.Option(metavar="TIME", help="To just before this time.")] = None,
+        show_last: Annotated[bool, typer.Option("--last", help="Show the last drill; hold none.")] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with every size.")] = False,
+    ) -> None:
+        """Put faults into what was recorded, and say how often and how soon they would be seen. Asks no PLC."""
+        with explained():
+            read = load(config)
+            chosen = chosen_assets(read, asset)
+            state = read.agent.state_dir
+            refused: list[str] = []
+            if show_last:
+                found = [_last(state, name) for name in chosen]
+            else:
+                step_back()
+                bounds_ns = (time_ns("--since", since, -1), time_ns("--until", until, reading.EVER_NS))
+                wanted = _Wanted(_kinds(faults), names(tags) or (), repeats, _within_s(within), seed)
+                found, refused = _hold(read, chosen, record or state, bounds_ns, wanted, clock)
+        if as_json:
+            typer.echo(json.dumps([DrillModel.of(held).model_dump(mode="json") for held in found], indent=1))
+        else:
+            for held in found:
+                show(held, wide())
+        if refused:
+            complain(*refused)
+            raise typer.Exit(UNUSABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    faults: tuple[str, ...]
+    tags: tuple[str, ...]
+    repeats: int
+    within_s: float
+    seed: int
+
+
+def _hold(
+    config: Config,
+    assets: Sequence[str],
+    source: Path,
+    bounds_ns: tuple[int, int],
+    wanted: _Wanted,
+    clock: Clock,
+) -> tuple[list[Drill], list[str]]:
+    """Hold and keep a drill of each asset; return them, and of the others why not: none waits a month for another."""
+    detectors = load_detectors(config)
+    found, refused = [], []
+    for asset in assets:
+        try:
+            record = _record(config, asset, detectors[asset], source, bounds_ns)
+            with share_bar(f"{asset}: drill") as progress:
+                held = drill(
+                    record, span_of(record), clock.time_ns(), tags=wanted.tags, faults=wanted.faults,
+                    repeats=wanted.repeats, within_s=wanted.within_s, seed=wanted.seed, progress=progress,
+                )  # fmt: skip
+        except StoreError as error:
+            refused.append(str(error))
+            continue
+        drills.keep(config.agent.state_dir, held)
+        found.append(held)
+    return found, refused
+
+
+def _last(state: Path, asset: str) -> Drill:
+    held = drills.last(state, asset)
+    if held is None:
+        raise StoreError(f"{state / drills.FOLDER}: no drill of {asset} was held; leave --last out to hold one")
+    return held
+
+
+def _kinds(text: str) -> tuple[str, ...]:
+    kinds = tuple(FAULTS) if text == ALL else names(text) or ()
+    if unknown := [kind for kind in kinds if kind not in FAULTS]:
+        raise ConfigError((f"--faults: there is no {', '.join(unknown)}; there are: {', '.join(FAULTS)}, {ALL}",))
+    return kinds
+
+
+def _within_s(text: str) -> float:
+    try:
+        return duration_s(text)
+    except ValueError as error:
+        raise ConfigError((f"--within {text}: {error}",)) from error
+
+
+def _record(config: Config, asset: str, detector: Detector, source: Path, bounds_ns: tuple[int, int]) -> Record:
+    since_ns, until_ns = bounds_ns
+    if since_ns < 0:
+        last_ns = min(span(source, asset)[1], until_ns)
+        since_ns = last_ns - WEEKS * 7 * 86_400 * NS_PER_S
+    return Record(source, asset, config.assets[asset], detector, since_ns, until_ns)
+
+
+def span_of(record: Record) -> tuple[int, int]:
+    """Return the first and the last time of a record, UTC ns."""
+    first_ns, last_ns = span(record.source, record.asset)
+    return max(first_ns, record.since_ns), min(last_ns, record.until_ns)
+
+
+def show(held: Drill, console: Console) -> None:
+    """Print a sentence for each fault and tag, what is seen soonest first within a fault."""
+    console.print(
+        Text(
+            f"{held.asset}: drill of {format_time(held.held_ns)[:16]}Z at {held.moments} healthy moments from "
+            f"{format_time(held.since_ns)[:16]}Z to {format_time(held.until_ns)[:16]}Z, budget {held.budget}; "
+            f"the smallest size that is seen {100 * FOUND_MIN:.0f} % of the times within {lasting(held.within_s)}:"
+        ),
+        soft_wrap=True,
+    )
+    if held.moments < held.wanted:
+        why = f"elsewhere an alert stood, came by itself within {lasting(held.within_s)}, or too little was recorded"
+        console.print(Text(f"{held.moments} of {held.wanted} moments suited: {why}"), soft_wrap=True)
+    for fault in dict.fromkeys(one.fault for one in held.findings):
+        console.print()
+        for one in held.findings:
+            if one.fault == fault:
+                console.print(Text(f"  {one.sentence(held.within_s)}"), soft_wrap=True)
+    console.print()

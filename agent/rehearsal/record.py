@@ -1,0 +1,126 @@
+"""What was recorded of one asset, on the grid as its line saw it: part by part, and as often as wanted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from agent.config.assets import AssetConfig
+from agent.line.assess import WINDOW_ROWS, Detector
+from agent.line.memory import Remembered
+from agent.line.rate_of_change import RateOfChange
+from agent.line.window import Grid, Window
+from agent.replay import recorded, telemetry_of
+from agent.store import export, reading
+from agent.store.blocks import Started
+from agent.store.journal import StoreError
+
+PART_ROWS = 512
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of the grid, one at least; `fresh` where the agent had just been started, with the `wander` it remembered.
+
+    A line begins anew there.
+    """
+
+    grid: Grid
+    fresh: bool = False
+    wander: Remembered | None = None
+
+    @property
+    def first_ns(self) -> int:
+        """The time of the first row, UTC."""
+        return int(self.grid.time_ns[0])
+
+    @property
+    def last_ns(self) -> int:
+        """The time of the last row, UTC."""
+        return int(self.grid.time_ns[-1])
+
+    def split(self, row: int) -> tuple[Part, Part]:
+        """Return the rows before `row`, and those from it on; there must be some on either side."""
+        time_ns, values, good = self.grid.time_ns, self.grid.values, self.grid.good
+        after = Grid(time_ns[row:], values[row:], good[row:])
+        return replace(self, grid=Grid(time_ns[:row], values[:row], good[:row])), Part(after)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What `source` holds of an asset with since <= time < until, as `forewarn replay` takes it.
+
+    `source` is a state directory, its telemetry, or a Parquet file. `parts` raises StoreError where it holds none.
+    """
+
+    source: Path
+    asset: str
+    said: AssetConfig
+    detector: Detector
+    since_ns: int
+    until_ns: int
+
+    @property
+    def period_ns(self) -> int:
+        """How far apart the rows of the grid are."""
+        return self.detector.manifest.period_ms * 1_000_000
+
+    def parts(self) -> Iterator[Part]:
+        """Give the rows in the order they were taken, up to PART_ROWS or a few more at once."""
+        tags = self.detector.manifest.tags
+        layout = {self.asset: tuple((tag.name, tag.unit) for tag in tags)}
+        own_ns = [(tag.period_ms or self.said.period_ms) * 1_000_000 for tag in self.said.tags]
+        rates = [math.inf if tag.max_rate is None else tag.max_rate for tag in self.said.tags]
+        window, screen = Window(len(tags), self.period_ns, WINDOW_ROWS, own_ns), RateOfChange(rates, own_ns)
+        gathered = _Gathered(fresh=True)
+        for event in recorded(self.source, layout, self.since_ns, self.until_ns):
+            if isinstance(event, Started):
+                if (start := event.starts.get(self.asset)) is not None:
+                    yield from gathered.part()
+                    window, screen = Window(len(tags), self.period_ns, WINDOW_ROWS, own_ns), RateOfChange(rates, own_ns)
+                    gathered = _Gathered(fresh=True, wander=None if start.memory is None else start.memory.wander)
+                continue
+            if event.recovered or not self.since_ns <= event.now_ns < self.until_ns:
+                continue
+            gathered.add(window.push(screen.screen(event.frame)[0], event.now_ns))
+            if gathered.rows >= PART_ROWS:
+                yield from gathered.part()
+        yield from gathered.part()
+
+
+class _Gathered:
+    """Rows that become the next part."""
+
+    def __init__(self, *, fresh: bool, wander: Remembered | None = None) -> None:
+        self.rows = 0
+        self._grids: list[Grid] = []
+        self._fresh, self._wander = fresh, wander
+
+    def add(self, grid: Grid) -> None:
+        if grid.rows:
+            self._grids.append(grid)
+            self.rows += grid.rows
+
+    def part(self) -> Iterator[Part]:
+        """Give what was gathered, if anything, and begin anew."""
+        if not self.rows:
+            return
+        time_ns = np.concatenate([grid.time_ns for grid in self._grids])
+        values = np.concatenate([grid.values for grid in self._grids])
+        good = np.concatenate([grid.good for grid in self._grids])
+        fresh, wander, self._fresh, self._wander = self._fresh, self._wander, False, None
+        self._grids, self.rows = [], 0
+        yield Part(Grid(time_ns, values, good), fresh, wander)
+
+
+def span(source: Path, asset: str) -> tuple[int, int]:
+    """Return the first and the last time in a source, UTC ns; raise StoreError where it holds nothing of an asset."""
+    first_ns, last_ns = reading.watched(telemetry_of(source), asset)[:2] if source.is_dir() else export.span(source)
+    if first_ns == last_ns:
+        raise StoreError(f"{source}: nothing of {asset} is recorded; name a state_dir or a Parquet file that has it")
+    return first_ns, last_ns

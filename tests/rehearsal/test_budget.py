@@ -1,0 +1,159 @@
+"""What other budgets would have cost: by the agent's own heart, on what it recorded."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agent.build import JOURNAL, load_detectors
+from agent.config.file import Config
+from agent.line.alert import AlarmState
+from agent.line.vigil import Vigil, delays
+from agent.rehearsal.budget import Known, rehearse
+from agent.rehearsal.record import span
+from agent.rehearsal.walk import Draws, Walk
+from agent.store.journal import AlertFilter, JournalReader, StoreError
+from models.runtime import Detector
+from tests.agent.commands import command
+from tests.agent.samples import SECOND_NS as NS
+from tests.agent.samples import alert, revised
+from tests.agent.test_replay import faulty_frames, live_run
+from tests.rehearsal.recordings import record_of
+
+DAY_NS = 86_400 * NS
+
+
+def budget_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run it as a child: it lowers the priority of its process for good."""
+    return subprocess.run(command("budget", *arguments), capture_output=True, text=True)
+
+
+@pytest.fixture
+def lived(file: Path) -> Config:
+    """The plant of two tags with three faults, watched by the agent, restarts included."""
+    config = Config.parse(file.read_text(), file)
+    live_run(config, load_detectors(config), faulty_frames())
+    return config
+
+
+def known_of(config: Config) -> list[Known]:
+    journal = JournalReader.open(config.agent.state_dir / JOURNAL)
+    found = [Known.of(one) for one in journal.alerts(AlertFilter(asset="pump")).alerts]
+    journal.close()
+    return found[::-1]
+
+
+def test_the_asset_s_own_budget_gives_the_alerts_that_were_raised_when_they_were(lived: Config) -> None:
+    known = known_of(lived)
+    assert len(known) >= 3
+    one = rehearse(record_of(lived), span(lived.agent.state_dir, "pump"), known, budgets=(), ramps=0)
+    (own,) = one.costs
+    assert own.budget == one.budget == "1/week"
+    assert own.alerts == len(known)
+    assert own.later_s == {each.alert_id: 0.0 for each in known}
+    assert own.ramps == 0
+    assert own.median_seen_s is None
+
+
+def test_a_tighter_budget_raises_fewer_and_later_a_looser_one_sooner(lived: Config) -> None:
+    budgets = ("100/day", "1/year", "2/year")
+    one = rehearse(record_of(lived), span(lived.agent.state_dir, "pump"), known_of(lived), budgets=budgets, ramps=0)
+    assert [cost.budget for cost in one.costs] == ["100/day", "1/week", "2/year", "1/year"]
+    for looser, tighter in zip(one.costs, one.costs[1:], strict=False):
+        assert looser.alerts >= tighter.alerts
+        assert len(looser.later_s) >= len(tighter.later_s)
+        for alert_id, later_s in tighter.later_s.items():
+            assert later_s >= looser.later_s[alert_id]
+    assert one.costs[0].alerts > one.costs[-1].alerts
+    assert min(one.costs[0].later_s.values()) <= 0.0 <= max(one.costs[-1].later_s.values())
+
+
+def test_the_same_seed_gives_the_same_and_slow_faults_are_seen(pump: Config) -> None:
+    record, when = record_of(pump), span(pump.agent.state_dir, "pump")
+    one, again, other = (
+        rehearse(record, when, [], budgets=("2/week", "1/year"), ramps=3, seed=seed) for seed in (5, 5, 6)
+    )
+    assert one == again != other
+    assert one.weeks_judged == pytest.approx(60 / 168, rel=0.1)
+    loosest, *_, tightest = one.costs
+    assert 1 <= len(loosest.seen_s) <= loosest.ramps == 3
+    assert len(tightest.seen_s) <= len(loosest.seen_s)
+    assert all(0 < after_s <= 86_400 for after_s in loosest.seen_s)
+
+
+def test_moments_are_where_all_is_well_and_stays_so(lived: Config) -> None:
+    """A short time ahead, so that there are many; the faults are at 480, 800 and 990, the restarts at 500 and 1000."""
+    record = record_of(lived)
+    last_ns = span(lived.agent.state_dir, "pump")[1]
+    begin_ns = next(record.parts()).first_ns
+    vigil = Vigil(record.detector, record.said.alerts_per_s, delays(0, 0, 1.0))
+    within_ns = 60 * NS
+    draws = Draws(begin_ns, last_ns - within_ns, 150, np.random.default_rng(2))
+    walk = Walk(record.parts(), [vigil], record.period_ns, within_ns, draws)
+    found = [round((moment.time_ns - begin_ns) / NS) for moment in walk.moments()]
+    assert len(found) > 40
+    assert found == sorted(set(found))
+    alarms = [round((alarm.raised_ns - begin_ns) / NS) for alarm in walk.alarms[0]]
+    assert len(alarms) >= 3
+    for alarm in alarms:
+        assert not [at for at in found if alarm - 60 < at <= alarm + 5], "no alarm stands or comes at a moment"
+    assert not {0, 500, 1000} & set(found), "nor has the agent just begun"
+
+
+def test_an_alert_that_stands_is_not_over_when_it_was_last_revised() -> None:
+    stands = alert(3)
+    assert Known.of(stands).over_ns is None
+    over = replace(revised(stands, AlarmState.NORMAL), returned_time_ns=stands.raised_time_ns + 5)
+    assert Known.of(over).over_ns == stands.raised_time_ns + 5
+
+
+def test_too_short_a_record_is_refused_with_what_is_missing(pump: Config) -> None:
+    first_ns, _ = span(pump.agent.state_dir, "pump")
+    record = record_of(pump, until_ns=first_ns + 1800 * NS)
+    with pytest.raises(StoreError, match=r"rows of pump can be judged, 1000 are needed; .* 1\.4 hours at least"):
+        rehearse(record, (first_ns, first_ns + 1800 * NS), [], ramps=0)
+
+
+def test_the_command_shows_a_table_and_json(lived: Config, file: Path) -> None:
+    done = budget_command(file, "--ramps", "0")
+    assert (done.returncode, done.stderr) == (0, "")
+    head, _, *table = done.stdout.splitlines()
+    count = len(known_of(lived))
+    assert f"pump: budget 1/week; {count} alerts in 0.002 weeks" in head
+    assert head.endswith("more than the budget")
+    assert any(line.split()[:2] == ["1/week", "*"] and f"{count} of {count}" in line for line in table)
+    assert any(line.startswith("tighter, 2/month: ") for line in table)
+    asked = json.loads(budget_command(file, "pump", "--ramps", "0", "--budgets", "1/year", "--json").stdout)
+    (one,) = asked
+    assert [cost["budget"] for cost in one["budgets"]] == ["1/week", "1/year"]
+    assert (one["achieved"]["alerts"], one["achieved"]["standing"]) == (count, "above")
+    assert one["alerts"] == [f"pump-{number + 1}" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("press",), "ASSET press: is not configured; name one of: pump"),
+        (("--budgets", "often"), "--budgets: got 'often'; allowed: a number above 0"),
+        (("--record", "nowhere"), "nowhere: there is no such file or folder"),
+        (("--since", "yesterday"), "--since yesterday: "),
+    ],
+)
+def test_what_cannot_be_asked_is_explained(lived: Config, file: Path, arguments: tuple[str, ...], said: str) -> None:
+    done = budget_command(file, *arguments)
+    assert done.returncode == 2, done.stdout
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_own_budget_need_not_be_among_those_tried_as_it_is_written(lived: Config) -> None:
+    said = lived.assets["pump"].model_copy(update={"budget": "7/week"})
+    record = replace(record_of(lived), said=said)
+    one = rehearse(record, span(lived.agent.state_dir, "pump"), [], budgets=("1/day", "1/week"), ramps=0)
+    assert [cost.budget for cost in one.costs] == ["7/week", "1/week"]
+    assert isinstance(record.detector, Detector)
