@@ -136,7 +136,7 @@ class Line:
         `observe` is told what each step has made of its rows.
         """
         manifest = detector.manifest
-        self._settings, self._observe = settings, observe
+        self.settings, self._observe = settings, observe
         self.asset = asset
         self.tags = tuple(tag.name for tag in manifest.tags)
         self.period_ns = manifest.period_ms * 1_000_000
@@ -215,10 +215,10 @@ class Line:
 
         What people are shown of the newest values and their quality is not in it.
         """
-        new = Line(self.asset, self._detector, self._settings)
+        new = Line(self.asset, self._detector, self.settings)
         return state.dumps({
             "model": self._detector.hash,
-            "settings": state.whole(self._settings),
+            "settings": state.whole(self.settings),
             "line": state.changes(self, new, _SHOWN),
         })
 
