@@ -173,20 +173,20 @@ def check(
 
 @app.command(
     "replay",
-    epilog="Examples: forewarn replay pump-3 agent.toml: one alert; forewarn replay pump-3.html: from its evidence "
-    "alone; forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl: all that was recorded, as CONFIG would judge "
-    "it. Exit codes: 0 done, and an alert is the same as recorded; 1 it is not; 2 usage or configuration.",
+    epilog="Example: forewarn replay pump-3 agent.toml. From its evidence alone: forewarn replay pump-3.html. All that was "
+    "recorded, as CONFIG would judge it: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl. Exit codes: 0 "
+    "done, and an alert is the same as recorded; 1 it is not; 2 usage or configuration.",
 )
 def replay_command(
     subject: Annotated[
         str,
         typer.Argument(
-            metavar="ALERT|RECORD",
+            metavar="ALERT_OR_RECORD",
             help="An alert, the FILE.html of its evidence, a state_dir, its telemetry, or a Parquet file.",
         ),
     ],
     config: Annotated[
-        Path, typer.Argument(metavar="[CONFIG]", help="The configuration; evidence needs none.")
+        Path, typer.Argument(metavar="CONFIG", help="The configuration; evidence needs none.")
     ] = Path("agent.toml"),
 ) -> None:
     """Compute alerts anew from what was recorded; print each revision of an alert as a line of JSON."""

@@ -27,8 +27,8 @@ P = ParamSpec("P")
 
 COMMANDS_WAITING_MAX = 16
 STATE_STEPS = 20_000
-"""After so many steps of an asset it is recorded again how its line stands, 2 ms and 4 % of its telemetry: a replay of
-what comes then need not begin where the agent did, months ago."""
+"""After so many steps of an asset it is recorded again how its line stands, 2 ms and a 20th of its telemetry: a replay
+of what comes then need not begin where the agent did, months ago."""
 JOBS_AT_ONCE = 16
 """Handing work to the thread and back costs as much as logging a frame: what waits is handed over together."""
 UNRECORDED_MAX = 1000
@@ -69,6 +69,7 @@ class Worker:
         *,
         memories: Memories | None = None,
         jobs_max: int = 1000,
+        state_steps: int = STATE_STEPS,
     ) -> None:
         self._lines = lines
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
@@ -80,7 +81,8 @@ class Worker:
         }
         self._commands_dropped = dict.fromkeys(lines, 0)
         # At its first step, and then not that of all assets at once.
-        self._steps_to_state = {asset: (0, STATE_STEPS * (i + 1) // len(lines)) for i, asset in enumerate(lines)}
+        self._state_steps = state_steps
+        self._steps_to_state = {asset: (0, state_steps * (i + 1) // len(lines)) for i, asset in enumerate(lines)}
         self._submitting = threading.Lock()
         self._unrecorded: deque[Alert] = deque()
         self._unpublished: set[str] = set()
@@ -200,7 +202,7 @@ class Worker:
 
     def _is_state_due(self, asset: str) -> bool:
         left, then = self._steps_to_state[asset]
-        self._steps_to_state[asset] = (left - 1, then) if left else (then - 1, STATE_STEPS)
+        self._steps_to_state[asset] = (left - 1, then) if left else (then - 1, self._state_steps)
         return left == 0
 
     def _remember(self, asset: str) -> None:

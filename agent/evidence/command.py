@@ -130,13 +130,13 @@ def add_evidence(app: typer.Typer, clock: Clock) -> None:
     """Give `app` the command `evidence`."""
 
     @app.command(
-        epilog="Examples: forewarn evidence pump-3 /etc/forewarn/agent.toml, and where it was sent to: "
-        "forewarn evidence --verify pump-3.html"
+        epilog="Example: forewarn evidence pump-3 agent.toml, and where it was sent to: forewarn evidence --verify "
+        "pump-3.html. Exit codes: 0 written, or whole and of a known key; 1 not; 2 usage or configuration."
     )
     def evidence(
-        subject: Annotated[str, typer.Argument(metavar="ALERT|FILE", help="An alert; with --verify, a file.")],
+        subject: Annotated[str, typer.Argument(metavar="ALERT_OR_FILE", help="An alert; with --verify, a file.")],
         config: Annotated[
-            Path | None, typer.Argument(metavar="[CONFIG]", help="The configuration.  [default: agent.toml]")
+            Path | None, typer.Argument(metavar="CONFIG", help="The configuration.  [default: agent.toml]")
         ] = None,
         out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to.  [default: ALERT.html]")] = None,
         key: Annotated[

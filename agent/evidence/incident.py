@@ -24,9 +24,8 @@ from connectors.frame import Float32s, Int64s
 BEFORE_ROWS: Final = 1800
 """So many periods before the onset are shown, and as many as AFTER_ROWS after the last that happened to the alert."""
 AFTER_ROWS: Final = 600
-CELLS_MAX: Final = 4_000_000
-"""What is shown of an alert that stays open ends here, counted from where the replay begins."""
-STEPS_MAX: Final = 80_000
+STEPS_MAX, CELLS_MAX = 20_000, 400_000
+"""What is shown of an alert that stays open ends so many steps, or values, after it was raised: a mail must hold it."""
 _EVER_NS: Final = 2**62
 
 
@@ -56,9 +55,9 @@ class Course:
     """N rows of the asset's grid over C tags, as the replay saw them.
 
     `time_ns` i64[N] UTC, `values` f32[N, C] (NaN where not good), `expected` f32[N, C] in the tag's unit and `residual`
-    f32[N, C] in standard deviations (NaN where a tag is not scored), `evidence` f64[N] (1 is the limit, NaN where
-    it was not judged), `coverage` f64[N], `condition` and `regime` i64[N], indices into CONDITIONS and the manifest's
-    regimes.
+    f32[N, C] in standard deviations (both NaN where the tag is not scored or not good), `evidence` f64[N] (1 is the
+    limit, NaN where it was not judged), `coverage` f64[N], `condition` and `regime` i64[N], indices into CONDITIONS and
+    the manifest's regimes.
     """
 
     time_ns: Int64s
@@ -109,12 +108,13 @@ def incident(revisions: tuple[bytes, ...], telemetry: Path, tags: Tags, period_n
     origin = reading.origin(telemetry, last.asset, begin_ns, raised_ns)
     damaged: list[int] = []
     steps: list[Step] = []
+    cut = False
     layout = {last.asset: tuple(tags)}
     wanted = _steps(telemetry, layout, origin, begin_ns, end_ns, lambda _path, lost: damaged.append(lost))
-    most = min(STEPS_MAX, CELLS_MAX // max(len(tags), 1))
-    cut = False
+    left = min(STEPS_MAX, CELLS_MAX // len(tags))
     for step in wanted:
-        if cut := len(steps) >= most and step.now_ns > raised_ns:
+        left -= step.now_ns > raised_ns
+        if cut := left < 0:
             break
         steps.append(step)
     end_ns = steps[-1].now_ns if steps else begin_ns
@@ -171,12 +171,13 @@ def replayed(
 
     def note(seen: Assessment) -> None:
         new = slice(seen.grid.rows - seen.rows, None)
+        good = seen.grid.good[new]
         if shown:
             rows.append(Course(
                 seen.grid.time_ns[new],
                 seen.grid.values[new],
-                seen.scores.expected[new],
-                seen.scores.residual[new],
+                np.where(good, seen.scores.expected[new], np.float32(np.nan)),
+                np.where(good, seen.scores.residual[new], np.float32(np.nan)),
                 seen.evidence,
                 seen.coverage,
                 seen.condition.astype(np.int64),

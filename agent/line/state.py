@@ -7,7 +7,6 @@ and none of their code runs: a state may come from elsewhere.
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 from collections import deque
@@ -81,9 +80,10 @@ def whole(value: object) -> Any:
             return {"enum": [_name(type(value)), value.value]}
         case np.ndarray():
             assert value.dtype.kind in _KINDS, value.dtype
-            return {"array": [value.dtype.str, list(value.shape), base64.b64encode(value.tobytes()).decode()]}
+            # In hexadecimal, so that whoever packs this finds rows that are in several arrays.
+            return {"array": [value.dtype.str, list(value.shape), value.tobytes().hex()]}
         case np.generic():
-            return {"number": [value.dtype.str, base64.b64encode(value.tobytes()).decode()]}
+            return {"number": [value.dtype.str, value.tobytes().hex()]}
         case None | bool() | int() | float() | str():
             return value
         case tuple() if hasattr(value, "_fields"):
@@ -117,9 +117,9 @@ def _made(kind: str, content: Any) -> Any:
     match kind:
         case "array":
             dtype, shape, text = content
-            return np.frombuffer(base64.b64decode(text), _dtype(dtype)).reshape(shape).copy()
+            return np.frombuffer(bytes.fromhex(text), _dtype(dtype)).reshape(shape).copy()
         case "number":
-            return np.frombuffer(base64.b64decode(content[1]), _dtype(content[0]))[0]
+            return np.frombuffer(bytes.fromhex(content[1]), _dtype(content[0]))[0]
         case "enum":
             return _class(content[0], Enum)(content[1])
         case "named":

@@ -25,7 +25,7 @@ from models import bundle as bundles
 from models.bundle import Bundle
 from models.learn import learn
 from tests.agent.commands import forewarn
-from tests.agent.samples import quiet_rows
+from tests.agent.samples import SECOND_NS, START_NS, quiet_rows
 from tests.agent.watched import SAID, failing_frames, to_the_end, watched, watching
 
 FRAMES = 900
@@ -282,6 +282,21 @@ def test_an_alert_that_is_too_old_for_the_record_is_said_to_be_so(copy: Path, tm
     assert (again.exit_code, "it holds no steps to replay" in again.stderr) == (1, True)
     again = forewarn("replay", "pump-1", copy)
     assert (again.exit_code, "It cannot be replayed" in again.stderr, again.stdout) == (1, True, "")
+
+
+def test_the_start_of_the_agent_need_not_be_in_the_record_any_more(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy.parent / "state")
+    watched(copy, failing_frames(2500, (2420, 2500)), state_steps=150)
+    folder = copy.parent / "state" / "telemetry"
+    for path in segments.segments(folder)[:3]:
+        path.unlink()
+    out = tmp_path / "a.html"
+    result = forewarn("evidence", "pump-1", copy, "--out", out)
+    assert "are the same as recorded, byte for byte" in result.stdout, result.output
+    facts = json.loads(pack.unseal(out.read_bytes()).files["facts.json"])
+    begin_ns, origin_ns = (codec.parse_time(facts[name]) for name in ("begin_time", "origin_time"))
+    assert START_NS + 300 * SECOND_NS < origin_ns <= begin_ns < origin_ns + 150 * SECOND_NS
+    assert forewarn("replay", out).exit_code == 0
 
 
 def test_a_gap_in_the_record_is_no_replay_that_pretends(copy: Path, tmp_path: Path) -> None:

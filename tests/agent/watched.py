@@ -58,7 +58,7 @@ class Watch:
 
 
 @contextmanager
-def watching(file: Path) -> Iterator[Watch]:
+def watching(file: Path, *, state_steps: int = 20_000) -> Iterator[Watch]:
     """Start as the daemon does."""
     config = load(file)
     detectors = load_detectors(config)
@@ -67,14 +67,15 @@ def watching(file: Path) -> Iterator[Watch]:
     folder = config.agent.state_dir / TELEMETRY
     telemetry = TelemetryLog(folder, layout_of(detectors), segment_bytes=1_000, started=Started({"pump": start}))
     lines = {"pump": make_line(config, "pump", detectors["pump"], start)}
-    yield Watch(config, journal, telemetry, Worker(lines, journal, telemetry, ManualClock()))
+    worker = Worker(lines, journal, telemetry, ManualClock(), state_steps=state_steps)
+    yield Watch(config, journal, telemetry, worker)
     telemetry.close()
     journal.close()
 
 
-def watched(file: Path, frames: Sequence[Frame]) -> None:
+def watched(file: Path, frames: Sequence[Frame], *, state_steps: int = 20_000) -> None:
     """Run an agent on frames, from its start to its end."""
-    with watching(file) as watch:
+    with watching(file, state_steps=state_steps) as watch:
         asyncio.run(to_the_end(watch, frames))
 
 

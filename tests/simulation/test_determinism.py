@@ -104,8 +104,8 @@ def test_a_state_of_another_model_or_version_is_refused_with_the_reason() -> Non
         {"object": ["subprocess:Popen", {}]},
         {"object": ["models.runtime:ort", {}]},
         {"object": ["agent.line.alert:Shelf", {"by": "Ana"}]},
-        {"array": ["|O", [1], "AAAAAAAAAAA="]},
-        {"array": ["<f8", [3], "AAAAAAAAAAA="]},
+        {"array": ["|O", [1], "0000000000000000"]},
+        {"array": ["<f8", [3], "0000000000000000"]},
         {"code": 1},
         [1],
     ):
