@@ -173,9 +173,9 @@ def check(
 
 @app.command(
     "replay",
-    epilog="Example: forewarn replay pump-3 agent.toml. From its evidence alone: forewarn replay pump-3.html. All that was "
-    "recorded, as CONFIG would judge it: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl. Exit codes: 0 "
-    "done, and an alert is the same as recorded; 1 it is not; 2 usage or configuration.",
+    epilog="Example: forewarn replay pump-3 agent.toml. From its evidence alone: forewarn replay pump-3.html. All that "
+    "was recorded, as CONFIG would judge it: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl. Exit codes: "
+    "0 done, and an alert is the same as recorded; 1 it is not; 2 usage or configuration.",
 )
 def replay_command(
     subject: Annotated[

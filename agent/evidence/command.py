@@ -23,6 +23,7 @@ from agent.store import codec
 from agent.store.codec import Json
 from agent.store.journal import StoreError
 from agent.trust import KEY, Trust, signing_key
+from models.scores import STATISTICS
 from models.signature import public_key
 
 WEEK_S: Final = 7 * 86_400
@@ -38,12 +39,11 @@ def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns:
     table = json.loads(case.said.model_dump_json(exclude={"bundle"}, exclude_defaults=True))
     told: dict[str, Json] = {**facts, "replay": case.sentence(), "same": case.same}
     files = contents.files_of(case.incident, case.again, case.bundle, table, told)
-    sizes = {name: len(content) for name, content in files.items()}
     shown = page(
         case.incident,
         None if case.again is None else case.again.course,
         case.bundle.manifest,
-        Told(case.sentence(), case.same, facts, sizes, public_key(private)),
+        Told(case.sentence(), case.same, facts, files, public_key(private)),
     )
     said = {"alert": alert_id, "created": codec.format_time(now_ns)}
     out = out or Path(f"{alert_id}.html")
@@ -57,13 +57,18 @@ def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns:
 def _facts(case: Case, origin: str, configuration: str, now_ns: int) -> dict[str, str]:
     said, model = case.said, case.bundle
     in_force, when = (said, "now") if case.again is None else (case.again.settings, "then")
+    limits = model.statistics.calibration.limits(in_force.alerts_per_s * model.manifest.period_ms / 1000)
     return {
         "Made": f"{codec.format_time(now_ns)[:19].replace('T', ' ')} UTC",
         "Agent": f"forewarn {package_version()}",
         "Computed by": f"onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
         f"Python {platform.python_version()}, {platform.machine()}",
         "Model": f"{model.manifest.name}, {origin}, SHA-256 {model.hash}",
-        f"Alarm budget {when}": f"{in_force.alerts_per_s * WEEK_S:.3g} alerts a week",
+        f"Alarm budget {when}": f"{in_force.alerts_per_s * WEEK_S:.3g} a week",
+        f"Limits {when}": ", ".join(
+            f"{statistic.name} {limit:.4g}".replace("inf", "not used")
+            for statistic, limit in zip(STATISTICS, limits.tolist(), strict=True)
+        ),
         f"Delays {when}": f"on {in_force.on_delay_s:g} s, off {in_force.off_delay_s:g} s",
         "Configuration now": f"SHA-256 {configuration}",
     }

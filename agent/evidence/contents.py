@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 ALERT, RAW, COURSE, FACTS, ASSET = "alert.jsonl", "raw.parquet", "course.parquet", "facts.json", "asset.json"
+_UNUSABLE = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError, struct.error)
+"""A signature is no promise that a state or a step makes sense."""
 STEPS: Final = "replay/steps.fwt"
 BUNDLE: Final = "replay/bundle/"
 _STEPS_AT_ONCE: Final = 1000
@@ -92,7 +95,7 @@ def replay_pack(pack: Pack) -> tuple[tuple[bytes, ...], Replayed, int]:
         return recorded, again, _rows_that_differ(stored, same)
     except StateError as error:
         raise PackError(f"the state of the line in it does not fit this version: {error}") from error
-    except (KeyError, IndexError, ValueError, CodecError, BundleError, pl.exceptions.PolarsError) as error:
+    except (*_UNUSABLE, CodecError, BundleError, pl.exceptions.PolarsError) as error:
         raise PackError(f"what it holds for a replay cannot be used: {error}") from error
 
 

@@ -87,9 +87,13 @@ class Replayed:
         """Say what is not as it was recorded, of as many revisions as were replayed; empty where all is."""
         if not self.revisions:
             return "the replay raises no such alert"
-        for number, (live, again) in enumerate(zip(recorded, self.revisions, strict=False), 1):
+        for live, again in zip(recorded, self.revisions, strict=False):
             if live != again:
-                return f"revision {number} differs in {', '.join(_differing(live, again))}"
+                mine, theirs = json.loads(live), json.loads(again)
+                number = mine["revision"]
+                if theirs["revision"] != number:
+                    return f"the replay does not give revision {number}"
+                return f"revision {number} differs in {', '.join(_differing(mine, theirs))}"
         if len(self.revisions) > len(recorded):
             return f"the replay has {len(self.revisions)} revisions, the journal {len(recorded)}"
         return ""
@@ -212,9 +216,9 @@ def _together(rows: Sequence[Course]) -> Course:
     return Course(*(np.concatenate([getattr(some, name) for some in rows]) for name in Course.__slots__))
 
 
-def _differing(one: bytes, other: bytes) -> Iterator[str]:
+def _differing(one: object, other: object) -> Iterator[str]:
     """Give the names of what differs between two revisions, dotted where it lies deeper."""
-    mine, theirs = dict(_flat(json.loads(one), "")), dict(_flat(json.loads(other), ""))
+    mine, theirs = dict(_flat(one, "")), dict(_flat(other, ""))
     yield from sorted(name for name in mine.keys() | theirs.keys() if mine.get(name) != theirs.get(name))
 
 

@@ -6,6 +6,7 @@ and its policy forbids any, and any request.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from connectors.frame import BAD_NO_DATA, Int64s, is_bad
 from models.bundle import Manifest
 
 TAGS_MAX: Final = 5
+MARKS_MAX: Final = 12
 _BEFORE_PLOTS: Final = 2
 """Parts of the record's section before its first plot, which names the marks."""
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -36,20 +38,20 @@ _MACHINERY: Final = frozenset({"revision", "updated_time", "verdict"})
 @dataclass(frozen=True, slots=True)
 class Told:
     """What the page says beside the incident: `replay`, one sentence, and whether it was `same`; of the agent, the
-    model and the configuration name and value; `files` their sizes; whose `key` signs.
+    model and the configuration name and value; the `files` in the data; whose `key` signs.
     """
 
     replay: str
     same: bool
     facts: Mapping[str, str]
-    files: Mapping[str, int]
+    files: Mapping[str, bytes]
     key: str
 
 
 def page(incident: Incident, course: Course | None, manifest: Manifest, told: Told) -> str:
     """Return the page, with a place each for manifest, signature and data."""
     revisions = [json.loads(body) for body in incident.revisions]
-    marks = _marks(revisions[-1])
+    marks = _marks(revisions)
     parts = [
         _head(revisions[-1], told),
         _seen(incident),
@@ -176,13 +178,15 @@ def _key(color: str, kind: str, text: str) -> str:
     return f'<span class="key"><i class="{"line " + kind if kind else ""}" style="{style}"></i>{escape(text)}</span>'
 
 
-def _marks(alert: Mapping[str, Any]) -> list[Mark]:
-    """Return when it began, was raised, was acknowledged and returned, in that order of time."""
-    seen = alert.get("acknowledgement") or {}
-    said = {"onset": alert.get("onset_time"), "raised": alert.get("raised_time"), "acknowledged": seen.get("time"),
-            "returned": alert.get("returned_time")}
-    found = [Mark(name, _parse(time)) for name, time in said.items() if time]
-    return sorted(found, key=lambda mark: mark.time_ns)
+def _marks(revisions: Sequence[Mapping[str, Any]]) -> list[Mark]:
+    """Return when it began, was raised, was acknowledged and returned, once and again, in the order of time."""
+    found: dict[Mark, None] = {}
+    for alert in revisions:
+        seen = alert.get("acknowledgement") or {}
+        said = {"onset": alert.get("onset_time"), "raised": alert.get("raised_time"), "acknowledged": seen.get("time"),
+                "returned": alert.get("returned_time")}
+        found |= {Mark(name, _parse(time)): None for name, time in said.items() if time}
+    return sorted(found, key=lambda mark: mark.time_ns)[:MARKS_MAX]
 
 
 def _timeline(revisions: Sequence[Mapping[str, Any]]) -> str:
@@ -215,8 +219,9 @@ def _value(value: object) -> str:
 def _contents(alert_id: str, told: Told) -> str:
     name = escape(alert_id)
     rows = "".join(
-        f'<tr><td><code>{escape(file)}</code></td><td class="number">{size:,}</td></tr>'
-        for file, size in told.files.items()
+        f'<tr><td><code>{escape(file)}</code></td><td class="number">{len(content):,}</td>'
+        f'<td class="hash">{hashlib.sha256(content).hexdigest()}</td></tr>'
+        for file, content in told.files.items()
     )
     return (
         f'<p>Signed with the key <span class="hash">{escape(told.key)}</span>. Compare it with the gateway\'s '
@@ -224,7 +229,7 @@ def _contents(alert_id: str, told: Told) -> str:
         f"<p><code>forewarn evidence --verify {name}.html</code> checks every byte of this file; "
         f"<code>forewarn replay {name}.html</code> computes the alert anew from the data in it.</p>\n"
         f"{pack.slot('data')} download=\"{name}.zip\">Save the data as a zip</a>\n"
-        '<div class="scroll"><table><thead><tr><th>File</th><th class="number">Bytes</th></tr></thead>'
+        '<div class="scroll"><table><thead><tr><th>File</th><th class="number">Bytes</th><th>SHA-256</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 

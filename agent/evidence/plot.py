@@ -25,6 +25,8 @@ WIDTH, HEIGHT = 1000.0, 100.0
 """Of the SVG's own grid, which the page stretches."""
 _STEPS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800,
                    604800)
+GAP_PLACES: Final = 2.5
+"""A line is broken where it has nothing for so many times as long as usual."""
 _TICKS: Final = 6
 _PAD: Final = 0.06
 _RIGHT: Final = 0.6
@@ -178,9 +180,7 @@ def _path(axis: Axis, trace: Trace, bottom: float, top: float) -> str:
     values = trace.values.astype(np.float64)
     np.maximum.at(high, bins[bins >= 0], values[bins >= 0])
     np.minimum.at(low, bins[bins >= 0], values[bins >= 0])
-    # Rows may be further apart than places: only a missing value breaks a line.
-    holes = np.unique(axis.bins(trace.time_ns[~good]))
-    breaks = [place for place in range(1, len(used)) if _hole_between(used[place - 1], used[place], holes)]
+    breaks = np.flatnonzero(np.diff(used) > _apart_max(used)) + 1
     drawn = []
     for part in np.split(used, breaks):
         x = [(place + 0.5) * WIDTH / BINS for place in part.tolist()]
@@ -196,9 +196,9 @@ def _path(axis: Axis, trace: Trace, bottom: float, top: float) -> str:
     return f'<path class="{trace.style}" d="{"".join(drawn)}"/>'
 
 
-def _hole_between(left: np.intp, right: np.intp, holes: npt.NDArray[np.intp]) -> bool:
-    at = np.searchsorted(holes, left, side="right")
-    return bool(at < len(holes) and holes[at] < right)
+def _apart_max(used: npt.NDArray[np.intp]) -> float:
+    """Return how far apart two places of a line may be: rows, or those of a slow tag, can be further than places."""
+    return GAP_PLACES * float(np.median(np.diff(used))) if len(used) > 1 else 0.0
 
 
 def _runs(axis: Axis, time_ns: Int64s, which: Bools) -> list[tuple[int, int]]:
