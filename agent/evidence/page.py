@@ -95,8 +95,8 @@ def _seen(incident: Incident) -> str:
         "Time left": remaining_life(verdict),
     }
     rows = "".join(
-        f'<tr><td>{_text(part.tag)}</td><td><span class="bar"><i style="width:{part.share:.0%}"></i></span>'
-        f'{part.share:.0%}</td><td class="number">{_number(part.measured)}</td>'
+        f'<tr><td>{_text(part.tag)}</td><td class="part"><span class="bar"><i style="width:{part.share:.0%}"></i>'
+        f'</span>{part.share:.0%}</td><td class="number">{_number(part.measured)}</td>'
         f'<td class="number">{_number(part.expected)}</td><td>{_text(part.unit)}</td></tr>'
         for part in verdict.contributions
     )

@@ -40,6 +40,11 @@ class Axis:
     begin_ns: int
     end_ns: int
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it is more than a day, so that times need their date."""
+        return self.end_ns - self.begin_ns > 86_400_000_000_000
+
     def share(self, time_ns: int) -> float:
         """Return where a time lies, 0 at the left and 1 at the right edge."""
         return (time_ns - self.begin_ns) / max(self.end_ns - self.begin_ns, 1)
@@ -53,7 +58,7 @@ class Axis:
         """Give round times and how to write them."""
         span_s = (self.end_ns - self.begin_ns) / 1e9
         step_s = next((step for step in _STEPS_S if span_s / step <= _TICKS), 604800 * math.ceil(span_s / 604800 / 6))
-        form = "%m-%d %H:%M" if span_s > 86_400 else "%H:%M:%S" if step_s < 60 else "%H:%M"
+        form = "%m-%d %H:%M" if self.is_long else "%H:%M:%S" if step_s < 60 else "%H:%M"
         first = -(-self.begin_ns // (step_s * 10**9))
         for number in range(first, self.end_ns // (step_s * 10**9) + 1):
             yield number * step_s * 10**9, datetime.fromtimestamp(number * step_s, UTC).strftime(form)
@@ -113,7 +118,7 @@ def plot(
     return (
         f'<div class="plot">{_labels(axis, inside) if named else ""}<div class="area">'
         f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" preserveAspectRatio="none" aria-hidden="true">{"".join(drawn)}</svg>'
-        f'{labels}{lines}</div>{below}<div class="ticks">{ticks}</div></div>'
+        f'{labels}{lines}</div>{below}<div class="ticks{" dates" if axis.is_long else ""}">{ticks}</div></div>'
     )
 
 
