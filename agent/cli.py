@@ -32,6 +32,7 @@ from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import FAILED, complain, explained, wide, working
 from agent.daemon import LoopFactory, run_until_stopped
+from agent.evidence.command import add_evidence, replay_alert, replay_file
 from agent.export_command import add_export
 from agent.history import Reading, read_history
 from agent.learning import learn_bundle
@@ -172,15 +173,32 @@ def check(
         raise typer.Exit(FAILED)
 
 
-@app.command("replay", epilog="Example: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl")
+@app.command(
+    "replay",
+    epilog="Example: forewarn replay pump-3 agent.toml. From its evidence alone: forewarn replay pump-3.html. All that "
+    "was recorded, as CONFIG would judge it: forewarn replay /var/lib/forewarn agent.toml > alerts.jsonl. Exit codes: "
+    "0 done, and an alert is the same as recorded; 1 it is not; 2 usage or configuration.",
+)
 def replay_command(
-    source: Annotated[
-        Path, typer.Argument(metavar="DIR_OR_PARQUET", help="A state_dir, its telemetry, or a file.")
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="ALERT_OR_RECORD",
+            help="An alert, the FILE.html of its evidence, a state_dir, its telemetry, or a Parquet file.",
+        ),
     ],
-    config: ConfigFile,
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG", help="The configuration; evidence needs none.")
+    ] = Path("agent.toml"),
 ) -> None:
-    """Send recorded frames through fresh lines; print each revision of an alert as a line of JSON."""
+    """Compute alerts anew from what was recorded; print each revision of an alert as a line of JSON."""
+    source = Path(subject)
     with explained():
+        if source.suffix == ".html" or not (source.exists() or len(source.parts) > 1 or source.suffix):
+            of_file = source.suffix == ".html"
+            if not (replay_file(source) if of_file else replay_alert(subject, config)):
+                raise typer.Exit(FAILED)
+            return
         read = load(config)
         detectors = load_detectors(read)
         events = recorded(source, layout_of(detectors))
@@ -369,6 +387,7 @@ add_budget(app)
 add_drill(app, SystemClock())
 add_tags(app)
 add_export(app)
+add_evidence(app, SystemClock())
 add_trust(app, SystemClock())
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def recorded(
             raise StoreError(
                 f"{source}: holds no telemetry; name a state_dir, its folder telemetry, or a Parquet file"
             )
-        return reading.events(folder, layout, tell_damage, since_ns, until_ns)
+        return reading.events(folder, layout, tell_damage, since_ns=since_ns, until_ns=until_ns)
     asset = _asset_of(export.column_names(source), layout, source)
     return export.read_parquet(source, asset, [name for name, _ in layout[asset]])
 

@@ -79,8 +79,8 @@ def signing_key(path: Path) -> Ed25519PrivateKey:
             public.write_text(public_key(key) + "\n", encoding="utf-8")
     except OSError as error:
         raise BundleError(
-            f"{path}: the signing key cannot be used ({error.strerror}); learn as the agent's user, "
-            "name another file with --key, or leave the bundle unsigned with --no-sign"
+            f"{path}: the signing key cannot be used ({error.strerror}); work as the agent's user, or name "
+            "another file with --key; a bundle can be left unsigned with --no-sign"
         ) from error
     return key
 

@@ -106,6 +106,9 @@ class Line(Protocol):
     def memory(self) -> Memory | None:
         """What is to be kept of the asset over a restart, None before its first row."""
 
+    def state(self) -> bytes:
+        """Return all that its next alerts come from, beside frames and commands; empty where that cannot be kept."""
+
     def submit(self, command: Command) -> bool:
         """Take a command for the next step; False where the queue is full."""
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # 7 MiB and 60 ms, of use only where there is something signe
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 SCHEME: Final = "ed25519:"
-_CONTEXT: Final = b"forewarn manifest 1\n"
+BUNDLE: Final = b"forewarn manifest 1\n"
 """Signed with the manifest, so that no signature that the key made for another purpose fits a bundle."""
 
 
@@ -43,19 +43,19 @@ class Signature:
         return cls(key, value)
 
 
-def sign(manifest: bytes, private: Ed25519PrivateKey) -> Signature:
+def sign(manifest: bytes, private: Ed25519PrivateKey, purpose: bytes = BUNDLE) -> Signature:
     """Return the signature of a manifest."""
-    return Signature(public_key(private), base64.b64encode(private.sign(_CONTEXT + manifest)).decode())
+    return Signature(public_key(private), base64.b64encode(private.sign(purpose + manifest)).decode())
 
 
-def verify(manifest: bytes, signature: Signature) -> None:
+def verify(manifest: bytes, signature: Signature, purpose: bytes = BUNDLE) -> None:
     """Return where the key that the signature names has signed exactly this manifest, else raise SignatureError."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     key = Ed25519PublicKey.from_public_bytes(raw_key(signature.key))
     try:
-        key.verify(base64.b64decode(signature.value, validate=True), _CONTEXT + manifest)
+        key.verify(base64.b64decode(signature.value, validate=True), purpose + manifest)
     except (InvalidSignature, ValueError) as error:
         raise SignatureError("was made for another manifest") from error
 

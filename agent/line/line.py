@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
-from agent.line import advise
+from agent.line import advise, state
 from agent.line.advise import AlarmEvent, Change, Delays, Watch
 from agent.line.alert import AlarmState, Alert, Command
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
@@ -16,12 +18,15 @@ from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
+from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Window
 from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Float32s, Frame, Int64s, UInt32s
 from models.bundle import TagSchema
 
 COMMANDS_MAX = 64
+_SHOWN = ("snapshot", "_next_snapshot", "_newest", "_quality", "_commands", "_commands_dropped", "_observe")
+"""What people are shown and what they say, neither of which a verdict or an alert comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +129,14 @@ class Line:
         open_alert: Alert | None = None,
         next_number: int = 1,
         memory: Memory | None = None,
+        observe: Callable[[Assessment], None] | None = None,
     ) -> None:
-        """Start from the learnt reference; `open_alert`, `next_number` and `memory` continue after a restart."""
+        """Start from the learnt reference; `open_alert`, `next_number` and `memory` continue after a restart.
+
+        `observe` is told what each step has made of its rows.
+        """
         manifest = detector.manifest
+        self.settings, self._observe = settings, observe
         self.asset = asset
         self.tags = tuple(tag.name for tag in manifest.tags)
         self.period_ns = manifest.period_ms * 1_000_000
@@ -173,6 +183,8 @@ class Line:
         if grid.rows:
             self._rows += grid.rows
             assessment = self._assessor.update(grid)
+            if self._observe is not None:
+                self._observe(assessment)
             self._quality.frozen(self._stood_s(assessment))
             changed += self._advise(assessment, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
@@ -197,6 +209,33 @@ class Line:
         """Return what is to be kept of the asset over a restart, None before its first row."""
         newest_ns = self._outlook.newest_ns
         return None if newest_ns is None else Memory(newest_ns, self._outlook.life, self._assessor.wander)
+
+    def state(self) -> bytes:
+        """Return all that the next verdicts and alerts come from beside the model: what `resume` goes on from, exactly.
+
+        What people are shown of the newest values and their quality is not in it.
+        """
+        new = Line(self.asset, self._detector, self.settings)
+        return state.dumps({
+            "model": self._detector.hash,
+            "settings": state.whole(self.settings),
+            "line": state.changes(self, new, _SHOWN),
+        })
+
+    @classmethod
+    def resume(
+        cls, asset: str, detector: Detector, kept: bytes, observe: Callable[[Assessment], None] | None = None
+    ) -> Self:
+        """Return a line that stands as another one did, with its settings; raise StateError where it cannot."""
+        said = state.loads(kept)
+        if said.get("model") != detector.hash:
+            raise StateError(f"it is of the model {said.get('model')}, and this is {detector.hash}")
+        settings = state.value_of(said.get("settings"))
+        if not isinstance(settings, LineSettings):
+            raise StateError("it has no settings")
+        line = cls(asset, detector, settings, observe=observe)
+        state.apply(line, said.get("line", {}))
+        return line
 
     def publish(self) -> None:
         """Show the state after the last step: one reference assignment."""

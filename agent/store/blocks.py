@@ -17,7 +17,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -34,6 +34,7 @@ LEVEL = 1
 _HEAD = struct.Struct("<4sIIqq")
 _SPAN = struct.Struct("<qq")
 _STEPS = struct.Struct("<II")  # how many, bytes of commands
+_STATE = struct.Struct("<II")  # the number of its step, how many bytes; after all else, where earlier versions end
 _EARLIER_STEP = struct.Struct("<HqIHI")  # asset, now_ns, rows, columns, bytes of commands
 _PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
 
@@ -45,7 +46,8 @@ Layout = Mapping[str, tuple[tuple[str, str], ...]]
 class Step:
     """What one `Line.step` was given: the commands that took effect with it, the frame, and the time.
 
-    Or, where it is `recovered`, rows from a device's own history, which fill an outage and no line was given.
+    Or, where it is `recovered`, rows from a device's own history, which fill an outage and no line was given. `state`
+    is how the line stood before it (agent.line.state), empty where that was not kept: a replay may begin there.
     """
 
     asset: str
@@ -53,6 +55,7 @@ class Step:
     frame: Frame
     commands: tuple[Command, ...] = ()
     recovered: bool = False
+    state: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +208,9 @@ def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
         parts.append(packing.cells(values, np.concatenate([frame.status for frame in frames])))
         first_ns = min(first_ns, int(taken.min()), *times[:1].tolist(), int(times.min(initial=first_ns)))
         last_ns = max(last_ns, int(taken.max()), int(times.max(initial=last_ns)))
+    for number, step in enumerate(steps):
+        if step.state:
+            parts += [_STATE.pack(number, len(step.state)), step.state]
     return pack(b"".join(parts), first_ns, last_ns)
 
 
@@ -231,6 +237,11 @@ def unpack_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
             begin, end = end, end + more
             frame = Frame(times[begin:end], values[begin:end], status[begin:end])
             found[number] = Step(asset, now_ns, frame, tuple(commands.get(number, ())), recovered)
+    while not packed.at_end:
+        number, size = _STATE.unpack(packed.take(_STATE.size))
+        step = found[number]
+        assert step is not None
+        found[number] = replace(step, state=bytes(packed.take(size)))
     return (step for step in found if step is not None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -20,8 +20,8 @@ TIME, TAKEN = "time", "taken"
 """Columns of the source times, and of the times at which the agent took the frames (one value, one frame)."""
 
 
-def write_parquet(steps: Iterable[Step], tags: Sequence[str], path: Path) -> int:
-    """Write the steps of one asset to `path` and return the number of rows.
+def write_parquet(steps: Iterable[Step], tags: Sequence[str], path: Path | IO[bytes]) -> int:
+    """Write the steps of one asset to `path`, or to an open file, and return the number of rows.
 
     Columns: `time` and `taken` (datetime[ns, UTC]), one float32 per tag, one `<tag>.status` (uint32) per tag. Steps
     that were recovered are left out: no line was given them.

@@ -94,8 +94,12 @@ class JournalReader:
 
     def history(self, alert_id: str) -> tuple[Alert, ...]:
         """Return all revisions of an alert, the oldest first."""
+        return tuple(map(codec.decode, self.revisions(alert_id)))
+
+    def revisions(self, alert_id: str) -> tuple[bytes, ...]:
+        """Return all revisions of an alert as they are recorded, the oldest first."""
         rows = self._read("SELECT body, crc FROM revisions WHERE id = ? ORDER BY revision", (alert_id,))
-        return tuple(self._decode(*row) for row in rows)
+        return tuple(self._sound(*row) for row in rows)
 
     def open_alert(self, asset: str) -> Alert | None:
         """Return the alert of an asset that is not over, None where there is none."""
@@ -125,11 +129,14 @@ class JournalReader:
             raise StoreError(f"{self.path}: the alert journal cannot be read: {error}") from error
 
     def _decode(self, body: bytes, crc: int) -> Alert:
+        return codec.decode(self._sound(body, crc))
+
+    def _sound(self, body: bytes, crc: int) -> bytes:
         if zlib.crc32(body) != crc:
             raise StoreError(
                 f"{self.path}: a recorded alert is damaged; restart the agent to set the file aside"
             )
-        return codec.decode(body)
+        return body
 
 
 class Journal(JournalReader):

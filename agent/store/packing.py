@@ -35,6 +35,11 @@ class Reader:
     def __init__(self, data: bytes) -> None:
         self._data, self._at = data, 0
 
+    @property
+    def at_end(self) -> bool:
+        """Whether all was taken."""
+        return self._at >= len(self._data)
+
     def take(self, size: int) -> bytes:
         """Return the next `size` bytes."""
         self._at += size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.store import sealed, segments
@@ -16,25 +17,76 @@ EVER_NS = 2**62
 """After all times."""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a replay of an asset may begin: with the first step taken at `now_ns` (UTC) in part `number`."""
+
+    number: int
+    now_ns: int
+
+
 def events(
-    directory: Path, layout: Layout, on_damage: OnDamage, since_ns: int = 0, until_ns: int = EVER_NS
+    directory: Path,
+    layout: Layout,
+    on_damage: OnDamage,
+    *,
+    first: int = 0,
+    since_ns: int = 0,
+    until_ns: int = EVER_NS,
 ) -> Iterator[Started | Step]:
     """Give what the lines were given, for the assets of `layout` and in its columns, in the order it was taken.
 
-    What has nothing of since <= time < until may be left out, a segment or a block at a time. It may be called while
-    the agent runs: what is sealed or dropped meanwhile is read as what it became, or not at all.
+    Parts (a segment, or what was sealed of it) with a number below `first` are left out. What has nothing of
+    since <= time < until may be left out, a segment or a block at a time. It may be called while the agent runs: what
+    is sealed or dropped meanwhile is read as what it became, or not at all.
     """
-    parts = {folder.number: folder for folder in sealed.folders(directory)}
-    paths = {segments.number_of(path): path for path in segments.segments(directory)}
-    for number in sorted(parts.keys() | paths.keys()):
-        if number not in parts:
+    parts = _parts(directory)
+    for number in sorted(number for number in parts if number >= first):
+        part: sealed.Folder | Path | None = parts[number]
+        if isinstance(part, Path):
             try:
-                yield from _segment(paths[number], layout, on_damage, since_ns, until_ns)
+                yield from _segment(part, layout, on_damage, since_ns, until_ns)
                 continue
             except FileNotFoundError:  # a start may then be told twice, which changes nothing
-                parts |= {folder.number: folder for folder in sealed.folders(directory)}
-        if number in parts and parts[number].touches(since_ns, until_ns):
-            yield from sealed.read(parts[number], layout, on_damage)
+                part = {folder.number: folder for folder in sealed.folders(directory)}.get(number)
+        if part is not None and part.touches(since_ns, until_ns):
+            yield from sealed.read(part, layout, on_damage)
+
+
+def origin(directory: Path, asset: str, wanted_ns: int, latest_ns: int) -> Origin | None:
+    """Return the last place up to `wanted_ns` where it is recorded how an asset's line stood.
+
+    Or else the first one after it and up to `latest_ns`; None where there is none.
+    """
+    found = None
+    parts = _parts(directory)
+    for number in sorted(parts, reverse=True):
+        for now_ns in reversed(_states(parts[number], asset)):
+            if now_ns <= latest_ns:
+                found = Origin(number, now_ns)
+            if now_ns <= wanted_ns:
+                return found
+    return found
+
+
+def number_since(directory: Path, since_ns: int) -> int:
+    """Return a number from which on all parts are that hold something taken at `since_ns` (UTC) or later."""
+    return max((folder.number for folder in sealed.folders(directory) if folder.last_s * 1e9 < since_ns), default=0) + 1
+
+
+def _parts(directory: Path) -> dict[int, sealed.Folder | Path]:
+    parts: dict[int, sealed.Folder | Path] = {segments.number_of(path): path for path in segments.segments(directory)}
+    return parts | {folder.number: folder for folder in sealed.folders(directory)}
+
+
+def _states(part: sealed.Folder | Path, asset: str) -> list[int]:
+    """Return when the line's state was recorded in a part, in the order of its steps; what is damaged has none."""
+    if isinstance(part, sealed.Folder):
+        with suppress(sealed.DamagedError):
+            rest = sealed.read_rest(part)
+            return [now_ns for _, (of, now_ns, _) in sorted(rest.states.items()) if of == asset]
+        return []
+    return [step.now_ns for step in segments.read(part) if step.asset == asset and step.state]
 
 
 def layout(directory: Path) -> Layout:

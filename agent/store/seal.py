@@ -76,8 +76,9 @@ def seal(path: Path) -> dict[str, int | str]:
     empty = tuple((number, step.asset, step.now_ns) for number, step in enumerate(steps) if not step.frame.rows)
     spoken = {number: step.commands for number, step in enumerate(steps) if step.commands}
     recovered = tuple(number for number, step in enumerate(steps) if step.recovered)
+    states = {number: (step.asset, step.now_ns, step.state) for number, step in enumerate(steps) if step.state}
     checksums = {name: sealed.checksum(io.BytesIO(content)) for name, content in files.items()}
-    files[sealed.REST] = Rest(layout, started, empty, spoken, recovered, checksums).to_bytes()
+    files[sealed.REST] = Rest(layout, started, empty, spoken, recovered, states, checksums).to_bytes()
     written = sum(map(len, files.values()))
     if not damaged and size > SMALL_BYTES and _for_nothing(steps, size, written):
         path.rename(path.with_name(f"{path.stem}{segments.KEPT}"))

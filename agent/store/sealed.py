@@ -74,7 +74,7 @@ class Folder:
 @dataclass(frozen=True, slots=True)
 class Rest:
     """What of a segment is no row: its columns, the start it begins with, and by number steps without rows, commands,
-    and which steps were recovered.
+    which steps were recovered, and before which it was kept how the line stood: of which asset, when, and what.
     """
 
     layout: Layout
@@ -82,6 +82,7 @@ class Rest:
     empty: tuple[tuple[int, str, int], ...]
     spoken: dict[int, tuple[Command, ...]]
     recovered: tuple[int, ...]
+    states: dict[int, tuple[str, int, bytes]]
     files: dict[str, tuple[int, int]]
 
     def to_bytes(self) -> bytes:
@@ -92,6 +93,7 @@ class Rest:
                 number: [codec.encode_command(one).decode() for one in said] for number, said in self.spoken.items()
             },
             "recovered": self.recovered,
+            "states": {number: (asset, now_ns, kept.decode()) for number, (asset, now_ns, kept) in self.states.items()},
             "files": self.files,
         }
         return zstd.compress(json.dumps(body).encode(), options={zstd.CompressionParameter.checksum_flag: 1})
@@ -106,7 +108,8 @@ class Rest:
             started,
             tuple((number, asset, taken_ns) for number, asset, taken_ns in body["empty"]),
             {int(number): tuple(map(codec.decode_command, said)) for number, said in body["spoken"].items()},
-            tuple(body.get("recovered", ())),  # earlier versions recovered nothing
+            tuple(body.get("recovered", ())),  # earlier versions recovered nothing, and kept no state
+            {int(at): (asset, now_ns, kept.encode()) for at, (asset, now_ns, kept) in body.get("states", {}).items()},
             {name: (size, crc) for name, (size, crc) in body["files"].items()},
         )
 
@@ -153,7 +156,8 @@ def read(folder: Folder, layout: Layout, on_damage: OnDamage) -> Iterator[Starte
     recovered = set(rest.recovered)
     streams = [empty, *(_steps(folder, rest, asset, on_damage) for asset in rest.layout if asset in layout)]
     for number, step in heapq.merge(*streams, key=lambda numbered: numbered[0]):
-        whole = replace(step, commands=rest.spoken.get(number, ()), recovered=number in recovered)
+        _, _, state = rest.states.get(number, ("", 0, b""))
+        whole = replace(step, commands=rest.spoken.get(number, ()), recovered=number in recovered, state=state)
         if (laid := laid_out(whole)) is not None:
             yield laid
 

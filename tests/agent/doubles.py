@@ -87,6 +87,9 @@ class ThresholdLine:
         self.memory: Memory | None = None
         self.snapshot = Snapshot(asset, 0, None, open_alert, self._readings, 0)
 
+    def state(self) -> bytes:
+        return b""
+
     def submit(self, command: Command) -> bool:
         if len(self._commands) >= self._commands_max:
             return False

@@ -30,7 +30,7 @@ from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, START_NS, alert, quiet_rows
 from tests.agent.simulation import Simulation, started
 
-COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover", "import", "tags")
+COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover", "import", "tags", "evidence")
 
 
 def test_version_and_help() -> None:

@@ -47,7 +47,8 @@ def some_steps(seed: int, count: int) -> list[Step]:
         recovered = number % 11 == 3
         times -= recovered * 2 * HOUR_NS
         frame = Frame.clean(times, values.astype(np.float32), status)
-        steps.append(Step(asset, now_ns, frame, commands if not recovered else (), recovered))
+        state = b'{"line":{"number":%d}}' % number if number % 13 == 4 and not recovered else b""
+        steps.append(Step(asset, now_ns, frame, commands if not recovered else (), recovered, state))
     return steps
 
 

@@ -33,7 +33,7 @@ def step(second: int, asset: str = "pump", commands: tuple[Acknowledge, ...] = (
 
 
 def same(one: Step, other: Step) -> bool:
-    alike = ("asset", "now_ns", "commands", "recovered")
+    alike = ("asset", "now_ns", "commands", "recovered", "state")
     return all(getattr(one, name) == getattr(other, name) for name in alike) and all(
         np.array_equal(getattr(one.frame, name), getattr(other.frame, name), equal_nan=name == "values")
         for name in ("source_time_ns", "values", "status")

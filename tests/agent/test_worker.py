@@ -142,3 +142,34 @@ def test_a_command_that_the_line_refuses_waits_for_the_next_job(tmp_path: Path) 
     assert given == [(one,) for one in said[:COMMANDS_WAITING_MAX]]
     telemetry.close()
     journal.close()
+
+
+class Stateful(ThresholdLine):
+    """Its state is how many frames it has taken."""
+
+    def state(self) -> bytes:
+        return b'{"frames":%d}' % len(self.frames)
+
+
+def test_how_lines_stand_is_recorded_at_first_and_then_in_turn(tmp_path: Path) -> None:
+    layout = {"fan": TAGS, "pump": TAGS}
+    journal = Journal(tmp_path / "journal.sqlite3", START_NS)
+    telemetry = TelemetryLog(tmp_path / "telemetry", layout)
+    lines = {name: Stateful(name, TAGS) for name in layout}
+    worker = Worker(lines, journal, telemetry, Hurried(), state_steps=10)
+    for number in range(35):
+        now_ns = START_NS + number * SECOND_NS
+        for name in layout:
+            assert worker.offer(Job(name, frame(now_ns, 9.0, 40.0), now_ns))
+
+    async def scenario() -> None:
+        worker.finish()
+        await worker.run()
+
+    asyncio.run(scenario())
+    kept = {name: [(at, step.state) for at, step in enumerate(telemetry.scan(name)) if step.state] for name in layout}
+    assert [at for at, _ in kept["fan"]] == [0, 5, 15, 25]
+    assert [at for at, _ in kept["pump"]] == [0, 10, 20, 30]
+    assert all(state == b'{"frames":%d}' % at for found in kept.values() for at, state in found)
+    telemetry.close()
+    journal.close()

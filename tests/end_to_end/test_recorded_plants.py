@@ -21,6 +21,7 @@ from connectors.frame import Tag
 from models.learn import learn
 from simulators.plant import opcua_tags
 from simulators.recording import Recording
+from tests.agent.commands import forewarn
 from tests.end_to_end.rig import ASSETS, MODBUS, OPCUA, rig
 
 START_NS = 1_790_000_000_000_000_000
@@ -97,6 +98,7 @@ def test_alert_inside_the_labelled_interval_and_none_before(name: str, tmp_path:
     assert _to_the_second(answers["verdicts"][0]) == _to_the_second(answers["verdicts"][1])
     _both_wires_gave_the_same_frames(tmp_path, len(played))
     _replay_gives_the_same_alerts(tmp_path, answers["revisions"])
+    _evidence_gives_the_same_alerts(tmp_path, [alert["id"] for alert in answers["alerts"]], answers["revisions"])
 
 
 async def _play(folder: Path, case: Case, values: np.ndarray) -> dict[str, list]:
@@ -156,3 +158,17 @@ def _replay_gives_the_same_alerts(folder: Path, revisions: list[bytes]) -> None:
     events = recorded(folder / "state", layout_of(detectors))
     again = replay(events, lambda asset, start: make_line(configured, asset, detectors[asset], start))
     assert sorted(codec.encode(alert) for alert in again) == sorted(revisions)
+
+
+def _evidence_gives_the_same_alerts(folder: Path, alerts: list[str], revisions: list[bytes]) -> None:
+    again = []
+    for alert in alerts:
+        pack = folder / f"{alert}.html"
+        written = forewarn("evidence", alert, folder / "agent.toml", "--out", pack)
+        assert "the same as recorded, byte for byte" in written.stdout, written.output
+    (folder / "state").rename(folder / "gone")
+    for alert in alerts:
+        replayed = forewarn("replay", folder / f"{alert}.html")
+        assert replayed.exit_code == 0, replayed.output
+        again += replayed.stdout_bytes.splitlines()
+    assert sorted(again) == sorted(revisions)

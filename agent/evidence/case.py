@@ -1,0 +1,117 @@
+"""An alert looked into: what is left of it, replayed, and in how far that is what was recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from rich.status import Status
+
+from agent.build import JOURNAL
+from agent.config.assets import AssetConfig
+from agent.config.base import ConfigError
+from agent.config.file import Config
+from agent.evidence.incident import Incident, Replayed, incident, replayed
+from agent.line.alert import Alert
+from agent.line.state import StateError
+from agent.replay import TELEMETRY
+from agent.store import codec
+from agent.store.journal import JournalReader, StoreError
+from models import bundle as bundles
+from models.bundle import Bundle
+
+_TRIES: Final = 3
+"""A segment that is sealed while it is read is found as such at the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """An alert that was looked into, its asset as it is configured now, and the asset's model.
+
+    `again` is None where it cannot be replayed, and `lost` says why.
+    """
+
+    incident: Incident
+    said: AssetConfig
+    bundle: Bundle
+    again: Replayed | None
+    lost: str
+
+    @property
+    def same(self) -> bool:
+        """Whether every revision was replayed, to the byte."""
+        return self.again is not None and self.again.revisions == self.incident.revisions
+
+    def sentence(self) -> str:
+        """Say how far the replay and the record agree."""
+        if self.again is None:
+            return f"It cannot be replayed: {self.lost}."
+        assert self.incident.origin_ns is not None
+        begin = codec.format_time(self.incident.origin_ns)[:19].replace("T", " ")
+        steps = f"{len(self.incident.steps):,} steps"
+        return f"Replayed from {begin} UTC on, {steps}: {agreement(self.again, self.incident.revisions)}."
+
+
+def agreement(again: Replayed, recorded: tuple[bytes, ...]) -> str:
+    """Say in how far a replay's revisions are those recorded."""
+    why = f" ({again.stopped})" if again.stopped else ""
+    if difference := again.difference(recorded):
+        return (
+            f"{difference}; some of the record may be missing, or another build of the agent or of its libraries, or "
+            f"another kind of processor, judged it{why}"
+        )
+    count, of = len(again.revisions), len(recorded)
+    same = "the same as recorded, byte for byte"
+    if count < of:
+        return f"the first {count} of {of} revisions are {same}; the steps end before the others{why}"
+    return f"all {of} revisions are {same}" if of > 1 else f"its one revision is {same}"
+
+
+def investigate(alert_id: str, config: Config, status: Status) -> Case:
+    """Gather what is left of an alert and replay it; raise StoreError, BundleError, ConfigError."""
+    status.update("reading the record")
+    journal = JournalReader.open(config.agent.state_dir / JOURNAL)
+    try:
+        alert = _known(journal, alert_id)
+        if alert.asset not in config.assets:
+            raise ConfigError((f"assets: there is no {alert.asset}, whose alert this is; name a file that has it",))
+        said = config.assets[alert.asset]
+        bundle = bundles.load(said.bundle)
+        found = _found(journal, config.agent.state_dir / TELEMETRY, alert, said, bundle)
+    finally:
+        journal.close()
+    judged_by = codec.decode(found.revisions[0]).verdict.model_hash
+    if judged_by != bundle.hash:
+        lost = f"the model that judged it ({judged_by[:12]}) is no longer at {said.bundle}, where {bundle.hash[:12]} is"
+        return Case(found, said, bundle, None, lost)
+    if found.lost:
+        return Case(found, said, bundle, None, found.lost)
+    from models.runtime import Detector
+
+    steps = len(found.steps)
+    try:
+        again = replayed(
+            found.steps, found.alert, Detector(bundle), found.begin_ns,
+            lambda done: status.update(f"replaying: {done:,} of {steps:,} steps") if done % 500 == 0 else None,
+        )
+    except StateError as error:
+        return Case(found, said, bundle, None, f"how the line stood before it does not fit this version: {error}")
+    return Case(found, said, bundle, again, "")
+
+
+def _known(journal: JournalReader, alert_id: str) -> Alert:
+    if (alert := journal.alert(alert_id)) is None:
+        newest = ", ".join(alert.id for alert in journal.alerts(limit=5).alerts)
+        raise StoreError(f"there is no alert {alert_id!r}; the newest are: {newest or 'none'}")
+    return alert
+
+
+def _found(journal: JournalReader, telemetry: Path, alert: Alert, said: AssetConfig, bundle: Bundle) -> Incident:
+    tags = [(tag.name, tag.unit) for tag in bundle.manifest.tags]
+    for _ in range(_TRIES):
+        try:
+            return incident(journal.revisions(alert.id), telemetry, tags, said.period_ms * 1_000_000)
+        except FileNotFoundError:
+            continue
+    raise StoreError(f"{telemetry}: telemetry is being sealed or dropped; ask again")

@@ -1,0 +1,160 @@
+"""`forewarn evidence`, and `forewarn replay` of one alert: what was recorded of it, computed anew, and in one file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from agent.api.present import package_version
+from agent.clock import Clock
+from agent.config.file import load
+from agent.console import FAILED, complain, explained, working
+from agent.evidence import contents, pack
+from agent.evidence.case import Case, agreement, investigate
+from agent.evidence.pack import Pack, PackError
+from agent.evidence.page import Told, page
+from agent.store import codec
+from agent.store.codec import Json
+from agent.store.journal import StoreError
+from agent.trust import KEY, Trust, signing_key
+from models.scores import STATISTICS
+from models.signature import public_key
+
+WEEK_S: Final = 7 * 86_400
+
+
+def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns: int) -> tuple[Path, Case, str]:
+    """Write the evidence of an alert; return where to, what it came to, and whose key signs."""
+    config = load(file)
+    with working("reading the journal") as status:
+        case = investigate(alert_id, config, status)
+    private = signing_key(key or config.agent.state_dir / KEY)
+    facts = _facts(case, Trust.of(config.agent).origin(case.bundle), _sha256(file), now_ns)
+    table = json.loads(case.said.model_dump_json(exclude={"bundle"}, exclude_defaults=True))
+    told: dict[str, Json] = {**facts, "replay": case.sentence(), "same": case.same}
+    files = contents.files_of(case.incident, case.again, case.bundle, table, told)
+    shown = page(
+        case.incident,
+        None if case.again is None else case.again.course,
+        case.bundle.manifest,
+        Told(case.sentence(), case.same, facts, files, public_key(private)),
+    )
+    said = {"alert": alert_id, "created": codec.format_time(now_ns)}
+    out = out or Path(f"{alert_id}.html")
+    try:
+        out.write_bytes(pack.seal(shown, files, said, private))
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written: {error.strerror}; name a file with --out") from error
+    return out, case, public_key(private)
+
+
+def _facts(case: Case, origin: str, configuration: str, now_ns: int) -> dict[str, str]:
+    said, model = case.said, case.bundle
+    in_force, when = (said, "now") if case.again is None else (case.again.settings, "then")
+    limits = model.statistics.calibration.limits(in_force.alerts_per_s * model.manifest.period_ms / 1000)
+    return {
+        "Made": f"{codec.format_time(now_ns)[:19].replace('T', ' ')} UTC",
+        "Agent": f"forewarn {package_version()}",
+        "Computed by": f"onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
+        f"Python {platform.python_version()}, {platform.machine()}",
+        "Model": f"{model.manifest.name}, {origin}, SHA-256 {model.hash}",
+        f"Alarm budget {when}": f"{in_force.alerts_per_s * WEEK_S:.3g} a week",
+        f"Limits {when}": ", ".join(
+            f"{statistic.name} {limit:.4g}".replace("inf", "not used")
+            for statistic, limit in zip(STATISTICS, limits.tolist(), strict=True)
+        ),
+        f"Delays {when}": f"on {in_force.on_delay_s:g} s, off {in_force.off_delay_s:g} s",
+        "Configuration now": f"SHA-256 {configuration}",
+    }
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def opened(file: Path) -> Pack:
+    """Return a pack of which all is verified; raise PackError, StoreError."""
+    try:
+        return pack.unseal(file.read_bytes())
+    except OSError as error:
+        raise StoreError(f"{file}: cannot be read: {error.strerror}; name the file of an evidence pack") from error
+
+
+def _verify(file: Path, config: Path | None) -> bool:
+    """Say whether a file is whole and who signed it; return whether that is well."""
+    try:
+        found = opened(file)
+    except PackError as error:
+        complain(*(f"{file}: {problem}" for problem in error.problems))
+        return False
+    typer.echo(f"{file}: whole, {len(found.files)} files; alert {found.alert}, made {found.created[:19]}Z")
+    if config is None:
+        typer.echo(f"signed by {found.signed_by}; compare it with the gateway's signing.pub, or name its configuration")
+        return True
+    whose = Trust.of(load(config).agent).keys.get(found.signed_by)
+    typer.echo(f"signed by {found.signed_by}, {whose or f'an unknown key: {config} trusts no such'}")
+    return whose is not None
+
+
+def replay_alert(alert_id: str, file: Path) -> bool:
+    """Print the revisions of an alert as its record gives them again; return whether they are the same."""
+    with working("reading the journal") as status:
+        case = investigate(alert_id, load(file), status)
+    for body in () if case.again is None else case.again.revisions:
+        typer.echo(body)
+    typer.echo(case.sentence(), err=True)
+    return case.same
+
+
+def replay_file(file: Path) -> bool:
+    """Print the revisions of a pack's alert as its steps give them again; return whether they are the same."""
+    try:
+        with working("verifying") as status:
+            found = opened(file)
+            status.update("replaying")
+            recorded, again, rows = contents.replay_pack(found)
+    except PackError as error:
+        complain(*(f"{file}: {problem}" for problem in error.problems))
+        return False
+    for body in again.revisions:
+        typer.echo(body)
+    typer.echo(f"{found.alert}, signed by {found.signed_by}: {agreement(again, recorded)}", err=True)
+    count = len(again.course.evidence)
+    told = f"{rows:,} of {count:,} rows differ" if rows else f"all {count:,} rows the same to the bit"
+    typer.echo(f"evidence over time: {told}", err=True)
+    return again.revisions == recorded and not rows
+
+
+def add_evidence(app: typer.Typer, clock: Clock) -> None:
+    """Give `app` the command `evidence`."""
+
+    @app.command(
+        epilog="Example: forewarn evidence pump-3 agent.toml, and where it was sent to: forewarn evidence --verify "
+        "pump-3.html. Exit codes: 0 written, or whole and of a known key; 1 not; 2 usage or configuration."
+    )
+    def evidence(
+        subject: Annotated[str, typer.Argument(metavar="ALERT_OR_FILE", help="An alert; with --verify, a file.")],
+        config: Annotated[
+            Path | None, typer.Argument(metavar="CONFIG", help="The configuration.  [default: agent.toml]")
+        ] = None,
+        out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to.  [default: ALERT.html]")] = None,
+        key: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="Sign with this key.  [default: the agent's own]")
+        ] = None,
+        verify: Annotated[bool, typer.Option("--verify", help="Check such a file and say who signed it.")] = False,
+    ) -> None:
+        """Write what was recorded of an alert, and its replay, as one signed file that opens without a network."""
+        with explained():
+            if verify:
+                if not _verify(Path(subject), config):
+                    raise typer.Exit(FAILED)
+                return
+            path, case, signer = write(subject, config or Path("agent.toml"), out, key, clock.time_ns())
+        typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, signed by {signer}")
+        typer.echo(case.sentence())

@@ -1,0 +1,263 @@
+"""The page of an evidence pack: what the agent saw, expected, said and was told, readable on paper and on a phone.
+
+Names, comments and whatever else people or devices have written is text here, never markup; the page holds no script,
+and its policy forbids any, and any request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from agent.evidence import pack
+from agent.evidence.incident import Course, Incident
+from agent.evidence.plot import Axis, Mark, Trace, plot, strip
+from agent.line.advise import DEADBAND
+from agent.line.assess import CONDITIONS
+from agent.line.wording import remaining_life
+from connectors.frame import BAD_NO_DATA, Int64s, is_bad
+from models.bundle import Manifest
+
+TAGS_MAX: Final = 5
+MARKS_MAX: Final = 12
+_BEFORE_PLOTS: Final = 2
+"""Parts of the record's section before its first plot, which names the marks."""
+_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_CSS: Final = Path(__file__).with_name("page.css")
+_MACHINERY: Final = frozenset({"revision", "updated_time", "verdict"})
+"""What of a revision is told otherwise: it is its number, its time, and the table above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the page says beside the incident: `replay`, one sentence, and whether it was `same`; of the agent, the
+    model and the configuration name and value; the `files` in the data; whose `key` signs.
+    """
+
+    replay: str
+    same: bool
+    facts: Mapping[str, str]
+    files: Mapping[str, bytes]
+    key: str
+
+
+def page(incident: Incident, course: Course | None, manifest: Manifest, told: Told) -> str:
+    """Return the page, with a place each for manifest, signature and data."""
+    revisions = [json.loads(body) for body in incident.revisions]
+    marks = _marks(revisions)
+    parts = [
+        _head(revisions[-1], told),
+        _seen(incident),
+        _plots(incident, course, manifest, marks),
+        "<h2>Timeline</h2>",
+        _timeline(revisions),
+        "<h2>What judged it</h2>",
+        _list(told.facts.items()),
+        "<h2>In this file</h2>",
+        _contents(incident.alert.id, told),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(incident.alert.id)}: evidence</title>\n<style>\n{_CSS.read_text(encoding='utf-8')}</style>\n"
+        f"</head>\n<body>\n{chr(10).join(parts)}\n{pack.slot('manifest')}\n{pack.slot('signature')}\n</body>\n</html>\n"
+    )
+
+
+def _head(alert: Mapping[str, Any], told: Told) -> str:
+    times = [(name.removesuffix("_time"), _time(alert[name])) for name in ("onset_time", "raised_time", "returned_time")
+             if alert.get(name)]
+    facts = {"Asset": alert["asset"], "State": alert["state"].replace("_", " "), "Priority": alert["priority"]}
+    facts |= {name.capitalize(): f"{time} UTC" for name, time in times}
+    return (
+        f"<h1>{_text(alert['id'])}: evidence of an alert</h1>\n<p>{_text(alert['message'])}</p>\n"
+        f'<p class="note {"good" if told.same else "bad"}">{_text(told.replay)}</p>\n{_list(facts.items())}'
+    )
+
+
+def _seen(incident: Incident) -> str:
+    verdict = incident.alert.verdict
+    facts = {
+        "Cause": verdict.cause.value if verdict.cause else "not told",
+        "Looks like": ", ".join(f"{fault} ({share:.0%})" for fault, share in verdict.fault_probabilities) or "not told",
+        "Evidence": f"{verdict.evidence:g} when raised, {incident.alert.peak_evidence:g} at most; the limit is 1",
+        "Regime": f"{verdict.regime or 'none known'}; distances: "
+        + (", ".join(f"{name} {far:.3g}" for name, far in verdict.regime_distances) or "not told"),
+        "Good values": f"{verdict.coverage:.0%} of the last 64 rows",
+        "Time left": remaining_life(verdict),
+    }
+    rows = "".join(
+        f'<tr><td>{_text(part.tag)}</td><td class="part"><span class="bar"><i style="width:{part.share:.0%}"></i>'
+        f'</span>{part.share:.0%}</td><td class="number">{_number(part.measured)}</td>'
+        f'<td class="number">{_number(part.expected)}</td><td>{_text(part.unit)}</td></tr>'
+        for part in verdict.contributions
+    )
+    table = (
+        '<div class="scroll"><table><thead><tr><th>Tag</th><th>Part in the evidence</th>'
+        '<th class="number">Measured</th><th class="number">Expected</th><th>Unit</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+        '<p class="soft">Means of the last 32 rows before it was raised.</p>'
+    )
+    return f"<h2>What it saw when it was raised</h2>\n{_list(facts.items())}\n{table if rows else ''}"
+
+
+def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks: Sequence[Mark]) -> str:
+    times, values, status = raw(incident)
+    if not len(times):
+        return '<h2>The record</h2>\n<p class="note bad">Nothing of that time is left in the telemetry.</p>'
+    axis = Axis(int(times.min()), int(times.max()))
+    parts = ["<h2>The record</h2>", _limits_of(incident, axis)]
+    if course is not None and len(course.time_ns):
+        parts.append(_evidence(axis, course, marks))
+    columns = [tag.name for tag in manifest.tags]
+    named = [part.tag for part in incident.alert.verdict.contributions if part.tag in columns]
+    for name in (named or columns)[:TAGS_MAX]:
+        at = columns.index(name)
+        sampled = status[:, at] != BAD_NO_DATA
+        traces = [Trace("measured", times[sampled], values[sampled, at])]
+        if course is not None:
+            traces.append(Trace("expected", course.time_ns, course.expected[:, at]))
+        bad = is_bad(status[:, at]) & sampled
+        keys = _key("measured", "line", "measured") + ("" if course is None else _key("expected", "dashed", "expected"))
+        keys += _key("bad", "", f"bad status ({int(bad.sum())})") if bad.any() else ""
+        parts.append(
+            f"<figure><figcaption><b>{_text(name)}</b> {_text(manifest.tags[at].unit)} {keys}</figcaption>"
+            f"{plot(axis, traces, marks, bad=(times, bad), named=len(parts) == _BEFORE_PLOTS)}</figure>"
+        )
+    return "\n".join(parts)
+
+
+def raw(incident: Incident) -> tuple[Int64s, np.ndarray, np.ndarray]:
+    """Return source times i64[N], values f32[N, C] and statuses u32[N, C] of what is shown, in the order of time."""
+    frames = [step.frame for step in incident.steps if step.now_ns >= incident.begin_ns and step.frame.rows]
+    if not frames:
+        return np.zeros(0, np.int64), np.zeros((0, 0), np.float32), np.zeros((0, 0), np.uint32)
+    times = np.concatenate([frame.source_time_ns for frame in frames])
+    order = np.argsort(times, kind="stable")
+    values, status = (np.concatenate([getattr(frame, name) for frame in frames]) for name in ("values", "status"))
+    return times[order], values[order], status[order]
+
+
+def _limits_of(incident: Incident, axis: Axis) -> str:
+    begin, end = (np.datetime_as_string(np.datetime64(time, "ns"), "s").replace("T", " ") for time in
+                  (axis.begin_ns, axis.end_ns))
+    said = [f"All times are UTC. Shown is {begin} to {end}, by the clock of the source."]
+    if incident.cut:
+        said.append("The alert went on for longer than this file can hold.")
+    if incident.damaged:
+        said.append(f"{incident.damaged} bytes of the record are damaged and were left out.")
+    return f'<p class="soft">{_text(" ".join(said))}</p>'
+
+
+def _evidence(axis: Axis, course: Course, marks: Sequence[Mark]) -> str:
+    ends = np.array([axis.begin_ns, axis.end_ns])
+    names = [condition.value for condition in CONDITIONS]
+    seen = [name for number, name in enumerate(names) if (course.condition == number).any()]
+    keys = _key("measured", "line", "evidence") + _key("limit", "dashed", "limit")
+    keys += "".join(f'<span class="key"><i class="{name}"></i>{name.replace("_", " ")}</span>' for name in seen)
+    below = strip(axis, course.time_ns, course.condition, names)
+    traces = [Trace("limit", ends, np.ones(2)), Trace("measured", course.time_ns, course.evidence)]
+    return (
+        f"<figure><figcaption><b>Evidence against the learnt normal</b> {keys}</figcaption>"
+        f"{plot(axis, traces, marks, least=(0.0, 1.2), below=below, named=True)}"
+        "<figcaption><small>1 is the limit that the alarm budget allows; an alarm returns to normal below "
+        f"{DEADBAND:g}. The band below the plot is the condition.</small></figcaption></figure>"
+    )
+
+
+def _key(color: str, kind: str, text: str) -> str:
+    style = f"background:var(--{color})" if not kind else f"color:var(--{color})"
+    return f'<span class="key"><i class="{"line " + kind if kind else ""}" style="{style}"></i>{escape(text)}</span>'
+
+
+def _marks(revisions: Sequence[Mapping[str, Any]]) -> list[Mark]:
+    """Return when it began, was raised, was acknowledged and returned, once and again, in the order of time."""
+    found: dict[Mark, None] = {}
+    for alert in revisions:
+        seen = alert.get("acknowledgement") or {}
+        said = {"onset": alert.get("onset_time"), "raised": alert.get("raised_time"), "acknowledged": seen.get("time"),
+                "returned": alert.get("returned_time")}
+        found |= {Mark(name, _parse(time)): None for name, time in said.items() if time}
+    return sorted(found, key=lambda mark: mark.time_ns)[:MARKS_MAX]
+
+
+def _timeline(revisions: Sequence[Mapping[str, Any]]) -> str:
+    before: Mapping[str, Any] = {}
+    rows = []
+    for said in revisions:
+        told = {name: value for name, value in said.items() if name not in _MACHINERY and value != before.get(name)}
+        changed = told if before else {name: told[name] for name in ("state", "priority", "message") if name in told}
+        lines = [f"{_text(_words(name))}: {_value(value)}" for name, value in changed.items()] or ["nothing shown"]
+        rows.append(
+            f'<tr><td class="number">{said["revision"]}</td><td class="time">{_time(said["updated_time"])}</td>'
+            f"<td>{'<br>'.join(lines)}</td></tr>"
+        )
+        before = said
+    return (
+        '<div class="scroll"><table><thead><tr><th class="number">No.</th><th>When (UTC, the agent\'s clock)</th>'
+        f"<th>What changed, and by whom</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _value(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{_text(_words(name))} {_value(one)}" for name, one in value.items() if one not in (None, ""))
+    if isinstance(value, list):
+        return ", ".join(map(_value, value)) or "none"
+    text = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return _text(_time(text) if _is_time(text) else text)
+
+
+def _contents(alert_id: str, told: Told) -> str:
+    name = escape(alert_id)
+    rows = "".join(
+        f'<tr><td><code>{escape(file)}</code></td><td class="number">{len(content):,}</td>'
+        f'<td class="hash">{hashlib.sha256(content).hexdigest()}</td></tr>'
+        for file, content in told.files.items()
+    )
+    return (
+        f'<p>Signed with the key <span class="hash">{escape(told.key)}</span>. Compare it with the gateway\'s '
+        "<code>signing.pub</code>, which did not come with this file.</p>\n"
+        f"<p><code>forewarn evidence --verify {name}.html</code> checks every byte of this file; "
+        f"<code>forewarn replay {name}.html</code> computes the alert anew from the data in it.</p>\n"
+        f"{pack.slot('data')} download=\"{name}.zip\">Save the data as a zip</a>\n"
+        '<div class="scroll"><table><thead><tr><th>File</th><th class="number">Bytes</th><th>SHA-256</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _list(facts: Iterable[tuple[str, str]]) -> str:
+    return f"<dl>{''.join(f'<dt>{_text(name)}</dt><dd>{_text(value)}</dd>' for name, value in facts)}</dl>"
+
+
+def _text(text: str) -> str:
+    """Return a text that may come from anyone, kept to itself where it would change the direction of writing."""
+    return f"<bdi>{escape(text)}</bdi>"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.5g}"
+
+
+def _time(text: str) -> str:
+    return text[:19].replace("T", " ")
+
+
+def _is_time(text: str) -> bool:
+    return len(text) == 30 and text[10] == "T" and text.endswith("Z")
+
+
+def _parse(text: str) -> int:
+    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
