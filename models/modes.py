@@ -222,6 +222,7 @@ class ModeTracker:
         self._since = -1
         self._still = {mode: list(tags) for mode, tags in zip(modes.known, modes.still, strict=False)}
         self._brought = np.empty(0, np.float32)
+        self._unseen = False
 
     def update(self, values: npt.NDArray[np.float32], good: Bools) -> Followed:
         """Take rows f32[T, C] in with their good values bool[T, C]."""
@@ -238,10 +239,11 @@ class ModeTracker:
                     self._current, self._since = mode, -1
                     self._settles = self._settle_rows.get(mode[: len(self._modes.switches)], self._longest)
                     self._brought = self._brings(values[row])
+                    self._unseen = not self._is_known(mode)
             self._since += 1
             settling[row] = self._since < self._settles
             if self._current is not None:
-                unseen[row] = not self._is_known(self._current)
+                unseen[row] = self._unseen
                 new[row] = bool(self._learnt) and self._current not in self._learnt
                 self._brought[good[row] & (values[row] != self._brought)] = np.nan
                 followed.held[row] = values[row] == self._brought
