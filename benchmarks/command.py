@@ -15,7 +15,7 @@ from rich.table import Table
 from agent.backtest.trial import BacktestError
 from agent.cells import cells
 from agent.options import names
-from benchmarks import page, plots, registry, simulated, store
+from benchmarks import alerts, page, plots, registry, simulated, store
 from benchmarks.machine import Provenance
 from benchmarks.options import SEEDS, Options
 from benchmarks.registry import BENCHMARKS
@@ -39,18 +39,21 @@ def main(
     seeds: Annotated[
         int | None,
         typer.Option(
-            min=1, help=f"Runs of every method with a random part, {SEEDS}; simulated: machines, {simulated.SEEDS}."
+            min=1, help=f"Runs of every method with a random part, {SEEDS}; simulated: machines, {simulated.SEEDS};"
+            f" alerts: plants, {alerts.SEEDS}."
         ),
     ] = None,
     methods: Annotated[str | None, typer.Option(help="Only these methods: A,B,...")] = None,
     subset: Annotated[
-        str | None, typer.Option(help="Only these: FD001,... (cmapss), pump,... (simulated), fuzz,... (acquisition).")
+        str | None,
+        typer.Option(help="Only these: FD001,... (cmapss), pump,... (simulated, alerts), fuzz,... (acquisition).")
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only the first N runs: a quick look, which is not kept.")
     ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, help="acquisition: how many hostile servers, how many broken replies.")
+        int | None,
+        typer.Option(min=1, help="acquisition: hostile servers, or broken replies; alerts: days of the year.")
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder where results are kept.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,

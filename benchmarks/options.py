@@ -22,7 +22,8 @@ class Options:
     """The folder of recordings, how many seeds, which methods (all where empty), and how much of the set.
 
     `limit` tries only the first runs (engines, machines), for a quick look; `subsets` are those of C-MAPSS or the
-    simulated machines, or the parts of acquisition, all where empty. `count` is how much is tried of what has a number.
+    simulated machines, or the parts of acquisition, all where empty. `count` is how much is tried of what has a number,
+    and the days of a year.
     """
 
     data: Path | None = None

@@ -8,6 +8,7 @@ from typing import Final
 from benchmarks import (
     ablations,
     acquisition,
+    alerts,
     cmapss,
     cranfield,
     footprint,
@@ -29,6 +30,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "cmapss": cmapss.run,
     "threew": threew.run,
     "simulated": simulated.run,
+    "alerts": alerts.run,
     "ablations": ablations.run,
     "refinement": refinement.run,
     "inference": inference.run,
@@ -37,7 +39,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "historian": historian.run,
 }
 
-SEEDS: Final[Mapping[str, int]] = {"simulated": simulated.SEEDS}
+SEEDS: Final[Mapping[str, int]] = {"simulated": simulated.SEEDS, "alerts": alerts.SEEDS}
 """The seeds of those that need more than is usual."""
 
 PARTED: Final = frozenset({"acquisition"})

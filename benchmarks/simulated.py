@@ -72,14 +72,14 @@ def _played(cases: Sequence[Case], methods: Sequence[str]) -> Iterator[list[Outc
     """Yield the outcomes of each case, in order, from a process for each core."""
     processes = min(os.cpu_count() or 1, len(cases))
     with (
-        _environment(ONE_THREAD),
+        environment(ONE_THREAD),
         ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool,
     ):
         yield from pool.map(partial(play, methods=methods), cases)
 
 
 @contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
+def environment(changes: dict[str, str]) -> Iterator[None]:
     """Change the environment that started processes inherit, for a while."""
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)

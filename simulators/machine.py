@@ -42,6 +42,10 @@ class Memory:
         """Return a memory with the same content that can go its own way."""
         return Memory(self._values)
 
+    def without(self, prefix: str) -> Memory:
+        """Return a memory of the same content but for the names that begin with `prefix`."""
+        return Memory({name: value for name, value in self._values.items() if not name.startswith(prefix)})
+
     def recall(self, name: str, default: Floats) -> Floats:
         """Return what was kept under a name, or the default."""
         return self._values.get(name, default)

@@ -70,6 +70,18 @@ class Plant:
             row += len(part)
         return values
 
+    def repaired(self, start_s: int, degradations: Sequence[Degradation] = ()) -> Plant:
+        """Return the same machine as new from `start_s`, the beginning of a block, with what it will fail of next.
+
+        The past stays as it was; heat and pressure that the damage has left behind go their natural way.
+        """
+        block, offset = divmod(start_s, BLOCK_S)
+        assert offset == 0, "a repair ends between two blocks"
+        self.rows(max(start_s - 1, 0), 1)
+        plant = Plant(self.name, self.seed, degradations)
+        plant._memories = [*self._memories[:block], self._memories[block].without("stuck.")]
+        return plant
+
     def truth(self, time_s: float) -> tuple[Truth, ...]:
         """Return severity and remaining life of each degradation at a simulated second."""
         return tuple(truth(degradation, time_s) for degradation in self.degradations)

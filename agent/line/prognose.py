@@ -151,7 +151,7 @@ class Prognosis:
 
     def _estimate(self) -> RemainingLife | None:
         trace, failure = self._trace, self._failure
-        if trace.deviating_rows < ROWS_MIN or len(trace.time_s) < TRACE_MAX // 2:
+        if len(trace.time_s) < TRACE_MAX // 2 or trace.deviating_rows < ROWS_MIN:
             self._earlier = []
             return None
         time_s = np.array(trace.time_s)

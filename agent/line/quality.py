@@ -98,8 +98,7 @@ class QualityTracker:
             counts[OUT_OF_RANGE] = ((status == BAD_OUT_OF_RANGE) & ~fast).sum(0)
             counts[COUNTS_LOST] = (status == BAD_DATA_LOST).sum(0)
             counts[OTHER_BAD] = (sampled & bad).sum(0) - counts[_KNOWN_BAD].sum(0)
-        for row in range(frame.rows):
-            counts[SPIKES] += self._spikes(frame.values[row], ~bad[row])
+        counts[SPIKES] = self._spikes(frame.values, ~bad).sum(0)
         self._hour.add(counts)
         self._day.add(counts)
         self._good_ns[(~bad).any(0)] = now_ns
@@ -117,23 +116,47 @@ class QualityTracker:
             self._shown = Quality(*totals, self._good_ns.copy(), self._frozen_s)
         return self._shown
 
-    def _spikes(self, x: Float32s, good: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return where the good sample before this one stood alone, away from its neighbours."""
-        before, last = self._last.astype(np.float64)
+    def _spikes(self, x: Float32s, good: Bools) -> Bools:
+        """Return bool[T, C]: where the good sample before one of x f32[T, C] stood alone, away from its neighbours."""
+        before, last = self._before(x, good)
         away, back, left = last - before, x - last, np.abs(x - before)
-        least = np.minimum(np.abs(away), np.abs(back))
+        steps, known = np.abs(back), good & np.isfinite(last)
+        least = np.minimum(np.abs(away), steps)
+        seen = self._seen + np.cumsum(known, 0) - known
+        trusted = seen >= _KNOWN_SAMPLES
+        step, moves = self._usual(steps, known, trusted, np.maximum(_USUAL, 1 / (seen + 1)))
+        self._seen = self._seen + known.sum(0)
         with np.errstate(invalid="ignore"):
-            spike = (away * back < 0) & (least > SPIKE_STEPS * self._step) & (left < least / 2)
-        spike &= good & (self._seen >= _KNOWN_SAMPLES) & (self._moves >= RESTLESS_MIN)
-        known = good & np.isfinite(last)
-        usual = known & ~(spike | (np.abs(back) > SPIKE_STEPS * self._step) & (self._seen >= _KNOWN_SAMPLES))
-        weight = np.maximum(_USUAL, 1 / (self._seen + 1))
-        self._step = np.where(usual, self._step + weight * (np.abs(back) - self._step), self._step)
-        self._moves = np.where(known, self._moves + weight * ((back != 0) - self._moves), self._moves)
-        self._seen += known
-        self._last[0] = np.where(good, self._last[1], self._last[0])
-        self._last[1] = np.where(good, x, self._last[1])
-        return np.asarray(spike)
+            spike = (away * back < 0) & (least > SPIKE_STEPS * step) & (left < least / 2)
+        return np.asarray(spike & good & trusted & (moves >= RESTLESS_MIN))
+
+    def _before(self, x: Float32s, good: Bools) -> tuple[Float64s, Float64s]:
+        """Return the last good sample but one and the last, each f64[T, C], before each row; remember the newest."""
+        if len(x) == 1:  # as on a gateway, row after row
+            before, last = self._last[:1], self._last[1:]
+            self._last = np.where(good, np.concatenate([last, x]), self._last)
+            return before.astype(np.float64), last.astype(np.float64)
+        rows = np.maximum.accumulate(np.where(good, np.arange(1, len(x) + 1)[:, None], 0), 0)
+        newest = np.vstack([self._last[1], x])
+        last = np.take_along_axis(newest, np.vstack([np.zeros_like(rows[:1]), rows]), 0)
+        older = np.vstack([self._last[0], last[:-1]])
+        before = np.take_along_axis(older, np.vstack([np.zeros_like(rows[:1]), rows]), 0)
+        self._last = np.stack([before[-1], last[-1]])
+        return before[:-1].astype(np.float64), last[:-1].astype(np.float64)
+
+    def _usual(self, steps: Float64s, known: Bools, trusted: Bools, weight: Float64s) -> tuple[Float64s, Float64s]:
+        """Return what is a tag's usual step and how often it moves, f64[T, C], before each row; learn from the rows.
+
+        A step that is far from usual is not learnt from, once it is known what is usual.
+        """
+        step, moves = np.empty(steps.shape), np.empty(steps.shape)
+        moved = steps != 0
+        for row in range(len(steps)):
+            step[row], moves[row] = now, often = self._step, self._moves
+            usual = known[row] & ~(trusted[row] & (steps[row] > SPIKE_STEPS * now))
+            self._step = np.where(usual, now + weight[row] * (steps[row] - now), now)
+            self._moves = np.where(known[row], often + weight[row] * (moved[row] - often), often)
+        return step, moves
 
 
 class _Sliding:

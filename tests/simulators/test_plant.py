@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table
-from simulators.faults import degradation
+from simulators.faults import HOUR_S, degradation
 from simulators.machine import BLOCK_S, Memory
 from simulators.plant import MACHINES, Plant
 from simulators.schedule import DAY_S, plan
@@ -64,6 +64,19 @@ def test_an_old_hour_is_the_same_when_it_is_made_again() -> None:
 def test_the_seed_decides(machine: str) -> None:
     assert np.array_equal(Plant(machine, 8).rows(0, 4000), Plant(machine, 8).rows(0, 4000))
     assert not np.array_equal(Plant(machine, 8).rows(0, 4000), Plant(machine, 9).rows(0, 4000))
+
+
+def test_a_repaired_machine_is_as_new_and_can_fail_again() -> None:
+    first, second = (degradation("pump", "stuck_sensor", at_s, HOUR_S) for at_s in (HOUR_S, 5 * HOUR_S))
+    healthy, failing = Plant("pump", 3), Plant("pump", 3, [first])
+    column = [tag.name for tag in healthy.tags].index("discharge_pressure")
+    before = failing.rows(0, 3 * HOUR_S)
+    repaired = failing.repaired(3 * HOUR_S, [second])
+    np.testing.assert_array_equal(repaired.rows(0, HOUR_S), before[:HOUR_S])
+    np.testing.assert_array_equal(repaired.rows(3 * HOUR_S, 2 * HOUR_S), healthy.rows(3 * HOUR_S, 2 * HOUR_S))
+    stuck = repaired.rows(5 * HOUR_S, HOUR_S)[:, column]
+    assert np.unique(stuck) == healthy.rows(5 * HOUR_S, 1)[0, column]
+    assert stuck[0] != before[-1, column]
 
 
 def test_no_rows_and_unknown_machines() -> None:

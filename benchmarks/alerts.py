@@ -1,0 +1,188 @@
+"""A simulated year of a plant of twelve machines, watched with the shipped bundles: what a technician gets to see."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from itertools import product
+from typing import Final
+
+import numpy as np
+
+from agent.line import verdict
+from benchmarks.child import ONE_THREAD
+from benchmarks.fault_names import cause_is_right, tag_is_right, type_is_right
+from benchmarks.methods import OURS
+from benchmarks.options import Options
+from benchmarks.plant_year import EACH, YEAR_DAYS, Asset
+from benchmarks.plant_year_case import AssetYear, FaultOutcome, Raised, play
+from benchmarks.result import BenchmarkError, Figure, Result, Target, mean_over_seeds
+from benchmarks.simulated import environment
+from benchmarks.simulated_case import WEEK_S
+from simulators.faults import EFFECTS, Cause, effect
+
+SEEDS: Final = 20
+SEED_FIRST: Final = 1001
+BUDGETS_PER_WEEK: Final = (1.0, 0.2)
+ASSETS: Final = EACH * len(EFFECTS)
+
+COMMUNICATION: Final = verdict.Cause.COMMUNICATION
+
+ALL: Final = "all machines"
+FOUND: Final = "alerted before the failure"
+LEAD: Final = "median lead, of the degradation"
+ALERTS: Final = "alerts per true fault"
+CAUSE: Final = "cause class right"
+TYPE: Final = "fault type right"
+TAG: Final = "a tag it moves among the first 3"
+MISTAKEN: Final = "sensor or communication faults reported as the machine's"
+LIFE: Final = "remaining life, 90 % interval holds the failure"
+CPU: Final = "CPU time of a plant's year"
+FEW: Final = "false alerts per asset-week at least"
+MANY: Final = "false alerts per asset-week"
+STRICT: Final = f"false alerts per asset-week at budget {BUDGETS_PER_WEEK[1]}"
+LIFE_MOST: Final = f"{LIFE}, at most"
+
+TARGETS: Final = {
+    (ALL, FOUND): Target(98),
+    (ALL, LEAD): Target(50),
+    (ALL, FEW): Target(0.3),
+    (ALL, MANY): Target(1.2, at_least=False),
+    (ALL, STRICT): Target(0.2, at_least=False),
+    (ALL, ALERTS): Target(1.3, at_least=False),
+    (ALL, CAUSE): Target(95),
+    (ALL, TYPE): Target(85),
+    (ALL, TAG): Target(95),
+    (ALL, MISTAKEN): Target(2, at_least=False),
+    (ALL, LIFE): Target(85),
+    (ALL, LIFE_MOST): Target(95, at_least=False),
+    (ALL, CPU): Target(10, at_least=False),
+}
+"""What has a lower and an upper bound stands twice."""
+
+
+def run(options: Options) -> Iterator[Result]:
+    """Play a year of a plant for each seed; `count` days of it, the machines in `subsets`, the first `limit` years."""
+    years: list[AssetYear] = []
+    cases = cases_of(options)
+    with (
+        environment(ONE_THREAD),
+        ProcessPoolExecutor(min(os.cpu_count() or 1, len(cases)), multiprocessing.get_context("spawn")) as pool,
+    ):
+        for number, year in enumerate(pool.map(play, *zip(*cases, strict=True))):
+            years.append(year)
+            doing = f"{year.asset.name} at {year.budget_per_week:g} a week, seed {year.asset.seed}"
+            options.progress(doing, (number + 1) / len(cases))
+    for result in mean_over_seeds("alerts", OURS, [measure(years)], TARGETS):
+        yield replace(result, seeds=options.seeds)
+
+
+def cases_of(options: Options) -> list[tuple[Asset, float]]:
+    """Return the years to play, seed by seed; raise BenchmarkError for a machine that is not known."""
+    if unknown := [name for name in options.subsets if name not in EFFECTS]:
+        raise BenchmarkError(f"no machine {', '.join(unknown)}; there are: {', '.join(EFFECTS)}")
+    assets = [
+        Asset(SEED_FIRST + seed, number, options.count or YEAR_DAYS)
+        for seed, number in product(range(options.seeds), range(ASSETS))
+    ]
+    chosen = [asset for asset in assets if asset.machine in (options.subsets or EFFECTS)]
+    return list(product(chosen, BUDGETS_PER_WEEK))[: options.limit]
+
+
+def measure(years: Sequence[AssetYear]) -> list[Figure]:
+    """Return the figures of all machines and of each make; those of the first budget but for false alerts at others."""
+    figures = []
+    for case in (ALL, *EFFECTS):
+        of_case = [year for year in years if case in (ALL, year.asset.machine)]
+        usual, strict = ([year for year in of_case if year.budget_per_week == budget] for budget in BUDGETS_PER_WEEK)
+        if usual:
+            figures += _measured(case, usual)
+            figures.append(Figure(case, STRICT, _false_per_week(strict), ""))
+    return figures
+
+
+def _measured(case: str, years: Sequence[AssetYear]) -> list[Figure]:
+    faults = [(year.asset.machine, fault) for year in years for fault in year.faults]
+    raised = [len(fault.raised) for _, fault in faults if fault.first is not None]
+    false = _false_per_week(years)
+    return [
+        Figure(case, FOUND, _percent([fault.first is not None for _, fault in faults]), "%"),
+        Figure(case, LEAD, 100 * float(np.median([fault.lead for _, fault in faults])) if faults else np.nan, "%"),
+        Figure(case, FEW, false, ""),
+        Figure(case, MANY, false, ""),
+        Figure(case, ALERTS, float(np.mean(raised)) if raised else np.nan, ""),
+        *_named(case, years),
+        *_lives(case, years),
+        Figure(case, "faults played", len(faults), ""),
+        Figure(case, "faults of the wire played", sum(year.wire_faults for year in years), ""),
+        Figure(case, "alerts raised by them", len(_of_wire(years)), ""),
+        Figure(case, "healthy weeks", sum(year.healthy_s for year in years) / WEEK_S, ""),
+        *_cpu(case, years),
+    ]
+
+
+def _named(case: str, years: Sequence[AssetYear]) -> list[Figure]:
+    """Return what the first alert of each fault says, and of the cause also what a failing wire raised."""
+    said = [
+        (year.asset.machine, fault.fault.degradation, fault.first.verdict)
+        for year in years for fault in year.faults if fault.first is not None
+    ]
+    of_wire = [each.verdict.cause for each in _of_wire(years)]
+    of_sensors = [told.cause for machine, failing, told in said if effect(machine, failing).cause is Cause.SENSOR]
+    rights = {
+        CAUSE: [*(cause_is_right(*each) for each in said), *(cause is COMMUNICATION for cause in of_wire)],
+        TYPE: [type_is_right(*each) for each in said],
+        TAG: [tag_is_right(*each) for each in said],
+        MISTAKEN: [cause is verdict.Cause.MACHINE for cause in (*of_sensors, *of_wire)],
+    }
+    return [Figure(case, metric, _percent(right), "%") for metric, right in rights.items()]
+
+
+def _lives(case: str, years: Sequence[AssetYear]) -> list[Figure]:
+    """Return how many of the remaining lives that were told, one an hour, have the failure in their interval."""
+    held = [right for year in years for fault in year.faults for right in _held(fault)]
+    return [
+        Figure(case, LIFE, _percent(held), "%"),
+        Figure(case, LIFE_MOST, _percent(held), "%"),
+        Figure(case, "remaining lives told", len(held), ""),
+    ]
+
+
+def _held(fault: FaultOutcome) -> list[bool]:
+    failure_s = fault.fault.degradation.failure_s
+    return [life.low_s <= failure_s - life.time_s <= life.high_s for life in fault.lives]
+
+
+def _cpu(case: str, years: Sequence[AssetYear]) -> list[Figure]:
+    """Return the minutes of one core that a year of the plant, or of its machines of a make, takes."""
+    machines = ASSETS if case == ALL else EACH
+    share = machines * YEAR_DAYS / sum(year.asset.days for year in years) / 60
+    simulating = share * sum(year.simulating_cpu_s for year in years)
+    judging = share * sum(year.judging_cpu_s for year in years)
+    return [
+        Figure(case, CPU, simulating + judging, "min"),
+        Figure(case, "of it simulating", simulating, "min"),
+        Figure(case, "of it judging", judging, "min"),
+    ]
+
+
+def _false_per_week(years: Sequence[AssetYear]) -> float:
+    """Return what was raised while healthy, per week of health; what a failing wire raised and says so is not false."""
+    weeks = sum(year.healthy_s for year in years) / WEEK_S
+    false = [
+        each for year in years for each in year.other
+        if not (each.of_wire and each.verdict.cause is COMMUNICATION)
+    ]
+    return len(false) / weeks if weeks else np.nan
+
+
+def _of_wire(years: Sequence[AssetYear]) -> list[Raised]:
+    """Return what was raised of a healthy machine while its wire failed, or just after."""
+    return [each for year in years for each in year.other if each.of_wire]
+
+
+def _percent(rights: Sequence[bool]) -> float:
+    return 100 * float(np.mean(rights)) if rights else float("nan")
