@@ -14,7 +14,7 @@ from agent.line.alert import Alert, Command
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.server import ApiServer
-from agent.store.journal import AlertFilter, Journal, Page
+from agent.store.journal import AlertFilter, EventFilter, EventPage, Journal, Page
 from agent.store.loads import Loads
 from agent.store.series import Series, Window
 from agent.store.telemetry import TelemetryHealth, TelemetryLog
@@ -206,6 +206,10 @@ class Agent:
     def history(self, alert_id: str) -> Sequence[Alert]:
         """Return all revisions of an alert; raise StoreError."""
         return self._journal.history(alert_id)
+
+    def events(self, where: EventFilter, *, limit: int, before: int | None) -> EventPage:
+        """List events of assets, the newest first; raise StoreError."""
+        return self._journal.events(where, limit=limit, before=before)
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

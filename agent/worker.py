@@ -14,6 +14,7 @@ from typing import ParamSpec
 
 from agent.clock import Clock
 from agent.line.alert import Alert, Command
+from agent.line.event import Entry
 from agent.store import codec
 from agent.store.blocks import Step
 from agent.store.journal import Journal, StoreError
@@ -77,7 +78,7 @@ class Worker:
         }
         self._commands_dropped = dict.fromkeys(lines, 0)
         self._submitting = threading.Lock()
-        self._unrecorded: deque[Alert] = deque()
+        self._unrecorded: deque[Entry] = deque()
         self._unpublished: set[str] = set()
         self._retry_at_ns = 0
         self._finishing = False
@@ -120,8 +121,9 @@ class Worker:
             with ThreadPoolExecutor(1, thread_name_prefix="lines") as thread:
                 await self._work(thread)
         finally:
-            for alert in self._unrecorded:
-                log.critical("an alert could not be recorded", extra={"alert": codec.encode(alert).decode()})
+            for entry in self._unrecorded:
+                what = "alert" if isinstance(entry, Alert) else "event"
+                log.critical(f"an {what} could not be recorded", extra={what: codec.encode(entry).decode()})
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
         ended = False
@@ -200,12 +202,15 @@ class Worker:
         """Record what waits, in order, until the journal refuses."""
         try:
             while self._unrecorded:
-                alert = self._unrecorded[0]
-                self._journal.record(alert)
+                entry = self._unrecorded[0]
+                self._journal.record(entry)
                 self._unrecorded.popleft()
-                log.info(
-                    "alert", extra={"id": alert.id, "state": alert.state.value, "what": alert.message}
-                )
+                if isinstance(entry, Alert):
+                    said = {"id": entry.id, "state": entry.state.value, "what": entry.message}
+                    log.info("alert", extra=said)
+                else:
+                    said = {"id": entry.id, "kind": entry.kind.value, "comment": entry.comment}
+                    log.info("event", extra=said)
         except StoreError as error:
             self._retry_at_ns = monotonic_ns + RETRY_NS
             if self.journal_error is None:
@@ -218,7 +223,7 @@ class Worker:
 
     def _publish(self) -> None:
         """Show every asset that has nothing left to record."""
-        waiting = {alert.asset for alert in self._unrecorded}
+        waiting = {entry.asset for entry in self._unrecorded}
         for asset in self._unpublished - waiting:
             self._lines[asset].publish()
         self._unpublished &= waiting

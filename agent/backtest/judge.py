@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.backtest.trial import BacktestError, Judged, Segment
-from agent.line.advise import AlarmEvent, Delays, Watch
+from agent.line.advise import Delays, Watch
+from agent.line.alert import AlarmEvent
 from agent.line.assess import Assessor, Detector
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s, Int64s

@@ -1,51 +1,22 @@
-"""Advisory generation: the ISA-18.2 alarm as one table, with on delay, off delay and a deadband."""
+"""Advisory generation: when an alarm is due, with on delay, off delay and a deadband, and what it says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
-from agent.line.alert import (
-    Acknowledge,
-    Acknowledgement,
-    AlarmState,
-    Alert,
-    Command,
-    Priority,
-    Shelf,
-    Shelve,
-    Unshelve,
-)
+from agent.line.alert import AlarmEvent, Priority
 from agent.line.assess import Assessment
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
-
-
-class AlarmEvent(StrEnum):
-    """What can happen to an alarm (ISA-18.2-2016, clause 5.4)."""
-
-    RAISE = "raise"
-    RETURN = "return"
-    ACKNOWLEDGE = "acknowledge"
-
-
-_S, _E = AlarmState, AlarmEvent
-TRANSITIONS: Final[dict[tuple[AlarmState, AlarmEvent], AlarmState]] = {
-    (_S.NORMAL, _E.RAISE): _S.UNACKNOWLEDGED,
-    (_S.UNACKNOWLEDGED, _E.ACKNOWLEDGE): _S.ACKNOWLEDGED,
-    (_S.UNACKNOWLEDGED, _E.RETURN): _S.RETURNED_UNACKNOWLEDGED,
-    (_S.ACKNOWLEDGED, _E.RETURN): _S.NORMAL,
-    (_S.RETURNED_UNACKNOWLEDGED, _E.ACKNOWLEDGE): _S.NORMAL,
-    (_S.RETURNED_UNACKNOWLEDGED, _E.RAISE): _S.UNACKNOWLEDGED,
-}
-"""The alarm's whole behaviour: a pair that is not in the table changes nothing."""
+from connectors.frame import Bools
 
 DEADBAND: Final = 0.9
 """An alarm returns to normal below this evidence, not at the limit: no chatter."""
 SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
+AFTER_WITHHELD_ROWS: Final = 32
 PRIORITY_HIGH_EVIDENCE: Final = 2.0
 
 
@@ -67,23 +38,34 @@ class Change:
 
 
 class Watch:
-    """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither."""
+    """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither.
+
+    While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
+    remembers what was before; then counting begins anew. One that stands returns as ever.
+    """
 
     def __init__(self, delays: Delays, *, raised: bool) -> None:
         self._delays = delays
         self._raised = raised
         self._count = 0
         self._unjudged = 0
+        self._quiet_rows = 0
         self._rows = 0
         """Judged or not, rows since the count began: how long ago the onset was."""
 
-    def changes(self, assessment: Assessment) -> list[Change]:
-        """Return what the new rows call for, in order."""
-        if not self._raised and not self._count and not (assessment.evidence >= 1.0).any():
+    def changes(self, assessment: Assessment, withheld: Bools | None = None) -> list[Change]:
+        """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""
+        if withheld is None and not self._quiet_rows and not self._raised and not self._count \
+                and not (assessment.evidence >= 1.0).any():
             return []
         found: list[Change] = []
-        pairs = zip(assessment.evidence.tolist(), assessment.judged.tolist(), strict=True)
-        for row, (evidence, judged) in enumerate(pairs):
+        quiet = [False] * assessment.rows if withheld is None else withheld.tolist()
+        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), quiet, strict=True)
+        for row, (evidence, judged, is_withheld) in enumerate(rows):
+            self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
+            if self._quiet_rows and not self._raised:
+                self._count = self._rows = self._unjudged = 0
+                continue
             self._rows += 1
             self._unjudged = 0 if judged else self._unjudged + 1
             if not judged:
@@ -98,74 +80,6 @@ class Watch:
                 found.append(Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows))
                 self._raised, self._count, self._rows = not self._raised, 0, 0
         return found
-
-
-def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict) -> Alert:
-    """Return the new alert that a verdict calls for."""
-    return Alert(
-        id=alert_id,
-        asset=verdict.asset,
-        revision=1,
-        state=TRANSITIONS[AlarmState.NORMAL, AlarmEvent.RAISE],
-        priority=_priority(verdict),
-        message=message(verdict),
-        onset_time_ns=onset_ns,
-        raised_time_ns=verdict.time_ns,
-        updated_time_ns=now_ns,
-        returned_time_ns=None,
-        peak_evidence=verdict.evidence,
-        acknowledgement=None,
-        shelf=None,
-        verdict=verdict,
-    )
-
-
-def move(alert: Alert, event: AlarmEvent, onset_ns: int, now_ns: int, verdict: Verdict) -> Alert | None:
-    """Return the alert's next revision after the machine's own event, or None where the table has none.
-
-    An alarm that is raised again says what it is raised for this time: it may be another fault.
-    """
-    state = TRANSITIONS.get((alert.state, event))
-    if state is None:
-        return None
-    if event is AlarmEvent.RAISE:
-        again = raised(alert.id, onset_ns, now_ns, verdict)
-        return replace(again, revision=alert.revision + 1, state=state, shelf=alert.shelf)
-    return replace(
-        alert, revision=alert.revision + 1, state=state, updated_time_ns=now_ns, returned_time_ns=verdict.time_ns
-    )
-
-
-def obey(alert: Alert, command: Command, now_ns: int) -> Alert | None:
-    """Return the alert's next revision after a person's command, or None where it does not apply."""
-    if alert.id != command.alert_id:
-        return None
-    match command:
-        case Acknowledge():
-            state = TRANSITIONS.get((alert.state, AlarmEvent.ACKNOWLEDGE))
-            if state is None:
-                return None
-            taken = Acknowledgement(command.by, command.time_ns, command.comment)
-            changed = replace(alert, state=state, acknowledgement=taken)
-        case Shelve():
-            changed = replace(alert, shelf=Shelf(command.by, command.time_ns, command.until_ns, command.reason))
-        case Unshelve():
-            if alert.shelf is None:
-                return None
-            changed = replace(alert, shelf=None)
-    return replace(changed, revision=alert.revision + 1, updated_time_ns=now_ns)
-
-
-def expire(alert: Alert, now_ns: int) -> Alert | None:
-    """Return the alert taken off the shelf where its time there is over, else None."""
-    if alert.shelf is None or alert.shelf.until_ns > now_ns:
-        return None
-    return replace(alert, revision=alert.revision + 1, shelf=None, updated_time_ns=now_ns)
-
-
-def is_open(alert: Alert) -> bool:
-    """Say whether an alert still needs somebody: its alarm is not back to normal."""
-    return alert.state is not AlarmState.NORMAL
 
 
 def message(verdict: Verdict) -> str:
@@ -192,7 +106,8 @@ def _quantity(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".removesuffix(" 1").rstrip()  # the unit 1 is not worth saying
 
 
-def _priority(verdict: Verdict) -> Priority:
+def priority(verdict: Verdict) -> Priority:
+    """Return how soon a person should look."""
     if verdict.cause is not Cause.MACHINE:
         return Priority.LOW
     return Priority.HIGH if verdict.evidence >= PRIORITY_HIGH_EVIDENCE else Priority.MEDIUM
