@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
-from agent.line.alert import Withheld
 from agent.line.assess import Detector
+from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
 from agent.line.line import Line, LineSettings
 from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
@@ -100,6 +100,7 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.columns),
         context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
         suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
+        consequence=said.consequence,
         patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
     return Line(
@@ -139,16 +140,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     journal = Journal(state / JOURNAL, clock.time_ns())
     memories = Memories(state / MEMORIES)
     try:
-        starts = {
-            name: Start(
-                journal.next_number(name),
-                journal.open_alert(name),
-                memories.load(name),
-                _withheld(journal, name),
-                journal.next_event(name),
-            )
-            for name in detectors
-        }
+        starts = {name: _start(journal, memories, name) for name in detectors}
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -160,7 +152,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal.close()
         raise
     lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
-    worker = Worker(lines, journal, telemetry, clock, memories=memories)
+    worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts))
     columns = {name: line.tags for name, line in lines.items()}
     delivered_ns = _delivered(config, telemetry)
     readers = [
@@ -236,10 +228,21 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _withheld(journal: Journal, asset: str) -> tuple[Withheld, ...]:
-    """Return what the events of an asset say that its alerts are withheld by: of each kind the last one counts."""
+def _start(journal: Journal, memories: Memories, asset: str) -> Start:
+    """Return how an asset stands: of each kind of event that withholds its alerts, or ends that, the last counts."""
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
-    return tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
+    withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
+    return Start(
+        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld, journal.next_event(asset)
+    )
+
+
+def _grouping(config: Config, starts: Mapping[str, Start]) -> Grouping:
+    return Grouping(
+        {name: Belonging(said.group, said.connections) for name, said in config.assets.items()},
+        int(config.agent.group_window_s * 1e9),
+        [start.open_alert for start in starts.values() if start.open_alert is not None],
+    )
 
 
 def _delivered(config: Config, telemetry: TelemetryLog) -> dict[str, int]:

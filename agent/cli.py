@@ -214,7 +214,7 @@ def alerts(
     for alert in found:
         row = cells(
             alert.id,
-            ", ".join(word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))),
+            _standing(alert),
             alert.priority.value,
             codec.format_time(alert.raised_time_ns)[:19] + "Z",
             f"{alert.peak_evidence:.2f}",
@@ -223,6 +223,11 @@ def alerts(
         )
         table.add_row(*row)
     wide().print(table if found else "no alerts")
+
+
+def _standing(alert: Alert) -> str:
+    words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
+    return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 
 def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:

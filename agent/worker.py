@@ -15,6 +15,7 @@ from typing import ParamSpec
 from agent.clock import Clock
 from agent.line.alert import Alert, Command
 from agent.line.event import Entry
+from agent.line.grouping import Grouping
 from agent.store import codec
 from agent.store.blocks import Step
 from agent.store.journal import Journal, StoreError
@@ -66,11 +67,12 @@ class Worker:
         clock: Clock,
         *,
         memories: Memories | None = None,
+        grouping: Grouping | None = None,
         jobs_max: int = 1000,
     ) -> None:
         self._lines = lines
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
-        self._memories = memories
+        self._memories, self._grouping = memories, grouping
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
         self._commands: dict[str, deque[Command]] = {
@@ -182,17 +184,30 @@ class Worker:
             self._telemetry.append(Step(job.asset, job.now_ns, job.frame, recovered=True), monotonic_ns)
             return
         line, waiting = self._lines[job.asset], self._commands[job.asset]
-        commands = []
+        commands: list[Command] = []
         while waiting and line.submit(waiting[0]):  # what a line refuses waits for its next job
             commands.append(waiting.popleft())
-        self._telemetry.append(Step(job.asset, job.now_ns, job.frame, tuple(commands)), monotonic_ns)
-        self._unrecorded.extend(line.step(job.frame, job.now_ns))
-        self._unpublished.add(job.asset)
+        self._step(Step(job.asset, job.now_ns, job.frame, tuple(commands)), monotonic_ns)
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
         if self._memories is not None and self._memories.is_due(job.asset, monotonic_ns):
             self._remember(job.asset)
+
+    def _step(self, step: Step, monotonic_ns: int) -> None:
+        """Log a step whose commands its line has, take it, and group its alerts with those of other assets.
+
+        What is grouped is said to the lines as commands are, and logged: replay needs no grouping of its own.
+        """
+        self._telemetry.append(step, monotonic_ns)
+        entries = self._lines[step.asset].step(step.frame, step.now_ns)
+        self._unrecorded.extend(entries)
+        self._unpublished.add(step.asset)
+        for put in self._grouping.note(entries, step.now_ns) if self._grouping else ():
+            line = self._lines[put.asset]
+            if line.submit(put.command):
+                frame = Frame.empty(len(line.tags))
+                self._step(Step(put.asset, step.now_ns, frame, (put.command,)), monotonic_ns)
 
     def _remember(self, asset: str) -> None:
         if self._memories is not None and (memory := self._lines[asset].memory) is not None:

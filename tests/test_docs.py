@@ -19,7 +19,8 @@ from typer.main import get_command
 from agent.api.app import PREFIX, create_app
 from agent.cli import app
 from agent.config.file import Config
-from agent.line.alert import AlarmState, Priority, WithheldKind
+from agent.line.advise import PRIORITIES
+from agent.line.alert import AlarmState, Consequence, Priority, TimeToAct, WithheldKind
 from agent.line.event import EventKind
 from agent.line.lifecycle import TRANSITIONS, WITHHOLDING
 from agent.line.verdict import Cause, Condition, LifeEnd
@@ -127,7 +128,9 @@ def says_default(cell: str, field: FieldInfo) -> bool:
 
 
 @pytest.mark.parametrize(
-    "kind", [AlarmState, Priority, Condition, Cause, LifeEnd, WithheldKind, EventKind], ids=lambda kind: kind.__name__
+    "kind",
+    [AlarmState, Priority, Consequence, TimeToAct, Condition, Cause, LifeEnd, WithheldKind, EventKind],
+    ids=lambda kind: kind.__name__,
 )
 def test_every_state_is_explained(kind: type[StrEnum]) -> None:
     text = read("docs/alarms.md")
@@ -139,8 +142,16 @@ def test_the_table_of_alarm_transitions_is_the_one_in_force() -> None:
     assert {(state, event): to for state, event, to in rows} == TRANSITIONS
 
 
+def test_the_table_of_priorities_is_the_one_in_force() -> None:
+    section = sections(read("docs/alarms.md"))["Priority"]
+    (head, *rows) = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", section, re.MULTILINE)
+    said = {(row[0], time): priority for row in rows for time, priority in zip(head[1:], row[1:], strict=True)}
+    assert said == PRIORITIES
+
+
 def test_the_table_of_what_withholds_is_the_one_in_force() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|[^|]+\| `(\w+)`[^|]*\| `(\w+)`[^|]*\|$", read("docs/alarms.md"), re.MULTILINE)
+    section = sections(read("docs/alarms.md"))["Withheld alerts"]
+    rows = re.findall(r"^\| `(\w+)` \|[^|]+\| `(\w+)`[^|]*\| `(\w+)`[^|]*\|$", section, re.MULTILINE)
     assert {kind: (begins, ends) for kind, begins, ends in rows} == WITHHOLDING
 
 

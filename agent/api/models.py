@@ -165,6 +165,7 @@ ALERT_EXAMPLE: JsonDict = {
     "peak_evidence": 2.4,
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
     "withheld": [],
+    "root": None,
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -190,6 +191,7 @@ class AlertModel(Model):
     peak_evidence: float | None
     acknowledgement: AcknowledgementModel | None
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
+    root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
     verdict: VerdictModel
 
 

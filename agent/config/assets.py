@@ -11,6 +11,7 @@ from pydantic import Field, Strict, ValidationInfo, field_validator
 from agent.config.base import FilePath, Model, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
+from agent.line.alert import Consequence
 from connectors.counters import HIGHEST
 from connectors.frame import Dtype
 from connectors.modbus.plan import BIT_TABLES
@@ -161,6 +162,13 @@ class AssetConfig(Model):
         default=168.0, ge=0, le=8760,
         description="hours after which an acknowledged alert that still stands must be acknowledged again; 0: never",
     )
+    consequence: Annotated[Consequence, Strict(False)] = Field(
+        default=Consequence.MAJOR, description='what a failure would do: "minor", "major" or "severe"'
+    )
+    group: str | None = Field(
+        default=None, min_length=1, max_length=63,
+        description="a name that it shares with machines which are disturbed together"
+    )
     tags: Annotated[tuple[TagConfig, ...], Strict(False)] = Field(
         min_length=1, description="at least one [[assets.<name>.tags]]"
     )
@@ -198,6 +206,11 @@ class AssetConfig(Model):
     def columns(self) -> tuple[TagConfig, ...]:
         """The tags as they lie in frames: those of the model in its order, and then the context tags."""
         return tuple(sorted(self.tags, key=lambda tag: tag.use == "context"))
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The names of its tags' connections."""
+        return tuple(dict.fromkeys(tag.connection for tag in self.tags))
 
     @property
     def alerts_per_s(self) -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isnan
 from typing import Final
 
-from agent.line.alert import AlarmEvent, Priority
+from agent.line.alert import AlarmEvent, Consequence, Priority, TimeToAct
 from agent.line.assess import Assessment
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
@@ -17,7 +17,23 @@ DEADBAND: Final = 0.9
 SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
 AFTER_WITHHELD_ROWS: Final = 32
-PRIORITY_HIGH_EVIDENCE: Final = 2.0
+CHATTER_RAISES: Final = 3
+"""So many alarms, each within CHATTER_S of the return of the one before, are chatter."""
+CHATTER_S: Final = 3600.0
+CHATTER_OFF_S: Final = 60.0
+CHATTER_OFF_S_MAX: Final = 86_400.0
+HOURS_EVIDENCE: Final = 2.0
+"""From this evidence on there are hours to act, below it days, where no remaining life tells."""
+HOURS_S, DAYS_S = 86_400.0, 7 * 86_400.0
+"""A remaining life whose lower quantile is below a day leaves hours to act, below a week days."""
+
+_C, _T, _P = Consequence, TimeToAct, Priority
+PRIORITIES: Final[dict[tuple[Consequence, TimeToAct], Priority]] = {
+    (_C.SEVERE, _T.HOURS): _P.HIGH, (_C.SEVERE, _T.DAYS): _P.HIGH, (_C.SEVERE, _T.WEEKS): _P.MEDIUM,
+    (_C.MAJOR, _T.HOURS): _P.HIGH, (_C.MAJOR, _T.DAYS): _P.MEDIUM, (_C.MAJOR, _T.WEEKS): _P.LOW,
+    (_C.MINOR, _T.HOURS): _P.MEDIUM, (_C.MINOR, _T.DAYS): _P.LOW, (_C.MINOR, _T.WEEKS): _P.LOW,
+}
+"""The priority of a machine's alert; that of a sensor's or the communication's is low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +53,34 @@ class Change:
     since_rows: int
 
 
+class Chatter:
+    """Makes an alarm that comes and goes stand longer each time, so that it does not come and go.
+
+    From the third alarm on, each within CHATTER_S of the return of the one before, it returns only after twice the off
+    delay (CHATTER_OFF_S at least), after four times for the next, and so on up to CHATTER_OFF_S_MAX. The first alarm
+    that comes later is like any other.
+    """
+
+    def __init__(self, off_rows: int, period_s: float) -> None:
+        self._off_rows = off_rows
+        self._first_rows = max(off_rows, round(CHATTER_OFF_S / period_s))
+        self._longest_rows = max(off_rows, round(CHATTER_OFF_S_MAX / period_s))
+        self._soon_rows = round(CHATTER_S / period_s)
+        self._quick = 0
+
+    @property
+    def off_rows(self) -> int:
+        """For how many rows the evidence must stay below the limit before the alarm returns."""
+        if self._quick < CHATTER_RAISES - 1:
+            return self._off_rows
+        return min(self._first_rows << min(self._quick - CHATTER_RAISES + 2, 32), self._longest_rows)
+
+    def raised(self, rows_since_return: int | None) -> None:
+        """Note that an alarm is raised, so many rows after the last one returned, None where none has."""
+        soon = rows_since_return is not None and rows_since_return <= self._soon_rows
+        self._quick = self._quick + 1 if soon else 0
+
+
 class Watch:
     """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither.
 
@@ -44,9 +88,11 @@ class Watch:
     remembers what was before; then counting begins anew. One that stands returns as ever.
     """
 
-    def __init__(self, delays: Delays, *, raised: bool) -> None:
+    def __init__(self, delays: Delays, *, raised: bool, period_s: float = 1.0) -> None:
         self._delays = delays
+        self._chatter = Chatter(delays.off_rows, period_s)
         self._raised = raised
+        self._rows_since_return: int | None = None
         self._count = 0
         self._unjudged = 0
         self._quiet_rows = 0
@@ -57,11 +103,15 @@ class Watch:
         """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""
         if withheld is None and not self._quiet_rows and not self._raised and not self._count \
                 and not (assessment.evidence >= 1.0).any():
+            if self._rows_since_return is not None:
+                self._rows_since_return += assessment.rows
             return []
         found: list[Change] = []
         quiet = [False] * assessment.rows if withheld is None else withheld.tolist()
         rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), quiet, strict=True)
         for row, (evidence, judged, is_withheld) in enumerate(rows):
+            if self._rows_since_return is not None:
+                self._rows_since_return += 1
             self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
             if self._quiet_rows and not self._raised:
                 self._count = self._rows = self._unjudged = 0
@@ -75,11 +125,19 @@ class Watch:
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
             self._rows = self._rows if leaving and self._count > 1 else 0
-            needed = self._delays.off_rows if self._raised else self._delays.on_rows
+            needed = self._chatter.off_rows if self._raised else self._delays.on_rows
             if self._count >= needed:
-                found.append(Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows))
-                self._raised, self._count, self._rows = not self._raised, 0, 0
+                found.append(self._turn(row))
         return found
+
+    def _turn(self, row: int) -> Change:
+        change = Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows)
+        if self._raised:
+            self._rows_since_return = 0
+        else:
+            self._chatter.raised(self._rows_since_return)
+        self._raised, self._count, self._rows = not self._raised, 0, 0
+        return change
 
 
 def message(verdict: Verdict) -> str:
@@ -106,8 +164,14 @@ def _quantity(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".removesuffix(" 1").rstrip()  # the unit 1 is not worth saying
 
 
-def priority(verdict: Verdict) -> Priority:
-    """Return how soon a person should look."""
-    if verdict.cause is not Cause.MACHINE:
-        return Priority.LOW
-    return Priority.HIGH if verdict.evidence >= PRIORITY_HIGH_EVIDENCE else Priority.MEDIUM
+def priority(verdict: Verdict, consequence: Consequence) -> Priority:
+    """Return how soon a person should look, from what a failure would do and the time there is to act."""
+    return PRIORITIES[consequence, time_to_act(verdict)] if verdict.cause is Cause.MACHINE else Priority.LOW
+
+
+def time_to_act(verdict: Verdict) -> TimeToAct:
+    """Return how long there is to act, by the lower quantile of the remaining life, else by the evidence."""
+    if verdict.remaining_life_s is not None and verdict.remaining_life_until is LifeEnd.FAILURE:
+        least_s = verdict.remaining_life_s[0]
+        return TimeToAct.HOURS if least_s < HOURS_S else TimeToAct.DAYS if least_s < DAYS_S else TimeToAct.WEEKS
+    return TimeToAct.HOURS if verdict.evidence >= HOURS_EVIDENCE else TimeToAct.DAYS

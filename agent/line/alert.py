@@ -33,6 +33,7 @@ class AlarmEvent(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     ESCALATE = "escalate"
+    GROUP = "group"
 
 
 class Priority(StrEnum):
@@ -41,6 +42,22 @@ class Priority(StrEnum):
     LOW = "low"
     MEDIUM = "medium"
     HIGH = "high"
+
+
+class Consequence(StrEnum):
+    """What a failure of the machine would do, as its owner says."""
+
+    MINOR = "minor"
+    MAJOR = "major"
+    SEVERE = "severe"
+
+
+class TimeToAct(StrEnum):
+    """How long there is to act on an alert before it is too late, roughly."""
+
+    HOURS = "hours"
+    DAYS = "days"
+    WEEKS = "weeks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +101,9 @@ class Alert:
 
     `id` is unique in the agent's journal ("pump-3"). `event` made this revision, None where an earlier version did not
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
-    withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `verdict` is the one that
-    raised it, `peak_evidence` the highest evidence since.
+    withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
+    goes under, None where it stands by itself. `verdict` is the one that raised it, `peak_evidence` the highest
+    evidence since.
     """
 
     id: str
@@ -104,6 +122,7 @@ class Alert:
     peak_evidence: float
     acknowledgement: Acknowledgement | None
     withheld: tuple[Withheld, ...]
+    root: str | None
     verdict: Verdict
 
 
@@ -159,6 +178,15 @@ class ReturnToService:
     comment: str = ""
 
 
-AlertCommand = Acknowledge | Shelve | Unshelve
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The agent puts an alert under the root alert of what is one incident, None to let it stand by itself."""
+
+    alert_id: str
+    root: str | None
+    time_ns: int
+
+
+AlertCommand = Acknowledge | Shelve | Unshelve | Group
 AssetCommand = TakeOutOfService | ReturnToService
 Command = AlertCommand | AssetCommand

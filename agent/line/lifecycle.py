@@ -13,6 +13,7 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     AlertCommand,
+    Group,
     Priority,
     Shelve,
     Unshelve,
@@ -75,6 +76,7 @@ def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority
         peak_evidence=verdict.evidence,
         acknowledgement=None,
         withheld=(),
+        root=None,
         verdict=verdict,
     )
 
@@ -87,7 +89,7 @@ def raised_again(alert: Alert, new: Alert) -> Alert | None:
     state = TRANSITIONS.get((alert.state, _E.RAISE))
     if state is None:
         return None
-    return replace(new, id=alert.id, revision=alert.revision + 1, state=state, withheld=alert.withheld)
+    return replace(new, id=alert.id, revision=alert.revision + 1, state=state, withheld=alert.withheld, root=alert.root)
 
 
 def returned(alert: Alert, time_ns: int, now_ns: int) -> Alert | None:
@@ -99,7 +101,7 @@ def returned(alert: Alert, time_ns: int, now_ns: int) -> Alert | None:
 
 
 def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
-    """Return the alert's next revision after a person's command, or None where it does not apply."""
+    """Return the alert's next revision after a command, or None where it does not apply."""
     if alert.id != command.alert_id:
         return None
     match command:
@@ -115,6 +117,11 @@ def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
             return withheld(alert, shelf, now_ns)
         case Unshelve():
             return released(alert, _W.SHELVED, command.by, now_ns) if shelf_of(alert) else None
+        case Group():
+            if command.root in (alert.root, alert.id):
+                return None
+            grouped = _next(replace(alert, root=command.root), _E.GROUP, None, now_ns)
+            return replace(grouped, standing_since_ns=alert.standing_since_ns)
 
 
 def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, now_ns: int) -> Alert | None:

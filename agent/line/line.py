@@ -10,7 +10,16 @@ import numpy as np
 
 from agent.line import advise, lifecycle
 from agent.line.advise import Change, Delays, Watch
-from agent.line.alert import AlarmEvent, Alert, Command, ReturnToService, TakeOutOfService, Withheld, WithheldKind
+from agent.line.alert import (
+    AlarmEvent,
+    Alert,
+    Command,
+    Consequence,
+    ReturnToService,
+    TakeOutOfService,
+    Withheld,
+    WithheldKind,
+)
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.diagnose import diagnose, rounded
 from agent.line.event import Entry, EventLog
@@ -45,6 +54,7 @@ class LineSettings:
     context: tuple[tuple[str, str], ...] = ()
     suppressed_when: SuppressedWhen | None = None
     patience: Patience = NEVER
+    consequence: Consequence = Consequence.MAJOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +163,11 @@ class Line:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
         self._watch = Watch(
-            self._delays(settings), raised=open_alert is not None and lifecycle.is_standing(open_alert)
+            self._delays(settings),
+            raised=open_alert is not None and lifecycle.is_standing(open_alert),
+            period_s=self.period_ns / 1e9,
         )
-        self._patience = settings.patience
+        self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
         self._next_number = next_number
@@ -306,7 +318,7 @@ class Line:
             return [] if alert is None else self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))
         onset_ns = verdict.time_ns - change.since_rows * self.period_ns
         new = lifecycle.raised(
-            f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict),
+            f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
             advise.message(verdict),
         )
         if self._alert is not None:

@@ -20,6 +20,7 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     Command,
+    Group,
     Priority,
     ReturnToService,
     Shelve,
@@ -62,8 +63,12 @@ def decode_event(text: bytes | str) -> AssetEvent:
 
 def encode_command(command: Command) -> bytes:
     """Return the canonical JSON of a command."""
-    body: dict[str, Json] = {"by": command.by, "time": format_time(command.time_ns)}
+    body: dict[str, Json] = {"time": format_time(command.time_ns)}
+    if not isinstance(command, Group):
+        body["by"] = command.by
     match command:
+        case Group():
+            body |= {"kind": "group", "alert_id": command.alert_id, "root": command.root}
         case Acknowledge():
             body |= {"kind": "acknowledge", "alert_id": command.alert_id, "comment": command.comment}
         case Shelve():
@@ -83,7 +88,10 @@ def decode_command(text: bytes | str) -> Command:
     """Return the command of its canonical JSON; raise CodecError where it is none."""
     try:
         body = json.loads(text)
-        by, time_ns = body["by"], parse_time(body["time"])
+        time_ns = parse_time(body["time"])
+        if body["kind"] == "group":
+            return Group(body["alert_id"], body["root"], time_ns)
+        by = body["by"]
         match body["kind"]:
             case "acknowledge":
                 return Acknowledge(body["alert_id"], by, time_ns, body["comment"])
@@ -211,6 +219,7 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         if seen is None
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
         "withheld": [withheld_json(one) for one in alert.withheld],
+        "root": alert.root,
         "verdict": verdict_json(alert.verdict),
     }
 
@@ -282,6 +291,7 @@ def _alert(body: Any) -> Alert:
         peak_evidence=_float(body["peak_evidence"]),
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
         withheld=tuple(withheld_of(one) for one in ways),
+        root=body.get("root"),
         verdict=_verdict(body["verdict"]),
     )
 

@@ -99,6 +99,7 @@ def alert(
         peak_evidence=1.7,
         acknowledgement=None,
         withheld=(),
+        root=None,
         verdict=verdict(asset, raised_ns),
     )
 

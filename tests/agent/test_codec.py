@@ -14,6 +14,7 @@ from agent.line.alert import (
     AlarmEvent,
     Alert,
     Command,
+    Group,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -123,6 +124,8 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         Shelve("pump-1", "Bo", START_NS, START_NS + 5, "part ordered"),
         Unshelve("pump-1", "Bo", START_NS),
         TakeOutOfService("pump", "Bo", START_NS, START_NS + 5, START_NS + 9, "new seal"),
+        Group("pump-1", "fan-3", START_NS),
+        Group("pump-1", None, START_NS),
         ReturnToService("pump", "Bo", START_NS, "seal replaced"),
     ],
 )

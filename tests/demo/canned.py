@@ -88,6 +88,7 @@ def alert(
         peak_evidence=1.5,
         acknowledgement=None,
         withheld=[],
+        root=None,
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 

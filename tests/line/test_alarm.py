@@ -8,20 +8,24 @@ from itertools import product
 import pytest
 
 from agent.line import advise, lifecycle
-from agent.line.advise import DEADBAND
+from agent.line.advise import DEADBAND, PRIORITIES, Chatter
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
     AlarmEvent,
     AlarmState,
     Alert,
+    Consequence,
+    Priority,
     Shelve,
+    TimeToAct,
     Unshelve,
     Withheld,
     WithheldKind,
 )
 from agent.line.assess import RECOVERY_ROWS
 from agent.line.lifecycle import NEVER, TRANSITIONS, Patience
+from agent.line.verdict import Cause
 from tests.agent import samples
 from tests.line.scripted import SECOND_NS, START_NS, Scenario
 
@@ -52,7 +56,7 @@ def moved(alert: Alert, event: AlarmEvent) -> Alert | None:
 
 def new() -> Alert:
     verdict = replace(samples.verdict(time_ns=NOW_NS - 1), evidence=9.0, contributions=())
-    priority = advise.priority(verdict)
+    priority = advise.priority(verdict, Consequence.MAJOR)
     return lifecycle.raised("pump-9", NOW_NS - 5 * SECOND_NS, NOW_NS, verdict, priority, advise.message(verdict))
 
 
@@ -268,3 +272,44 @@ def test_the_first_acknowledgement_counts() -> None:
     assert len(revisions) == 2
     assert revisions[-1].acknowledgement is not None
     assert revisions[-1].acknowledgement.by == "ada"
+
+
+def test_an_alarm_that_comes_and_goes_is_held_for_longer_each_time_up_to_a_day() -> None:
+    """Deviates for 20 s of every minute: the third alarm is held until it has been quiet for two minutes."""
+    scenario = Scenario(on_s=10, off_s=10)
+    for minute in range(1, 12):
+        scenario.at(60 * minute).evidence(1.5).at(60 * minute + 20).evidence(0.5)
+    revisions = scenario.at(1000).wants(RETURNED).run()
+    events = [(alert.event, (alert.updated_time_ns - START_NS) // SECOND_NS) for alert in revisions]
+    assert [event for event, _ in events] == [RAISE, RETURN, RAISE, RETURN, RAISE, RETURN]
+    third, held = events[-2][1], events[-1][1]
+    assert (third, held) == (60 * 3 + 10, 60 * 11 + 20 + 120)
+
+
+@pytest.mark.parametrize(("off_s", "period_s", "wanted"), [
+    (0.0, 1.0, [0, 0, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 61_440, 86_400, 86_400]),
+    (300.0, 5.0, [60, 60, 120, 240]),
+])
+def test_the_off_delay_of_chatter_doubles_up_to_a_day(off_s: float, period_s: float, wanted: list[int]) -> None:
+    chatter, found = Chatter(round(off_s / period_s), period_s), []
+    for number, _ in enumerate(wanted):
+        chatter.raised(round(3600 / period_s) if number else None)
+        found.append(chatter.off_rows)
+    assert found == wanted
+    chatter.raised(round(3600 / period_s) + 1)
+    assert chatter.off_rows == wanted[0], "after an hour of quiet it is like any other"
+
+
+@pytest.mark.parametrize("consequence", Consequence)
+def test_the_priority_follows_from_the_consequence_and_the_time_to_act(consequence: Consequence) -> None:
+    def of(least_s: float | None, evidence: float = 1.5, cause: Cause = Cause.MACHINE) -> Priority:
+        life = None if least_s is None else (least_s, 2 * least_s, 3 * least_s)
+        said = replace(samples.verdict(evidence=evidence), cause=cause, remaining_life_s=life)
+        return advise.priority(said, consequence)
+
+    hours, days, weeks = (PRIORITIES[consequence, time] for time in TimeToAct)
+    assert (of(86_399.0), of(86_400.0), of(604_799.0), of(604_800.0)) == (hours, days, days, weeks)
+    assert (of(None), of(None, 2.0)) == (days, hours), "without an estimate the evidence tells"
+    assert {of(1.0, 9.0, cause) for cause in (Cause.SENSOR, Cause.COMMUNICATION)} == {Priority.LOW}
+    order = list(Priority)
+    assert order.index(hours) >= order.index(days) >= order.index(weeks)
