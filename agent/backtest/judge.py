@@ -30,7 +30,7 @@ class HeartJudge:
         self._adapt = adapt
         self._detector = detector
         self._alerts_per_s = alerts_per_s
-        self._delays = Delays(max(1, round(ON_DELAY_S / period_s)), max(1, round(OFF_DELAY_S / period_s)))
+        self._delays = Delays.of(ON_DELAY_S, OFF_DELAY_S, period_s)
 
     def judge(self, times_ns: Int64s, values: Float32s, mask: Bools, /) -> Judged:
         """Assess the rows of one segment from a fresh state; the score is the calibrated evidence, 1 at the limit."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isnan
-from typing import Final
+from typing import Final, Self
 
 from agent.line.alert import AlarmEvent, Consequence, Priority, TimeToAct
 from agent.line.assess import Assessment
@@ -42,6 +42,12 @@ class Delays:
 
     on_rows: int
     off_rows: int
+    period_s: float
+
+    @classmethod
+    def of(cls, on_s: float, off_s: float, period_s: float) -> Self:
+        """Return delays that are given in seconds, for rows that come every `period_s`; one row at least."""
+        return cls(max(1, round(on_s / period_s)), max(1, round(off_s / period_s)), period_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +67,11 @@ class Chatter:
     that comes later is like any other.
     """
 
-    def __init__(self, off_rows: int, period_s: float) -> None:
-        self._off_rows = off_rows
-        self._first_rows = max(off_rows, round(CHATTER_OFF_S / period_s))
-        self._longest_rows = max(off_rows, round(CHATTER_OFF_S_MAX / period_s))
-        self._soon_rows = round(CHATTER_S / period_s)
+    def __init__(self, delays: Delays) -> None:
+        self._off_rows = off_rows = delays.off_rows
+        self._first_rows = max(off_rows, round(CHATTER_OFF_S / delays.period_s))
+        self._longest_rows = max(off_rows, round(CHATTER_OFF_S_MAX / delays.period_s))
+        self._soon_rows = round(CHATTER_S / delays.period_s)
         self._quick = 0
 
     @property
@@ -88,9 +94,9 @@ class Watch:
     remembers what was before; then counting begins anew. One that stands returns as ever.
     """
 
-    def __init__(self, delays: Delays, *, raised: bool, period_s: float = 1.0) -> None:
-        self._delays = delays
-        self._chatter = Chatter(delays.off_rows, period_s)
+    def __init__(self, delays: Delays, *, raised: bool) -> None:
+        self._on_rows = delays.on_rows
+        self._chatter = Chatter(delays)
         self._raised = raised
         self._rows_since_return: int | None = None
         self._count = 0
@@ -125,7 +131,7 @@ class Watch:
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
             self._rows = self._rows if leaving and self._count > 1 else 0
-            needed = self._chatter.off_rows if self._raised else self._delays.on_rows
+            needed = self._chatter.off_rows if self._raised else self._on_rows
             if self._count >= needed:
                 found.append(self._turn(row))
         return found

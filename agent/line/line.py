@@ -22,7 +22,7 @@ from agent.line.alert import (
 )
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.diagnose import diagnose, rounded
-from agent.line.event import Entry, EventLog
+from agent.line.event import AssetEvent, Entry, EventLog
 from agent.line.lifecycle import NEVER, Patience
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
@@ -162,11 +162,8 @@ class Line:
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
-        self._watch = Watch(
-            self._delays(settings),
-            raised=open_alert is not None and lifecycle.is_standing(open_alert),
-            period_s=self.period_ns / 1e9,
-        )
+        delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
+        self._watch = Watch(delays, raised=open_alert is not None and lifecycle.is_standing(open_alert))
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
@@ -203,11 +200,7 @@ class Line:
         frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
         self._quality.note(frame, now_ns, too_fast)
-        if self._suppression is not None:
-            column = self._suppression_column
-            entries += self._suppression.follow(
-                frame.source_time_ns, frame.values[:, column], frame.status[:, column], now_ns
-            )
+        entries += self._follow_suppression(frame, now_ns)
         grid = self._window.push(self._of_model(frame), now_ns)
         verdict = self._next_snapshot.verdict
         if grid.rows:
@@ -256,6 +249,15 @@ class Line:
         stood_s = np.where(frozen >= 1.0, frozen * limits * (self.period_ns / 1e9), 0.0)
         return np.concatenate([stood_s, np.zeros(len(self.tags) - len(stood_s))])
 
+    def _follow_suppression(self, frame: Frame, now_ns: int) -> list[AssetEvent]:
+        if self._suppression is None:
+            why = "no tag is configured to say so any longer"
+            return self._withholding.end(WithheldKind.SUPPRESSED, now_ns, None, why)
+        column = self._suppression_column
+        return self._suppression.follow(
+            frame.source_time_ns, frame.values[:, column], frame.status[:, column], now_ns
+        )
+
     def _withheld(self, grid: Grid, now_ns: int) -> Bools | None:
         """Return in which rows the asset's alerts are withheld, bool[N]; None for in none."""
         in_force = self._withholding.in_force(now_ns)
@@ -263,10 +265,6 @@ class Line:
         if any(one.kind is not WithheldKind.SUPPRESSED for one in in_force):
             return np.ones(grid.rows, np.bool_)
         return suppressed if suppressed is not None and suppressed.any() else None
-
-    def _delays(self, settings: LineSettings) -> Delays:
-        period_s = self.period_ns / 1e9
-        return Delays(max(1, round(settings.on_delay_s / period_s)), max(1, round(settings.off_delay_s / period_s)))
 
     def _obey(self, now_ns: int) -> list[Entry]:
         entries: list[Entry] = []

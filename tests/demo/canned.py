@@ -103,6 +103,7 @@ def asset(name: str, said: VerdictModel | None, raised: AlertModel | None = None
         snapshot_time=agent_time(0),
         verdict=said,
         alert=raised,
+        withheld=[],
         readings=[
             ReadingModel(tag=tag, unit="bar", value=None, status="BadTimeout", status_code=0x800A0000, time=None)
             if tag == "tag_1"

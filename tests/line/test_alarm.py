@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from agent.line import advise, lifecycle
-from agent.line.advise import DEADBAND, PRIORITIES, Chatter
+from agent.line.advise import DEADBAND, PRIORITIES, Chatter, Delays
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -287,11 +287,11 @@ def test_an_alarm_that_comes_and_goes_is_held_for_longer_each_time_up_to_a_day()
 
 
 @pytest.mark.parametrize(("off_s", "period_s", "wanted"), [
-    (0.0, 1.0, [0, 0, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 61_440, 86_400, 86_400]),
+    (0.0, 1.0, [1, 1, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 61_440, 86_400, 86_400]),
     (300.0, 5.0, [60, 60, 120, 240]),
 ])
 def test_the_off_delay_of_chatter_doubles_up_to_a_day(off_s: float, period_s: float, wanted: list[int]) -> None:
-    chatter, found = Chatter(round(off_s / period_s), period_s), []
+    chatter, found = Chatter(Delays.of(0, off_s, period_s)), []
     for number, _ in enumerate(wanted):
         chatter.raised(round(3600 / period_s) if number else None)
         found.append(chatter.off_rows)

@@ -218,3 +218,15 @@ def test_a_restart_in_the_middle_goes_on_with_all_of_it() -> None:
     entries = told(again, 200, {}, start_s=30)
     assert [(event.id, event.kind) for event in events(entries)] == [("pump:4", "in_service")]
     assert alerts(entries)[0].onset_time_ns == at(99 + AFTER_WITHHELD_ROWS)
+
+
+def test_what_was_suppressed_is_watched_once_no_tag_is_configured_to_say_so() -> None:
+    line = Line("pump", ScriptedDetector(), CLEANING)
+    play(line, [QUIET] * 10, [1.0] * 10)
+    unconfigured = replace(CLEANING, suppressed_when=None)
+    again = Line("pump", ScriptedDetector(), unconfigured, withheld=line.snapshot.withheld, next_event=2)
+    entries = play(again, [QUIET] * 20 + [HIGH] * 20, [1.0] * 40, start_s=10)
+    assert [(event.kind, event.comment) for event in events(entries)] == [
+        (EventKind.UNSUPPRESSED, "no tag is configured to say so any longer")
+    ]
+    assert len(alerts(entries)) == 1
