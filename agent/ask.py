@@ -1,10 +1,11 @@
-"""Questions to a running agent's REST API, for the commands that show what it says."""
+"""Questions and commands to a running agent's REST API, for the command line."""
 
 from __future__ import annotations
 
 import json
 import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from typing import Final, TypeVar
 
@@ -21,18 +22,22 @@ TIMEOUT_S: Final = 10.0
 
 
 def ask(url: str, path: str, query: Mapping[str, str | None] | None = None, *, else_do: str = "") -> bytes:
-    """Return the body that the agent at `url` answers a GET of `path` (below /api/v1) with.
+    """Return the body that the agent at `url` answers a GET of `path` (below /api/v1, quoted) with.
 
     Values of the query that are None are left out. Raise StoreError saying what to do where there is no answer, or a
     refusal; `else_do` is one more thing to do.
     """
+    used = {key: value for key, value in (query or {}).items() if value is not None}
+    return _request(url, path + (f"?{urllib.parse.urlencode(used)}" if used else ""), None, else_do)
+
+
+def _request(url: str, path: str, body: bytes | None, else_do: str = "") -> bytes:
     if not url.startswith(("http://", "https://")):
         raise StoreError(f"--api {url}: must begin with http://, such as {API_URL}")
-    used = {key: value for key, value in (query or {}).items() if value is not None}
-    address = f"{url.rstrip('/')}{PREFIX}{urllib.parse.quote(path)}"
-    address += f"?{urllib.parse.urlencode(used)}" if used else ""
+    address = f"{url.rstrip('/')}{PREFIX}{path}"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"} if body else {})  # noqa: S310
     try:
-        with opener_for(address).open(address, timeout=TIMEOUT_S) as answer:
+        with opener_for(address).open(request, timeout=TIMEOUT_S) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -42,10 +47,19 @@ def ask(url: str, path: str, query: Mapping[str, str | None] | None = None, *, e
         raise nobody(url, str(getattr(error, "reason", error)), else_do) from error
 
 
+def say(answer: type[Answer], url: str, path: str, body: bytes) -> Answer:
+    """Return what the agent at `url` answers a POST of a JSON `body` to `path` with; raise StoreError as `ask` does."""
+    return _understood(answer, url, _request(url, urllib.parse.quote(path), body))
+
+
 def ask_for(body: type[Answer], url: str, path: str) -> Answer:
     """Return an answer as what it is; raise StoreError where it is not that."""
+    return _understood(body, url, ask(url, urllib.parse.quote(path)))
+
+
+def _understood(kind: type[Answer], url: str, told: bytes) -> Answer:
     try:
-        return body.model_validate_json(ask(url, path))
+        return kind.model_validate_json(told)
     except ValueError as error:
         reason = "what answers is no agent of this version"
         raise nobody(url, reason, "restart it after an update") from error

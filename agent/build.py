@@ -21,7 +21,10 @@ from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
 from agent.line.assess import Detector
+from agent.line.grouping import Belonging, Grouping
+from agent.line.lifecycle import Patience
 from agent.line.line import Line, LineSettings
+from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.replay import TELEMETRY
@@ -94,9 +97,14 @@ def _trust(config: Config) -> Trust:
 def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
     """Return an asset's line, going on from where its alerts stood."""
     said = config.assets[asset]
+    when = said.suppressed_when
     settings = LineSettings(
         said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset),
-        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.tags),
+        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.columns),
+        context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
+        suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
+        consequence=said.consequence,
+        patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
     return Line(
         asset,
@@ -105,18 +113,24 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         open_alert=start.open_alert,
         next_number=start.next_number,
         memory=start.memory,
+        withheld=start.withheld,
+        next_event=start.next_event,
     )
 
 
+def _after_ns(hours: float) -> int | None:
+    return int(hours * 3600e9) if hours else None
+
+
 def periods_of(config: Config, asset: str) -> tuple[int, ...]:
-    """Return how often each of an asset's tags is sampled, in ms, in the order of its model."""
+    """Return how often each of an asset's tags is sampled, in ms, in the order of its columns."""
     said = config.assets[asset]
-    return tuple(tag.period_ms or said.period_ms for tag in said.tags)
+    return tuple(tag.period_ms or said.period_ms for tag in said.columns)
 
 
-def layout_of(detectors: Mapping[str, Detector]) -> Layout:
-    """Return each asset's columns as (name, unit), in the order of its model."""
-    return {name: tuple((tag.name, tag.unit) for tag in d.manifest.tags) for name, d in detectors.items()}
+def layout_of(config: Config) -> Layout:
+    """Return each asset's columns as (name, unit): those of its model in its order, and then the context tags."""
+    return {name: tuple((tag.name, tag.unit) for tag in said.columns) for name, said in config.assets.items()}
 
 
 def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
@@ -124,19 +138,12 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     detectors = load_detectors(config)
     for name, origin in origins(config).items():
         log.info("model loaded", extra={"asset": name, "model": detectors[name].hash, "origin": origin})
-    layout = layout_of(detectors)
+    layout = layout_of(config)
     state = config.agent.state_dir
     journal = Journal(state / JOURNAL, clock.time_ns())
     memories = Memories(state / MEMORIES)
     try:
-        starts = {
-            name: Start(
-                journal.next_number(name),
-                journal.open_alert(name),
-                memories.load(name),
-            )
-            for name in detectors
-        }
+        starts = {name: _start(journal, memories, name) for name in detectors}
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -148,7 +155,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal.close()
         raise
     lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
-    worker = Worker(lines, journal, telemetry, clock, memories=memories)
+    worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts))
     columns = {name: line.tags for name, line in lines.items()}
     archive = Archive(telemetry, clock)
     recorded = _recorded(config, archive, clock.time_ns(), speed)
@@ -225,6 +232,23 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
+def _start(journal: Journal, memories: Memories, asset: str) -> Start:
+    """Return how an asset stands: of each kind of event that withholds its alerts, or ends that, the last counts."""
+    last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
+    withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
+    return Start(
+        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld, journal.next_event(asset)
+    )
+
+
+def _grouping(config: Config, starts: Mapping[str, Start]) -> Grouping:
+    return Grouping(
+        {name: Belonging(said.group, said.connections) for name, said in config.assets.items()},
+        int(config.agent.group_window_s * 1e9),
+        [start.open_alert for start in starts.values() if start.open_alert is not None],
+    )
+
+
 def _recorded(config: Config, archive: Archive, now_ns: int, speed: float) -> dict[str, Recorded]:
     """Return what was recorded of the connections whose outages are to be filled, by their source times."""
     asked = {}
@@ -253,11 +277,18 @@ def _link(config: Config, connection: str, clock: Clock, speed: float, recorded:
 def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:
     """Tell where an asset's tags or period are not those its model was learnt on."""
     manifest = detector.manifest
-    said, learnt = {tag.name: tag.unit for tag in asset.tags}, {tag.name: tag.unit for tag in manifest.tags}
+    learnt = {tag.name: tag.unit for tag in manifest.tags}
+    said = {tag.name: tag.unit for tag in asset.tags if tag.use == "model"}
+    if unused := [tag.name for tag in asset.tags if tag.use == "context" and tag.name in learnt]:
+        yield f'tags: the bundle was learnt with {", ".join(unused)}; remove use = "context", or learn one without'
+        return
     if missing := [name for name in learnt if name not in said]:
         yield f"tags: the bundle was learnt with {', '.join(missing)}, not configured here; add them"
     if extra := [name for name in said if name not in learnt]:
-        yield f"tags: the bundle knows no {', '.join(extra)}; remove them, or learn a bundle with them"
+        yield (
+            f"tags: the bundle knows no {', '.join(extra)}; remove them, learn a bundle with them, "
+            'or write use = "context" for what is only to be kept'
+        )
     if not missing and not extra and list(said) != list(learnt):
         place, here, there = next((i, a, b) for i, (a, b) in enumerate(zip(said, learnt, strict=True)) if a != b)
         yield (

@@ -44,6 +44,7 @@ from agent.rehearsal.budget_command import add_budget
 from agent.rehearsal.drill_command import add_drill
 from agent.replay import recorded, replay
 from agent.report import add_report
+from agent.say_command import add_say
 from agent.server import ApiServer, listen
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
@@ -191,7 +192,7 @@ def replay_command(
         Path, typer.Argument(metavar="CONFIG", help="The configuration; evidence needs none.")
     ] = Path("agent.toml"),
 ) -> None:
-    """Compute alerts anew from what was recorded; print each revision of an alert as a line of JSON."""
+    """Compute alerts anew from what was recorded; print each revision of one, and each event, as a line of JSON."""
     source = Path(subject)
     with explained():
         if source.suffix == ".html" or not (source.exists() or len(source.parts) > 1 or source.suffix):
@@ -201,9 +202,9 @@ def replay_command(
             return
         read = load(config)
         detectors = load_detectors(read)
-        events = recorded(source, layout_of(detectors))
-        for alert in replay(events, lambda name, start: make_line(read, name, detectors[name], start)):
-            typer.echo(codec.encode(alert))
+        events = recorded(source, layout_of(read))
+        for entry in replay(events, lambda name, start: make_line(read, name, detectors[name], start)):
+            typer.echo(codec.encode(entry))
 
 
 @app.command(epilog="Example: forewarn alerts --open --asset pump")
@@ -233,7 +234,7 @@ def alerts(
     for alert in found:
         row = cells(
             alert.id,
-            alert.state.value.replace("_", " ") + (", shelved" if alert.shelf else ""),
+            _standing(alert),
             alert.priority.value,
             codec.format_time(alert.raised_time_ns)[:19] + "Z",
             f"{alert.peak_evidence:.2f}",
@@ -242,6 +243,11 @@ def alerts(
         )
         table.add_row(*row)
     wide().print(table if found else "no alerts")
+
+
+def _standing(alert: Alert) -> str:
+    words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
+    return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 
 def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
@@ -351,18 +357,19 @@ def _as_configured(file: Path, asset: str | None, reading: Reading) -> Reading:
     if asset not in config.assets:
         raise typer.BadParameter(f"name one of: {', '.join(config.assets)}", param_hint="--asset")
     said = config.assets[asset]
+    learnt = [tag for tag in said.tags if tag.use == "model"]
     return Reading(
         time=reading.time,
         run=reading.run,
         label=reading.label,
         rul=reading.rul,
-        tags=tuple(tag.name for tag in said.tags),
+        tags=tuple(tag.name for tag in learnt),
         period_ms=said.period_ms,
-        units={tag.name: tag.unit for tag in said.tags},
+        units={tag.name: tag.unit for tag in learnt},
         tags_option=f"{file}: assets.{asset}.tags",
         period_option=f"{file}: assets.{asset}.period_ms",
-        periods_ms={tag.name: tag.period_ms or said.period_ms for tag in said.tags},
-        max_rates={tag.name: tag.max_rate for tag in said.tags if tag.max_rate is not None},
+        periods_ms={tag.name: tag.period_ms or said.period_ms for tag in learnt},
+        max_rates={tag.name: tag.max_rate for tag in learnt if tag.max_rate is not None},
     )
 
 
@@ -385,6 +392,7 @@ add_import(app)
 add_report(app)
 add_budget(app)
 add_drill(app, SystemClock())
+add_say(app)
 add_tags(app)
 add_export(app)
 add_evidence(app, SystemClock())

@@ -19,7 +19,7 @@ from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
 from agent.server import ApiServer
 from agent.store import reading
-from agent.store.journal import AlertFilter, Journal, Page
+from agent.store.journal import AlertFilter, EventFilter, EventPage, Journal, Page
 from agent.store.loads import Loads
 from agent.store.series import Series, Window
 from agent.store.telemetry import TelemetryHealth, TelemetryLog
@@ -221,6 +221,10 @@ class Agent:
     def last_drill(self, asset: str) -> Drill | None:
         """Return the last fire drill of an asset, which another process held."""
         return drills.last(self._journal.path.parent, asset)
+
+    def events(self, where: EventFilter, *, limit: int, before: int | None) -> EventPage:
+        """List events of assets, the newest first; raise StoreError."""
+        return self._journal.events(where, limit=limit, before=before)
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

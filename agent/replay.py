@@ -1,4 +1,4 @@
-"""`forewarn replay`: recorded steps through fresh lines; the same steps give the same alerts, to the byte."""
+"""`forewarn replay`: recorded steps through fresh lines; the same steps give the same entries, to the byte."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from agent.line.alert import Alert
+from agent.line.event import Entry
 from agent.store import export, reading, sealed, segments
 from agent.store.blocks import Layout, Start, Started, Step
 from agent.store.journal import StoreError
@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 TELEMETRY = "telemetry"
 
 
-def replay(events: Iterable[Step | Started], make_line: Callable[[str, Start], Line]) -> Iterator[Alert]:
-    """Give each revision of an alert as lines make it of the steps; where the agent was started, they begin anew."""
+def replay(events: Iterable[Step | Started], make_line: Callable[[str, Start], Line]) -> Iterator[Entry]:
+    """Give each revision of an alert, and each event, as lines make it of the steps; where the agent was started, they
+    begin anew.
+    """
     lines: dict[str, Line] = {}
     for event in events:
         if isinstance(event, Started):
@@ -31,9 +33,9 @@ def replay(events: Iterable[Step | Started], make_line: Callable[[str, Start], L
         line = lines[event.asset]
         for command in event.commands:
             line.submit(command)
-        alerts = line.step(event.frame, event.now_ns)
+        entries = line.step(event.frame, event.now_ns)
         line.publish()
-        yield from alerts
+        yield from entries
 
 
 def recorded(

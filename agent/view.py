@@ -13,13 +13,14 @@ from typing import Protocol
 
 from agent.archive import ArchiveHealth
 from agent.flash import Wear
-from agent.line.alert import Alert, Command
+from agent.line.alert import Alert, Command, Withheld
+from agent.line.event import Entry
 from agent.line.memory import Memory
 from agent.line.quality import Quality
 from agent.line.verdict import Verdict
 from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
-from agent.store.journal import AlertFilter, Page
+from agent.store.journal import AlertFilter, EventFilter, EventPage, Page
 from agent.store.series import Series
 from agent.store.telemetry import TelemetryHealth
 from connectors.frame import Frame, Tag
@@ -67,6 +68,10 @@ class Snapshot(Protocol):
         """The open alert."""
 
     @property
+    def withheld(self) -> tuple[Withheld, ...]:
+        """What keeps the asset's alerts from people, now or at a time to come."""
+
+    @property
     def readings(self) -> Sequence[TagReading]:
         """The newest value of each tag."""
 
@@ -112,8 +117,8 @@ class Line(Protocol):
     def submit(self, command: Command) -> bool:
         """Take a command for the next step; False where the queue is full."""
 
-    def step(self, frame: Frame, now_ns: int) -> list[Alert]:
-        """Take new rows; return the new revisions of alerts, in order."""
+    def step(self, frame: Frame, now_ns: int) -> list[Entry]:
+        """Take new rows; return the new revisions of alerts and events, in order."""
 
     def publish(self) -> None:
         """Show what the steps so far have led to; called once their alerts are on disk."""
@@ -245,6 +250,9 @@ class AgentView(Protocol):
 
     def last_drill(self, asset: str) -> Drill | None:
         """Return the last fire drill of a configured asset, None where there was none; raise StoreError."""
+
+    def events(self, where: EventFilter, *, limit: int, before: int | None) -> EventPage:
+        """List events of assets, the newest first; raise StoreError."""
 
     def series(
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int

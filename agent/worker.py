@@ -14,6 +14,8 @@ from typing import ParamSpec
 
 from agent.clock import Clock
 from agent.line.alert import Alert, Command
+from agent.line.event import Entry
+from agent.line.grouping import Grouping
 from agent.store import codec
 from agent.store.blocks import Step
 from agent.store.journal import Journal, StoreError
@@ -68,12 +70,13 @@ class Worker:
         clock: Clock,
         *,
         memories: Memories | None = None,
+        grouping: Grouping | None = None,
         jobs_max: int = 1000,
         state_steps: int = STATE_STEPS,
     ) -> None:
         self._lines = lines
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
-        self._memories = memories
+        self._memories, self._grouping = memories, grouping
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
         self._commands: dict[str, deque[Command]] = {
@@ -84,7 +87,7 @@ class Worker:
         self._state_steps = state_steps
         self._steps_to_state = {asset: (0, state_steps * (i + 1) // len(lines)) for i, asset in enumerate(lines)}
         self._submitting = threading.Lock()
-        self._unrecorded: deque[Alert] = deque()
+        self._unrecorded: deque[Entry] = deque()
         self._unpublished: set[str] = set()
         self._retry_at_ns = 0
         self._finishing = False
@@ -127,8 +130,9 @@ class Worker:
             with ThreadPoolExecutor(1, thread_name_prefix="lines") as thread:
                 await self._work(thread)
         finally:
-            for alert in self._unrecorded:
-                log.critical("an alert could not be recorded", extra={"alert": codec.encode(alert).decode()})
+            for entry in self._unrecorded:
+                what = "alert" if isinstance(entry, Alert) else "event"
+                log.critical(f"an {what} could not be recorded", extra={what: codec.encode(entry).decode()})
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
         ended = False
@@ -188,12 +192,10 @@ class Worker:
             return
         line, waiting = self._lines[job.asset], self._commands[job.asset]
         state = line.state() if self._is_state_due(job.asset) else b""
-        commands = []
+        commands: list[Command] = []
         while waiting and line.submit(waiting[0]):  # what a line refuses waits for its next job
             commands.append(waiting.popleft())
-        self._telemetry.append(Step(job.asset, job.now_ns, job.frame, tuple(commands), state=state), monotonic_ns)
-        self._unrecorded.extend(line.step(job.frame, job.now_ns))
-        self._unpublished.add(job.asset)
+        self._step(Step(job.asset, job.now_ns, job.frame, tuple(commands), state=state), monotonic_ns)
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
@@ -205,6 +207,21 @@ class Worker:
         self._steps_to_state[asset] = (left - 1, then) if left else (then - 1, self._state_steps)
         return left == 0
 
+    def _step(self, step: Step, monotonic_ns: int) -> None:
+        """Log a step whose commands its line has, take it, and group its alerts with those of other assets.
+
+        What is grouped is said to the lines as commands are, and logged: replay needs no grouping of its own.
+        """
+        self._telemetry.append(step, monotonic_ns)
+        entries = self._lines[step.asset].step(step.frame, step.now_ns)
+        self._unrecorded.extend(entries)
+        self._unpublished.add(step.asset)
+        for put in self._grouping.note(entries, step.now_ns) if self._grouping else ():
+            line = self._lines[put.asset]
+            if line.submit(put.command):
+                frame = Frame.empty(len(line.tags))
+                self._step(Step(put.asset, step.now_ns, frame, (put.command,)), monotonic_ns)
+
     def _remember(self, asset: str) -> None:
         if self._memories is not None and (memory := self._lines[asset].memory) is not None:
             self._memories.keep(asset, memory)
@@ -213,12 +230,15 @@ class Worker:
         """Record what waits, in order, until the journal refuses."""
         try:
             while self._unrecorded:
-                alert = self._unrecorded[0]
-                self._journal.record(alert)
+                entry = self._unrecorded[0]
+                self._journal.record(entry)
                 self._unrecorded.popleft()
-                log.info(
-                    "alert", extra={"id": alert.id, "state": alert.state.value, "what": alert.message}
-                )
+                if isinstance(entry, Alert):
+                    said = {"id": entry.id, "state": entry.state.value, "what": entry.message}
+                    log.info("alert", extra=said)
+                else:
+                    said = {"id": entry.id, "kind": entry.kind.value, "comment": entry.comment}
+                    log.info("event", extra=said)
         except StoreError as error:
             self._retry_at_ns = monotonic_ns + RETRY_NS
             if self.journal_error is None:
@@ -231,7 +251,7 @@ class Worker:
 
     def _publish(self) -> None:
         """Show every asset that has nothing left to record."""
-        waiting = {alert.asset for alert in self._unrecorded}
+        waiting = {entry.asset for entry in self._unrecorded}
         for asset in self._unpublished - waiting:
             self._lines[asset].publish()
         self._unpublished &= waiting

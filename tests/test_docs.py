@@ -6,6 +6,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import cast, get_args, get_origin
 
@@ -18,8 +19,10 @@ from typer.main import get_command
 from agent.api.app import PREFIX, create_app
 from agent.cli import app
 from agent.config.file import Config
-from agent.line.advise import TRANSITIONS
-from agent.line.alert import AlarmState, Priority
+from agent.line.advise import PRIORITIES
+from agent.line.alert import AlarmState, Consequence, Priority, TimeToAct, WithheldKind
+from agent.line.event import EventKind
+from agent.line.lifecycle import TRANSITIONS, WITHHOLDING
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.view import AgentView
 from models.degradations import FAULTS
@@ -124,8 +127,12 @@ def says_default(cell: str, field: FieldInfo) -> bool:
     return (tuple(value) if isinstance(value, list) else value) == field.default
 
 
-@pytest.mark.parametrize("kind", [AlarmState, Priority, Condition, Cause, LifeEnd], ids=lambda kind: kind.__name__)
-def test_every_state_is_explained(kind: type[AlarmState | Priority | Condition | Cause | LifeEnd]) -> None:
+@pytest.mark.parametrize(
+    "kind",
+    [AlarmState, Priority, Consequence, TimeToAct, Condition, Cause, LifeEnd, WithheldKind, EventKind],
+    ids=lambda kind: kind.__name__,
+)
+def test_every_state_is_explained(kind: type[StrEnum]) -> None:
     text = read("docs/alarms.md")
     assert not [member.value for member in kind if f"`{member.value}`" not in text]
 
@@ -133,6 +140,19 @@ def test_every_state_is_explained(kind: type[AlarmState | Priority | Condition |
 def test_the_table_of_alarm_transitions_is_the_one_in_force() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", read("docs/alarms.md"), re.MULTILINE)
     assert {(state, event): to for state, event, to in rows} == TRANSITIONS
+
+
+def test_the_table_of_priorities_is_the_one_in_force() -> None:
+    section = sections(read("docs/alarms.md"))["Priority"]
+    (head, *rows) = re.findall(r"^\| `(\w+)` \| `(\w+)` \| `(\w+)` \| `(\w+)` \|$", section, re.MULTILINE)
+    said = {(row[0], time): priority for row in rows for time, priority in zip(head[1:], row[1:], strict=True)}
+    assert said == PRIORITIES
+
+
+def test_the_table_of_what_withholds_is_the_one_in_force() -> None:
+    section = sections(read("docs/alarms.md"))["Withheld alerts"]
+    rows = re.findall(r"^\| `(\w+)` \|[^|]+\| `(\w+)`[^|]*\| `(\w+)`[^|]*\|$", section, re.MULTILINE)
+    assert {kind: (begins, ends) for kind, begins, ends in rows} == WITHHOLDING
 
 
 def test_every_shape_of_deviation_is_named() -> None:
@@ -157,7 +177,7 @@ def test_the_documents_name_every_command_and_no_other() -> None:
     command = get_command(app)
     assert isinstance(command, TyperGroup)
     shown = "\n".join(code_of(page) for page in PAGES)
-    named = set(re.findall(r"(?:^|[`/ ])forewarn ([a-z]+)\b", shown, re.MULTILINE))
+    named = set(re.findall(r"(?:^|[`/ ])forewarn ([a-z]+(?:-[a-z]+)*)\b", shown, re.MULTILINE))
     assert named == set(command.commands)
 
 

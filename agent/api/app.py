@@ -12,17 +12,21 @@ from http import HTTPStatus
 from threading import Lock
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Path, Query, Response
+from fastapi import APIRouter, FastAPI, Query, Response
 
 from agent.api import PREFIX, metrics, models, present, problems
+from agent.api.commands import commands
+from agent.api.event_models import EventPage
 from agent.api.guard import Guard
+from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
 from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
-from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
+from agent.line.alert import AlarmState
+from agent.line.event import EventKind
 from agent.store import codec
-from agent.store.journal import AlertFilter
-from agent.view import AgentView, AssetInfo, Submitted
+from agent.store.journal import AlertFilter, EventFilter
+from agent.view import AgentView
 
 SPAN_DAYS_MAX = 31
 _HOUR_NS = 3_600_000_000_000
@@ -33,12 +37,6 @@ _COMMON = describe(
     HTTPStatus.INTERNAL_SERVER_ERROR,
 )
 _NOT_FOUND = describe(HTTPStatus.NOT_FOUND)
-_COMMAND = describe(
-    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT
-)
-
-AssetName = Annotated[str, Path(description="the asset's name in the configuration")]
-AlertId = Annotated[str, Path(description='such as "pump-3"')]
 
 
 def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI:
@@ -51,7 +49,9 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI
         redoc_url=None,
         description=(__doc__ or "").partition("\n\n")[2],
     )
-    for router in (_status(view), _assets(view), _rehearsals(view), _alerts(view), _commands(view)):
+    for router in (
+        _status(view), _assets(view), _rehearsals(view), _alerts(view), _events(view), commands(view),
+    ):
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
     app.add_api_route("/metrics", lambda: _metrics(view), include_in_schema=False)
     problems.install(app)
@@ -115,13 +115,13 @@ def _assets(view: AgentView) -> APIRouter:
     @router.get("/assets/{asset}", responses=_NOT_FOUND)
     async def asset(asset: AssetName) -> models.AssetDetail:
         """Show one asset with its live verdict, its open alert and its newest values."""
-        info = _info(view, asset)
+        info = find_asset(view, asset)
         return present.detail(info, view.snapshot(info.name), view.commands_dropped(info.name))
 
     @router.get("/assets/{asset}/tags", responses=_NOT_FOUND)
     async def tags(asset: AssetName) -> TagTrustList:
         """Show how far each tag of an asset is to be trusted, and why."""
-        info = _info(view, asset)
+        info = find_asset(view, asset)
         return present.tags(info, view.snapshot(info.name), view.now_ns())
 
     @router.get("/assets/{asset}/telemetry", responses=_NOT_FOUND)
@@ -136,7 +136,7 @@ def _assets(view: AgentView) -> APIRouter:
 
         One request at a time: another one meanwhile is answered with 503 and Retry-After.
         """
-        info = _info(view, asset)
+        info = find_asset(view, asset)
         names = tags or [name for name, _ in info.tags]
         known = [name for name, _ in info.tags]
         if unknown := [name for name in names if name not in known]:
@@ -172,13 +172,13 @@ def _rehearsals(view: AgentView) -> APIRouter:
     @router.get("/assets/{asset}/budget", responses=_NOT_FOUND)
     def budget(asset: AssetName) -> BudgetModel:
         """Show how many alerts an asset has raised a week against its alarm budget, and how far that can be told."""
-        info = _info(view, asset)
+        info = find_asset(view, asset)
         return BudgetModel.of(info, view.achieved(info.name))
 
     @router.get("/assets/{asset}/drill", responses=_NOT_FOUND)
     def drill(asset: AssetName) -> DrillModel:
         """Show the last fire drill of an asset: which faults would be seen, how often and how soon."""
-        info = _info(view, asset)
+        info = find_asset(view, asset)
         held = view.last_drill(info.name)
         if held is None:
             raise ApiError(HTTPStatus.NOT_FOUND, f"no drill of {asset} was held yet; forewarn drill holds one")
@@ -201,118 +201,46 @@ def _alerts(view: AgentView) -> APIRouter:
     ) -> Response:
         """List alerts, the newest first."""
         if asset is not None:
-            _info(view, asset)
+            find_asset(view, asset)
         page = view.alerts(AlertFilter(asset, state, is_open, since), limit=limit, before=before)
         return _json(present.alert_page(page.alerts, page.before))
 
     @router.get("/alerts/{alert_id}", response_model=models.AlertModel, responses=_NOT_FOUND)
     def alert(alert_id: AlertId) -> Response:
         """Show one alert as it stands, with what contributed to it: the journal's own bytes."""
-        return _json(codec.encode(_find(view, alert_id)))
+        return _json(codec.encode(find_alert(view, alert_id)))
 
     @router.get("/alerts/{alert_id}/history", response_model=models.AlertHistory, responses=_NOT_FOUND)
     def history(alert_id: AlertId) -> Response:
         """Show every revision of an alert, the oldest first."""
-        _find(view, alert_id)
+        find_alert(view, alert_id)
         return _json(codec.dumps({"items": [codec.alert_json(one) for one in view.history(alert_id)]}))
 
     return router
 
 
-def _commands(view: AgentView) -> APIRouter:
-    router = APIRouter(tags=["commands"])
-    accepted = HTTPStatus.ACCEPTED.value
+def _events(view: AgentView) -> APIRouter:
+    router = APIRouter(tags=["events"])
 
-    @router.post(
-        "/alerts/{alert_id}/acknowledge",
-        status_code=accepted,
-        response_model=models.CommandAccepted,
-        responses=_COMMAND,
-    )
-    def acknowledge(alert_id: AlertId, body: models.AcknowledgeBody) -> Response:
-        """Take an alert on. It takes effect at the next step; 409 where that was done already."""
-        alert = _find(view, alert_id)
-        if alert.acknowledgement is not None:
-            seen = alert.acknowledgement
-            raise ApiError(
-                HTTPStatus.CONFLICT,
-                f"{alert_id} was acknowledged by {seen.by} at {codec.format_time(seen.time_ns)}",
-            )
-        _refuse_if_over(alert)
-        return _queue(view, alert, "acknowledge", Acknowledge(alert_id, body.by, view.now_ns(), body.comment))
-
-    @router.post(
-        "/alerts/{alert_id}/shelve",
-        status_code=accepted,
-        response_model=models.CommandAccepted,
-        responses=_COMMAND,
-    )
-    def shelve(alert_id: AlertId, body: models.ShelveBody) -> Response:
-        """Put an alert aside. It takes effect at the next step; 409 where that was done already."""
-        alert, now_ns = _find(view, alert_id), view.now_ns()
-        if alert.shelf is not None and alert.shelf.until_ns > now_ns:
-            raise ApiError(
-                HTTPStatus.CONFLICT,
-                f"{alert_id} is shelved until {codec.format_time(alert.shelf.until_ns)}; unshelve it first",
-            )
-        _refuse_if_over(alert)
-        until_ns = now_ns + int(body.duration_s * 1e9)
-        return _queue(view, alert, "shelve", Shelve(alert_id, body.by, now_ns, until_ns, body.reason))
-
-    @router.post(
-        "/alerts/{alert_id}/unshelve",
-        status_code=accepted,
-        response_model=models.CommandAccepted,
-        responses=_COMMAND,
-    )
-    def unshelve(alert_id: AlertId, body: models.UnshelveBody) -> Response:
-        """Take a shelved alert back. It takes effect at the next step; 409 where it is not shelved."""
-        alert = _find(view, alert_id)
-        if alert.shelf is None:
-            raise ApiError(HTTPStatus.CONFLICT, f"{alert_id} is not shelved")
-        return _queue(view, alert, "unshelve", Unshelve(alert_id, body.by, view.now_ns()))
+    @router.get("/events", response_model=EventPage)
+    def events(
+        asset: Annotated[str | None, Query(description="of this asset")] = None,
+        kind: Annotated[EventKind | None, Query(description="of this kind")] = None,
+        since: Annotated[models.TimeNs | None, Query(description="told at or after this time")] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        before: Annotated[int | None, Query(ge=0, description="`before` of the previous page")] = None,
+    ) -> Response:
+        """List what happened to assets, the newest first."""
+        if asset is not None:
+            find_asset(view, asset)
+        page = view.events(EventFilter(asset, kind, since), limit=limit, before=before)
+        return _json(present.event_page(page.events, page.before))
 
     return router
 
 
 def _metrics(view: AgentView) -> Response:
     return Response(metrics.scrape(view), media_type=metrics.MEDIA_TYPE)
-
-
-def _info(view: AgentView, asset: str) -> AssetInfo:
-    for info in view.assets:
-        if info.name == asset:
-            return info
-    names = ", ".join(info.name for info in view.assets)
-    raise ApiError(HTTPStatus.NOT_FOUND, f'there is no asset "{asset}"; there are: {names}')
-
-
-def _find(view: AgentView, alert_id: str) -> Alert:
-    alert = view.alert(alert_id)
-    if alert is None:
-        raise ApiError(
-            HTTPStatus.NOT_FOUND, f'there is no alert "{alert_id}"; GET {PREFIX}/alerts lists them'
-        )
-    return alert
-
-
-def _refuse_if_over(alert: Alert) -> None:
-    if alert.state is AlarmState.NORMAL:
-        raise ApiError(HTTPStatus.CONFLICT, f"{alert.id} is over")
-
-
-def _queue(view: AgentView, alert: Alert, name: str, command: Command) -> Response:
-    if view.submit(alert.asset, command) is Submitted.QUEUE_FULL:
-        raise ApiError(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"too many commands wait for {alert.asset}; try again",
-            {"Retry-After": "1"},
-        )
-    href = f"{PREFIX}/alerts/{alert.id}"
-    body = codec.dumps({"command": name, "alert_id": alert.id, "href": href})
-    return Response(
-        body, HTTPStatus.ACCEPTED.value, media_type="application/json", headers={"Location": href}
-    )
 
 
 def _json(body: bytes) -> Response:

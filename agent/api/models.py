@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from agent.line.alert import AlarmState, Priority
+from agent.line.alert import AlarmEvent, AlarmState, Priority, WithheldKind
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
 from connectors.link import LinkState
@@ -109,12 +109,13 @@ class AcknowledgementModel(Model):
     comment: str
 
 
-class ShelfModel(Model):
-    """An alert put aside by a person for a time; its alarm state goes on underneath."""
+class WithheldModel(Model):
+    """What keeps alerts from people for a time; their alarm states go on underneath."""
 
-    by: str
+    kind: WithheldKind
+    by: str | None = Field(description="the person; null where the agent or a tag did it")
     since: Time
-    until: Time
+    until: Time | None = Field(description="null where nobody can say when it ends")
     reason: str
 
 
@@ -139,10 +140,20 @@ VERDICT_EXAMPLE: JsonDict = {
     "model_hash": "6f1c0a",
 }
 
+WITHHELD_EXAMPLE: JsonDict = {
+    "kind": "out_of_service",
+    "by": "Ana",
+    "since": TIME,
+    "until": "2026-11-24T04:27:00.000000000Z",
+    "reason": "new seal",
+}
+
 ALERT_EXAMPLE: JsonDict = {
     "id": "pump-3",
     "asset": "pump",
     "revision": 2,
+    "event": "acknowledge",
+    "by": "Ana",
     "state": "acknowledged",
     "priority": "medium",
     "message": "discharge_pressure is 11.1 bar where 9.3 bar is expected",
@@ -150,9 +161,11 @@ ALERT_EXAMPLE: JsonDict = {
     "raised_time": TIME,
     "updated_time": TIME,
     "returned_time": None,
+    "standing_since": TIME,
     "peak_evidence": 2.4,
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
-    "shelf": None,
+    "withheld": [],
+    "root": None,
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -165,6 +178,8 @@ class AlertModel(Model):
     id: str
     asset: str
     revision: int
+    event: AlarmEvent | None = Field(description="what made this revision; null where an earlier version did not say")
+    by: str | None = Field(description="the person who made this revision; null where it was the agent")
     state: AlarmState
     priority: Priority
     message: str
@@ -172,9 +187,11 @@ class AlertModel(Model):
     raised_time: Time
     updated_time: Time
     returned_time: Time | None
+    standing_since: Time = Field(description="in this state, with this priority, withheld or not, since then")
     peak_evidence: float | None
     acknowledgement: AcknowledgementModel | None
-    shelf: ShelfModel | None
+    withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
+    root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
     verdict: VerdictModel
 
 
@@ -195,43 +212,6 @@ class AlertHistory(Model):
     items: list[AlertModel]
 
 
-class AcknowledgeBody(Model):
-    """A person takes an alert on."""
-
-    model_config = example({"by": "Ana", "comment": "looking at the seal"})
-
-    by: Person
-    comment: str = Field(default="", max_length=2000)
-
-
-class ShelveBody(Model):
-    """A person puts an alert aside for a limited time."""
-
-    model_config = example({"by": "Ana", "reason": "spare part ordered", "duration_s": 86400})
-
-    by: Person
-    reason: str = Field(min_length=1, max_length=2000)
-    duration_s: float = Field(gt=0, le=30 * 86_400, description="seconds from now, 30 days at most")
-
-
-class UnshelveBody(Model):
-    """A person takes a shelved alert back."""
-
-    model_config = example({"by": "Ana"})
-
-    by: Person
-
-
-class CommandAccepted(Model):
-    """The command is queued and takes effect at the asset's next step, within about one of its periods."""
-
-    model_config = example({"command": "acknowledge", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"})
-
-    command: Literal["acknowledge", "shelve", "unshelve"]
-    alert_id: str
-    href: str = Field(description="where the effect will be seen")
-
-
 class AssetSummary(Model):
     """An asset at a glance."""
 
@@ -246,6 +226,7 @@ class AssetSummary(Model):
             "remaining_life": "1 to 28 hours left, most likely 2",
             "alert_id": "pump-3",
             "alarm_state": "acknowledged",
+            "withheld": [],
         }
     )
 
@@ -260,6 +241,7 @@ class AssetSummary(Model):
     remaining_life: str = Field(description='in words, such as "2 to 9 days left, most likely 5", or "no estimate"')
     alert_id: str | None = Field(description="the open alert")
     alarm_state: AlarmState
+    withheld: list[WithheldModel] = Field(description="what keeps its alerts from people, now or at a time to come")
 
 
 class AssetList(Model):
@@ -291,6 +273,7 @@ class AssetDetail(Model):
             "snapshot_time": TIME,
             "verdict": VERDICT_EXAMPLE,
             "alert": ALERT_EXAMPLE,
+            "withheld": [WITHHELD_EXAMPLE],
             "readings": [
                 {
                     "tag": "discharge_pressure",
@@ -315,6 +298,7 @@ class AssetDetail(Model):
     snapshot_time: Time
     verdict: VerdictModel | None
     alert: AlertModel | None = Field(description="the open alert")
+    withheld: list[WithheldModel] = Field(description="what keeps its alerts from people, now or at a time to come")
     readings: list[ReadingModel]
     rows: int = Field(description="rows judged since the start")
     rows_late: int

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from agent.api import models
 from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.line.alert import AlarmState, Alert
+from agent.line.event import AssetEvent
 from agent.line.quality import SAMPLES, trust
 from agent.line.verdict import Condition
 from agent.line.wording import NO_ESTIMATE, remaining_life
@@ -30,6 +31,16 @@ def alert_page(alerts: Sequence[Alert], before: int | None) -> bytes:
     return codec.dumps({"items": [codec.alert_json(alert) for alert in alerts], "before": before})
 
 
+def event_page(events: Sequence[AssetEvent], before: int | None) -> bytes:
+    """Return a page of events as canonical JSON."""
+    return codec.dumps({"items": [codec.event_json(event) for event in events], "before": before})
+
+
+def withheld(snapshot: Snapshot) -> list[models.WithheldModel]:
+    """Return what keeps the alerts of an asset from people."""
+    return [models.WithheldModel.model_validate(codec.withheld_json(one)) for one in snapshot.withheld]
+
+
 def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
     """Return an asset at a glance; one that was not judged yet is blind."""
     verdict, alert = snapshot.verdict, snapshot.alert
@@ -43,6 +54,7 @@ def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
         remaining_life=remaining_life(verdict) if verdict else NO_ESTIMATE,
         alert_id=alert.id if alert else None,
         alarm_state=alert.state if alert else AlarmState.NORMAL,
+        withheld=withheld(snapshot),
     )
 
 
@@ -57,6 +69,7 @@ def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models
         snapshot_time=codec.format_time(snapshot.time_ns),
         verdict=models.VerdictModel.model_validate(codec.verdict_json(verdict)) if verdict else None,
         alert=models.AlertModel.model_validate(codec.alert_json(alert)) if alert else None,
+        withheld=withheld(snapshot),
         readings=[
             models.ReadingModel(
                 tag=reading.tag,

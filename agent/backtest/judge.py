@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from agent.backtest.trial import BacktestError, Judged, Segment
-from agent.line.advise import AlarmEvent
+from agent.line.advise import Delays
+from agent.line.alert import AlarmEvent
 from agent.line.assess import Detector
-from agent.line.vigil import Vigil, delays
+from agent.line.vigil import Vigil
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s, Int64s
 
@@ -30,7 +31,7 @@ class HeartJudge:
         self._adapt = adapt
         self._detector = detector
         self._alerts_per_s = alerts_per_s
-        self._delays = delays(ON_DELAY_S, OFF_DELAY_S, period_s)
+        self._delays = Delays.of(ON_DELAY_S, OFF_DELAY_S, period_s)
 
     def judge(self, times_ns: Int64s, values: Float32s, mask: Bools, /) -> Judged:
         """Assess the rows of one segment from a fresh state; the score is the calibrated evidence, 1 at the limit."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from agent.config.base import FilePath, Model, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
+from agent.line.alert import Consequence
 from connectors.counters import HIGHEST
 from connectors.frame import Dtype
 from connectors.modbus.plan import BIT_TABLES
@@ -52,6 +53,9 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
     )
     period_ms: PeriodMs | None = Field(
         default=None, description="milliseconds between reads; default: the asset's"
+    )
+    use: Literal["model", "context"] = Field(
+        default="model", description="whether the model looks at it, or it is only read and kept"
     )
     counter: bool = Field(
         default=False, description="whether it counts up for ever, so that the value is how fast it counts"
@@ -129,6 +133,15 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
         return texts
 
 
+class SuppressedWhenConfig(Model):
+    """When the alerts of an asset are suppressed by design: a context tag has one of some values."""
+
+    tag: str = Field(description='one of the asset\'s tags, with use = "context"')
+    equals: Annotated[tuple[float, ...], Strict(False)] = Field(
+        min_length=1, max_length=64, description="the values that mean it, such as [1]"
+    )
+
+
 class AssetConfig(Model):
     """One machine: its model, its alarm budget and delays, and its tags in the order of the model."""
 
@@ -141,15 +154,63 @@ class AssetConfig(Model):
     off_delay_s: float = Field(
         default=0.0, ge=0, le=86_400, description="seconds of normal before a return to normal"
     )
+    escalate_after_h: float = Field(
+        default=24.0, ge=0, le=8760,
+        description="hours after which the priority of an alert that nobody acknowledged rises; 0: never",
+    )
+    realarm_after_h: float = Field(
+        default=168.0, ge=0, le=8760,
+        description="hours after which an acknowledged alert that still stands must be acknowledged again; 0: never",
+    )
+    consequence: Annotated[Consequence, Strict(False)] = Field(
+        default=Consequence.MAJOR, description='what a failure would do: "minor", "major" or "severe"'
+    )
+    group: str | None = Field(
+        default=None, min_length=1, max_length=63,
+        description="a name that it shares with machines which are disturbed together"
+    )
     tags: Annotated[tuple[TagConfig, ...], Strict(False)] = Field(
         min_length=1, description="at least one [[assets.<name>.tags]]"
     )
+    suppressed_when: SuppressedWhenConfig | None = Field(
+        default=None, description="when its alerts are suppressed by design: { tag = ..., equals = [...] }"
+    )
+
+    @field_validator("tags")
+    @classmethod
+    def _has_a_model(cls, tags: tuple[TagConfig, ...]) -> tuple[TagConfig, ...]:
+        if all(tag.use == "context" for tag in tags):
+            raise ValueError('at least one tag must be without use = "context": the model needs it')
+        return tags
+
+    @field_validator("suppressed_when")
+    @classmethod
+    def _is_a_context_tag(
+        cls, when: SuppressedWhenConfig | None, info: ValidationInfo
+    ) -> SuppressedWhenConfig | None:
+        if when is None or "tags" not in info.data:
+            return when
+        context = [tag.name for tag in info.data["tags"] if tag.use == "context"]
+        if when.tag not in context:
+            there = ", ".join(context) or "none yet"
+            raise ValueError(f'"{when.tag}" is no tag with use = "context"; those of this asset: {there}')
+        return when
 
     @field_validator("budget")
     @classmethod
     def _is_a_budget(cls, budget: str) -> str:
         parse_budget(budget)
         return budget
+
+    @property
+    def columns(self) -> tuple[TagConfig, ...]:
+        """The tags as they lie in frames: those of the model in its order, and then the context tags."""
+        return tuple(sorted(self.tags, key=lambda tag: tag.use == "context"))
+
+    @property
+    def connections(self) -> tuple[str, ...]:
+        """The names of its tags' connections."""
+        return tuple(dict.fromkeys(tag.connection for tag in self.tags))
 
     @property
     def alerts_per_s(self) -> float:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Discriminator, Field, ValidationError
 
 from agent.config import problems
 from agent.config.agent import AgentConfig, ApiConfig
-from agent.config.assets import AssetConfig, TagConfig
+from agent.config.assets import AssetConfig, SuppressedWhenConfig, TagConfig
 from agent.config.base import ConfigError, Model, Name
 from agent.config.devices import ModbusSerialConfig, ModbusTcpConfig, ModbusTlsConfig
 from agent.config.opcua import OpcuaConfig
@@ -94,6 +94,8 @@ def _model_at(loc: problems.Location) -> type[BaseModel]:
             return OpcuaConfig
         case ("assets", _, "tags", int(), _, *_):
             return TagConfig
+        case ("assets", _, "suppressed_when", _, *_):
+            return SuppressedWhenConfig
         case ("assets", _, str(), *_):
             return AssetConfig
     return Config

@@ -78,7 +78,7 @@ def investigate(alert_id: str, config: Config, status: Status) -> Case:
             raise ConfigError((f"assets: there is no {alert.asset}, whose alert this is; name a file that has it",))
         said = config.assets[alert.asset]
         bundle = bundles.load(said.bundle)
-        found = _found(journal, config.agent.state_dir / TELEMETRY, alert, said, bundle)
+        found = _found(journal, config.agent.state_dir / TELEMETRY, alert, said)
     finally:
         journal.close()
     judged_by = codec.decode(found.revisions[0]).verdict.model_hash
@@ -92,7 +92,7 @@ def investigate(alert_id: str, config: Config, status: Status) -> Case:
     steps = len(found.steps)
     try:
         again = replayed(
-            found.steps, found.alert, Detector(bundle), found.begin_ns,
+            found.steps, found.tags, found.alert, Detector(bundle), found.begin_ns,
             lambda done: status.update(f"replaying: {done:,} of {steps:,} steps") if done % 500 == 0 else None,
         )
     except StateError as error:
@@ -107,8 +107,8 @@ def _known(journal: JournalReader, alert_id: str) -> Alert:
     return alert
 
 
-def _found(journal: JournalReader, telemetry: Path, alert: Alert, said: AssetConfig, bundle: Bundle) -> Incident:
-    tags = [(tag.name, tag.unit) for tag in bundle.manifest.tags]
+def _found(journal: JournalReader, telemetry: Path, alert: Alert, said: AssetConfig) -> Incident:
+    tags = tuple((tag.name, tag.unit) for tag in said.columns)
     for _ in range(_TRIES):
         try:
             return incident(journal.revisions(alert.id), telemetry, tags, said.period_ms * 1_000_000)

@@ -6,7 +6,7 @@ import io
 import json
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +17,7 @@ from agent.evidence.pack import Pack, PackError
 from agent.line.assess import CONDITIONS
 from agent.line.state import StateError
 from agent.store import blocks, codec, export, segments
-from agent.store.blocks import Step
+from agent.store.blocks import Layout, Step
 from agent.store.codec import CodecError, Json
 from models import bundle as bundles
 from models.bundle import Bundle, BundleError, Manifest
@@ -40,7 +40,7 @@ def files_of(
     incident: Incident, again: Replayed | None, bundle: Bundle, asset: Json, facts: Mapping[str, Json]
 ) -> dict[str, bytes]:
     """Return the files by name; those of a replay only where there was one."""
-    tags = [tag.name for tag in bundle.manifest.tags]
+    tags = [name for name, _ in incident.tags]
     table = io.BytesIO()
     export.write_parquet([step for step in incident.steps if step.now_ns >= incident.begin_ns], tags, table)
     files = {
@@ -58,7 +58,7 @@ def files_of(
     if again is None:
         return files
     files[COURSE] = _parquet(_course_table(again.course, bundle.manifest))
-    files[STEPS] = _segment(incident.steps, incident.alert.asset, bundle.manifest)
+    files[STEPS] = _segment(incident)
     with tempfile.TemporaryDirectory() as folder:
         bundle.save(Path(folder))
         for name in _BUNDLE_FILES:
@@ -83,13 +83,13 @@ def replay_pack(pack: Pack) -> tuple[tuple[bytes, ...], Replayed, int]:
         recorded = tuple(pack.files[ALERT].splitlines())
         alert = codec.decode(recorded[-1])
         with tempfile.TemporaryDirectory() as folder:
-            bundle, steps = _unpacked(pack.files, Path(folder))
+            bundle, layout, steps = _unpacked(pack.files, Path(folder))
         from models.runtime import Detector
 
         mine = [step for step in steps if step.asset == asset]
         if not mine or not mine[0].state:
             raise PackError("its first step has no state")
-        again = replayed(mine, alert, Detector(bundle), begin_ns)
+        again = replayed(mine, layout[asset], alert, Detector(bundle), begin_ns)
         stored = pl.read_parquet(io.BytesIO(pack.files[COURSE]))
         same = _course_table(again.course, bundle.manifest)
         return recorded, again, _rows_that_differ(stored, same)
@@ -99,18 +99,23 @@ def replay_pack(pack: Pack) -> tuple[tuple[bytes, ...], Replayed, int]:
         raise PackError(f"what it holds for a replay cannot be used: {error}") from error
 
 
-def _unpacked(files: Mapping[str, bytes], folder: Path) -> tuple[Bundle, list[Step]]:
-    """Return the model and the steps; files of a bundle have names of our own, so nothing is written elsewhere."""
+def _unpacked(files: Mapping[str, bytes], folder: Path) -> tuple[Bundle, Layout, list[Step]]:
+    """Return the model, the columns and the steps.
+
+    Files of a bundle have names of our own, so nothing is written elsewhere.
+    """
     for name in _BUNDLE_FILES:
         if (content := files.get(BUNDLE + name)) is not None:
             (folder / name).write_bytes(content)
     segment = folder / "000000000001.fwt"
     segment.write_bytes(files[STEPS])
-    return bundles.load(folder), list(segments.read(segment))
+    if (opening := segments.opening(segment)) is None:
+        raise PackError("its steps do not say which tags they are of")
+    return bundles.load(folder), opening[0], list(segments.read(segment))
 
 
-def _segment(steps: Sequence[Step], asset: str, manifest: Manifest) -> bytes:
-    layout = {asset: tuple((tag.name, tag.unit) for tag in manifest.tags)}
+def _segment(incident: Incident) -> bytes:
+    steps, layout = incident.steps, {incident.alert.asset: tuple(incident.tags)}
     parts = [blocks.pack_opening(layout)]
     parts += [
         blocks.pack_steps(steps[first : first + _STEPS_AT_ONCE], layout)

@@ -33,14 +33,15 @@ _EVER_NS: Final = 2**62
 class Incident:
     """An alert and the stretch of the record that is shown of it, from `begin_ns` to `end_ns` (agent, UTC).
 
-    `revisions` are the journal's rows, to the byte. `steps` are those of the asset alone and begin, where `origin_ns`
-    is known, with the first that has a state: a line is made of each state, and goes on from it. Where it is None,
-    `lost` says why the alert cannot be replayed. `cut` where more was recorded than is shown; `damaged` counts the
-    bytes of the record that could not be read.
+    `revisions` are the journal's rows, to the byte, `tags` the columns of the steps as (name, unit). `steps` are those
+    of the asset alone and begin, where `origin_ns` is known, with the first that has a state: a line is made of each
+    state, and goes on from it. Where it is None, `lost` says why the alert cannot be replayed. `cut` where more was
+    recorded than is shown; `damaged` counts the bytes of the record that could not be read.
     """
 
     alert: Alert
     revisions: tuple[bytes, ...]
+    tags: Tags
     begin_ns: int
     end_ns: int
     steps: tuple[Step, ...]
@@ -135,7 +136,7 @@ def incident(revisions: tuple[bytes, ...], telemetry: Path, tags: Tags, period_n
         lost = ""
     origin_ns = None if origin is None or lost else origin.now_ns
     begin_ns = max(begin_ns, origin_ns or 0)
-    return Incident(last, revisions, begin_ns, end_ns, tuple(steps), origin_ns, lost, cut, sum(damaged))
+    return Incident(last, revisions, tuple(tags), begin_ns, end_ns, tuple(steps), origin_ns, lost, cut, sum(damaged))
 
 
 def _steps(
@@ -162,15 +163,22 @@ def _steps(
 
 
 def replayed(
-    steps: Iterable[Step], alert: Alert, detector: Detector, begin_ns: int, told: Callable[[int], None] = lambda _: None
+    steps: Iterable[Step],
+    tags: Tags,
+    alert: Alert,
+    detector: Detector,
+    begin_ns: int,
+    told: Callable[[int], None] = lambda _: None,
 ) -> Replayed:
-    """Step lines through what was recorded, `told` how many steps are done.
+    """Step lines through what was recorded of `tags`, `told` how many steps are done.
 
-    Raise StateError where the first state is none of this model and version.
+    A line takes those that it had then: context tags may have come or gone since. Raise StateError where the first
+    state is none of this model and version.
     """
     rows = [_nothing(len(detector.manifest.tags))]
     revisions: list[bytes] = []
     line: Line | None = None
+    columns = np.zeros(0, np.intp)
     shown, stopped = False, ""
 
     def note(seen: Assessment) -> None:
@@ -193,6 +201,7 @@ def replayed(
         if step.state:
             try:
                 line = Line.resume(alert.asset, detector, step.state, note)
+                columns = _columns(line, tags)
             except StateError as error:
                 if line is None:
                     raise
@@ -201,10 +210,19 @@ def replayed(
         assert line is not None, "the first step has a state"
         for command in step.commands:
             line.submit(command)
-        revisions += [codec.encode(said) for said in line.step(step.frame, step.now_ns) if said.id == alert.id]
+        said = line.step(step.frame.select(columns), step.now_ns)
+        revisions += [codec.encode(one) for one in said if one.id == alert.id]
         told(number + 1)
     assert line is not None, "there is a step"
     return Replayed(tuple(revisions), _together(rows), line.settings, stopped)
+
+
+def _columns(line: Line, tags: Tags) -> npt.NDArray[np.intp]:
+    """Return where a line's tags are among those recorded; raise StateError where one is not."""
+    names = [name for name, _ in tags]
+    if missing := [name for name in line.tags if name not in names]:
+        raise StateError(f"it had the tag {', '.join(missing)}, which is not configured any more")
+    return np.array([names.index(name) for name in line.tags], np.intp)
 
 
 def _nothing(columns: int) -> Course:

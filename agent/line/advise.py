@@ -1,52 +1,39 @@
-"""Advisory generation: the ISA-18.2 alarm as one table, with on delay, off delay and a deadband."""
+"""Advisory generation: when an alarm is due, with on delay, off delay and a deadband, and what it says."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import dataclass
 from math import isnan
-from typing import Final
+from typing import Final, Self
 
-from agent.line.alert import (
-    Acknowledge,
-    Acknowledgement,
-    AlarmState,
-    Alert,
-    Command,
-    Priority,
-    Shelf,
-    Shelve,
-    Unshelve,
-)
+from agent.line.alert import AlarmEvent, Consequence, Priority, TimeToAct
 from agent.line.assess import Assessment
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
-
-
-class AlarmEvent(StrEnum):
-    """What can happen to an alarm (ISA-18.2-2016, clause 5.4)."""
-
-    RAISE = "raise"
-    RETURN = "return"
-    ACKNOWLEDGE = "acknowledge"
-
-
-_S, _E = AlarmState, AlarmEvent
-TRANSITIONS: Final[dict[tuple[AlarmState, AlarmEvent], AlarmState]] = {
-    (_S.NORMAL, _E.RAISE): _S.UNACKNOWLEDGED,
-    (_S.UNACKNOWLEDGED, _E.ACKNOWLEDGE): _S.ACKNOWLEDGED,
-    (_S.UNACKNOWLEDGED, _E.RETURN): _S.RETURNED_UNACKNOWLEDGED,
-    (_S.ACKNOWLEDGED, _E.RETURN): _S.NORMAL,
-    (_S.RETURNED_UNACKNOWLEDGED, _E.ACKNOWLEDGE): _S.NORMAL,
-    (_S.RETURNED_UNACKNOWLEDGED, _E.RAISE): _S.UNACKNOWLEDGED,
-}
-"""The alarm's whole behaviour: a pair that is not in the table changes nothing."""
+from connectors.frame import Bools
 
 DEADBAND: Final = 0.9
 """An alarm returns to normal below this evidence, not at the limit: no chatter."""
 SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
-PRIORITY_HIGH_EVIDENCE: Final = 2.0
+AFTER_WITHHELD_ROWS: Final = 32
+CHATTER_RAISES: Final = 3
+"""So many alarms, each within CHATTER_S of the return of the one before, are chatter."""
+CHATTER_S: Final = 3600.0
+CHATTER_OFF_S: Final = 60.0
+CHATTER_OFF_S_MAX: Final = 86_400.0
+HOURS_EVIDENCE: Final = 2.0
+"""From this evidence on there are hours to act, below it days, where no remaining life tells."""
+HOURS_S, DAYS_S = 86_400.0, 7 * 86_400.0
+"""A remaining life whose lower quantile is below a day leaves hours to act, below a week days."""
+
+_C, _T, _P = Consequence, TimeToAct, Priority
+PRIORITIES: Final[dict[tuple[Consequence, TimeToAct], Priority]] = {
+    (_C.SEVERE, _T.HOURS): _P.HIGH, (_C.SEVERE, _T.DAYS): _P.HIGH, (_C.SEVERE, _T.WEEKS): _P.MEDIUM,
+    (_C.MAJOR, _T.HOURS): _P.HIGH, (_C.MAJOR, _T.DAYS): _P.MEDIUM, (_C.MAJOR, _T.WEEKS): _P.LOW,
+    (_C.MINOR, _T.HOURS): _P.MEDIUM, (_C.MINOR, _T.DAYS): _P.LOW, (_C.MINOR, _T.WEEKS): _P.LOW,
+}
+"""The priority of a machine's alert; that of a sensor's or the communication's is low."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +42,12 @@ class Delays:
 
     on_rows: int
     off_rows: int
+    period_s: float
+
+    @classmethod
+    def of(cls, on_s: float, off_s: float, period_s: float) -> Self:
+        """Return delays that are given in seconds, for rows that come every `period_s`; one row at least."""
+        return cls(max(1, round(on_s / period_s)), max(1, round(off_s / period_s)), period_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +59,69 @@ class Change:
     since_rows: int
 
 
+class Chatter:
+    """Makes an alarm that comes and goes stand longer each time, so that it does not come and go.
+
+    From the third alarm on, each within CHATTER_S of the return of the one before, it returns only after twice the off
+    delay (CHATTER_OFF_S at least), after four times for the next, and so on up to CHATTER_OFF_S_MAX. The first alarm
+    that comes later is like any other.
+    """
+
+    def __init__(self, delays: Delays) -> None:
+        self._off_rows = off_rows = delays.off_rows
+        self._first_rows = max(off_rows, round(CHATTER_OFF_S / delays.period_s))
+        self._longest_rows = max(off_rows, round(CHATTER_OFF_S_MAX / delays.period_s))
+        self._soon_rows = round(CHATTER_S / delays.period_s)
+        self._quick = 0
+
+    @property
+    def off_rows(self) -> int:
+        """For how many rows the evidence must stay below the limit before the alarm returns."""
+        if self._quick < CHATTER_RAISES - 1:
+            return self._off_rows
+        return min(self._first_rows << min(self._quick - CHATTER_RAISES + 2, 32), self._longest_rows)
+
+    def raised(self, rows_since_return: int | None) -> None:
+        """Note that an alarm is raised, so many rows after the last one returned, None where none has."""
+        soon = rows_since_return is not None and rows_since_return <= self._soon_rows
+        self._quick = self._quick + 1 if soon else 0
+
+
 class Watch:
-    """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither."""
+    """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither.
+
+    While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
+    remembers what was before; then counting begins anew. One that stands returns as ever.
+    """
 
     def __init__(self, delays: Delays, *, raised: bool) -> None:
-        self._delays = delays
+        self._on_rows = delays.on_rows
+        self._chatter = Chatter(delays)
         self._raised = raised
+        self._rows_since_return: int | None = None
         self._count = 0
         self._unjudged = 0
+        self._quiet_rows = 0
         self._rows = 0
         """Judged or not, rows since the count began: how long ago the onset was."""
 
-    def changes(self, assessment: Assessment) -> list[Change]:
-        """Return what the new rows call for, in order."""
-        if not self._raised and not self._count and not (assessment.evidence >= 1.0).any():
+    def changes(self, assessment: Assessment, withheld: Bools | None = None) -> list[Change]:
+        """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""
+        if withheld is None and not self._quiet_rows and not self._raised and not self._count \
+                and not (assessment.evidence >= 1.0).any():
+            if self._rows_since_return is not None:
+                self._rows_since_return += assessment.rows
             return []
         found: list[Change] = []
-        pairs = zip(assessment.evidence.tolist(), assessment.judged.tolist(), strict=True)
-        for row, (evidence, judged) in enumerate(pairs):
+        quiet = [False] * assessment.rows if withheld is None else withheld.tolist()
+        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), quiet, strict=True)
+        for row, (evidence, judged, is_withheld) in enumerate(rows):
+            if self._rows_since_return is not None:
+                self._rows_since_return += 1
+            self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
+            if self._quiet_rows and not self._raised:
+                self._count = self._rows = self._unjudged = 0
+                continue
             self._rows += 1
             self._unjudged = 0 if judged else self._unjudged + 1
             if not judged:
@@ -93,79 +131,19 @@ class Watch:
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
             self._rows = self._rows if leaving and self._count > 1 else 0
-            needed = self._delays.off_rows if self._raised else self._delays.on_rows
+            needed = self._chatter.off_rows if self._raised else self._on_rows
             if self._count >= needed:
-                found.append(Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows))
-                self._raised, self._count, self._rows = not self._raised, 0, 0
+                found.append(self._turn(row))
         return found
 
-
-def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict) -> Alert:
-    """Return the new alert that a verdict calls for."""
-    return Alert(
-        id=alert_id,
-        asset=verdict.asset,
-        revision=1,
-        state=TRANSITIONS[AlarmState.NORMAL, AlarmEvent.RAISE],
-        priority=_priority(verdict),
-        message=message(verdict),
-        onset_time_ns=onset_ns,
-        raised_time_ns=verdict.time_ns,
-        updated_time_ns=now_ns,
-        returned_time_ns=None,
-        peak_evidence=verdict.evidence,
-        acknowledgement=None,
-        shelf=None,
-        verdict=verdict,
-    )
-
-
-def move(alert: Alert, event: AlarmEvent, onset_ns: int, now_ns: int, verdict: Verdict) -> Alert | None:
-    """Return the alert's next revision after the machine's own event, or None where the table has none.
-
-    An alarm that is raised again says what it is raised for this time: it may be another fault.
-    """
-    state = TRANSITIONS.get((alert.state, event))
-    if state is None:
-        return None
-    if event is AlarmEvent.RAISE:
-        again = raised(alert.id, onset_ns, now_ns, verdict)
-        return replace(again, revision=alert.revision + 1, state=state, shelf=alert.shelf)
-    return replace(
-        alert, revision=alert.revision + 1, state=state, updated_time_ns=now_ns, returned_time_ns=verdict.time_ns
-    )
-
-
-def obey(alert: Alert, command: Command, now_ns: int) -> Alert | None:
-    """Return the alert's next revision after a person's command, or None where it does not apply."""
-    if alert.id != command.alert_id:
-        return None
-    match command:
-        case Acknowledge():
-            state = TRANSITIONS.get((alert.state, AlarmEvent.ACKNOWLEDGE))
-            if state is None:
-                return None
-            taken = Acknowledgement(command.by, command.time_ns, command.comment)
-            changed = replace(alert, state=state, acknowledgement=taken)
-        case Shelve():
-            changed = replace(alert, shelf=Shelf(command.by, command.time_ns, command.until_ns, command.reason))
-        case Unshelve():
-            if alert.shelf is None:
-                return None
-            changed = replace(alert, shelf=None)
-    return replace(changed, revision=alert.revision + 1, updated_time_ns=now_ns)
-
-
-def expire(alert: Alert, now_ns: int) -> Alert | None:
-    """Return the alert taken off the shelf where its time there is over, else None."""
-    if alert.shelf is None or alert.shelf.until_ns > now_ns:
-        return None
-    return replace(alert, revision=alert.revision + 1, shelf=None, updated_time_ns=now_ns)
-
-
-def is_open(alert: Alert) -> bool:
-    """Say whether an alert still needs somebody: its alarm is not back to normal."""
-    return alert.state is not AlarmState.NORMAL
+    def _turn(self, row: int) -> Change:
+        change = Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows)
+        if self._raised:
+            self._rows_since_return = 0
+        else:
+            self._chatter.raised(self._rows_since_return)
+        self._raised, self._count, self._rows = not self._raised, 0, 0
+        return change
 
 
 def message(verdict: Verdict) -> str:
@@ -192,7 +170,14 @@ def _quantity(value: float, unit: str) -> str:
     return f"{value:.4g} {unit}".removesuffix(" 1").rstrip()  # the unit 1 is not worth saying
 
 
-def _priority(verdict: Verdict) -> Priority:
-    if verdict.cause is not Cause.MACHINE:
-        return Priority.LOW
-    return Priority.HIGH if verdict.evidence >= PRIORITY_HIGH_EVIDENCE else Priority.MEDIUM
+def priority(verdict: Verdict, consequence: Consequence) -> Priority:
+    """Return how soon a person should look, from what a failure would do and the time there is to act."""
+    return PRIORITIES[consequence, time_to_act(verdict)] if verdict.cause is Cause.MACHINE else Priority.LOW
+
+
+def time_to_act(verdict: Verdict) -> TimeToAct:
+    """Return how long there is to act, by the lower quantile of the remaining life, else by the evidence."""
+    if verdict.remaining_life_s is not None and verdict.remaining_life_until is LifeEnd.FAILURE:
+        least_s = verdict.remaining_life_s[0]
+        return TimeToAct.HOURS if least_s < HOURS_S else TimeToAct.DAYS if least_s < DAYS_S else TimeToAct.WEEKS
+    return TimeToAct.HOURS if verdict.evidence >= HOURS_EVIDENCE else TimeToAct.DAYS

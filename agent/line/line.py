@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
-from agent.line import advise, state
-from agent.line.advise import AlarmEvent, Change, Delays, Watch
-from agent.line.alert import AlarmState, Alert, Command
+from agent.line import advise, lifecycle, state
+from agent.line.advise import Change, Delays, Watch
+from agent.line.alert import (
+    AlarmEvent,
+    Alert,
+    Command,
+    Consequence,
+    ReturnToService,
+    TakeOutOfService,
+    Withheld,
+    WithheldKind,
+)
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.diagnose import diagnose, rounded
+from agent.line.event import AssetEvent, Entry, EventLog
+from agent.line.lifecycle import NEVER, Patience
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
-from agent.line.window import Window
-from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Float32s, Frame, Int64s, UInt32s
+from agent.line.window import Grid, Window
+from agent.line.withholding import SuppressedWhen, Suppression, Withholding
+from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Bools, Float32s, Frame, Int64s, UInt32s
 from models.bundle import TagSchema
 
 COMMANDS_MAX = 64
@@ -35,6 +47,7 @@ class LineSettings:
 
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
+    `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
     """
 
     alerts_per_s: float
@@ -42,6 +55,10 @@ class LineSettings:
     off_delay_s: float
     periods_ms: tuple[int, ...] = ()
     max_rates: tuple[float, ...] = ()
+    context: tuple[tuple[str, str], ...] = ()
+    suppressed_when: SuppressedWhen | None = None
+    patience: Patience = NEVER
+    consequence: Consequence = Consequence.MAJOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +112,16 @@ class Newest:
 class Snapshot:
     """What the API may see of an asset at one moment; never changes.
 
-    `alert` is the open one. `rows` counts grid rows, `rows_late` samples that came too late for theirs,
-    `commands_dropped` commands refused because the queue was full, `clock_steps` how often the source's clock was
-    set, back or ahead.
+    `alert` is the open one, `withheld` what keeps the asset's alerts from people, now or at a time to come. `rows`
+    counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands refused because the
+    queue was full, `clock_steps` how often the source's clock was set, back or ahead.
     """
 
     asset: str
     time_ns: int
     verdict: Verdict | None
     alert: Alert | None
+    withheld: tuple[Withheld, ...]
     newest: Newest
     rows: int
     rows_late: int
@@ -129,36 +147,48 @@ class Line:
         open_alert: Alert | None = None,
         next_number: int = 1,
         memory: Memory | None = None,
+        withheld: Sequence[Withheld] = (),
+        next_event: int = 1,
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
-        """Start from the learnt reference; `open_alert`, `next_number` and `memory` continue after a restart.
+        """Start from the learnt reference; what is given beside it continues after a restart.
 
         `observe` is told what each step has made of its rows.
         """
         manifest = detector.manifest
         self.settings, self._observe = settings, observe
+        context = tuple(TagSchema(name, unit, "context") for name, unit in settings.context)
+        tags = manifest.tags + context
         self.asset = asset
-        self.tags = tuple(tag.name for tag in manifest.tags)
+        self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
-        own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms] or [self.period_ns] * len(self.tags)
-        self._rate_of_change = RateOfChange(settings.max_rates or [np.inf] * len(self.tags), own_ns)
-        self._window = Window(len(self.tags), self.period_ns, WINDOW_ROWS, own_ns)
+        self._model_columns = np.arange(len(manifest.tags))
+        own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms] or [self.period_ns] * len(tags)
+        self._rate_of_change = RateOfChange(settings.max_rates or [np.inf] * len(tags), own_ns)
+        self._window = Window(len(manifest.tags), self.period_ns, WINDOW_ROWS, own_ns[: len(manifest.tags)])
         self._assessor = Assessor(detector, settings.alerts_per_s)
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
-        self._watch = Watch(self._delays(settings), raised=open_alert is not None and _is_active(open_alert))
+        delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
+        self._watch = Watch(delays, raised=open_alert is not None and lifecycle.is_standing(open_alert))
+        self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
         self._next_number = next_number
+        log = EventLog(asset, next_event)
+        self._withholding = Withholding(log, withheld)
+        self._suppression: Suppression | None = None
+        if (when := settings.suppressed_when) is not None:
+            self._suppression_column = self.tags.index(when.tag)
+            self._suppression = Suppression(when, own_ns[self._suppression_column], self._withholding, log)
         self._commands: deque[Command] = deque()
         self._commands_dropped = 0
         self._rows = 0
-        self._newest = Newest.none(manifest.tags)
-        self._quality = QualityTracker(len(self.tags))
-        self.snapshot = Snapshot(asset, 0, None, open_alert, self._newest, 0, 0, 0, 0, self._quality.quality())
-        self._next_snapshot = self.snapshot
+        self._newest = Newest.none(tags)
+        self._quality = QualityTracker(len(tags))
+        self.snapshot = self._next_snapshot = self._snapshot(0, None)
 
     def submit(self, command: Command) -> bool:
         """Queue a person's command for the next step; False where the queue is full. May be called from any thread."""
@@ -168,17 +198,19 @@ class Line:
         self._commands.append(command)
         return True
 
-    def step(self, frame: Frame, now_ns: int) -> list[Alert]:
-        """Take a frame and the queued commands in; return the alerts they change, oldest revision first.
+    def step(self, frame: Frame, now_ns: int) -> list[Entry]:
+        """Take a frame and the queued commands in; return what the journal is to keep, in order.
 
-        The frame's columns are the asset's tags; `now_ns` is the agent's UTC time. The caller records the alerts
-        and then calls `publish`.
+        These are events of the asset and revisions of its alerts. The frame's columns are the asset's tags; `now_ns` is
+        the agent's UTC time. The caller records them and then calls `publish`.
         """
-        changed = self._obey(now_ns)
+        entries = self._obey(now_ns)
+        entries += self._withholding.expire(now_ns)
         frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
         self._quality.note(frame, now_ns, too_fast)
-        grid = self._window.push(frame, now_ns)
+        entries += self._follow_suppression(frame, now_ns)
+        grid = self._window.push(self._of_model(frame), now_ns)
         verdict = self._next_snapshot.verdict
         if grid.rows:
             self._rows += grid.rows
@@ -186,23 +218,11 @@ class Line:
             if self._observe is not None:
                 self._observe(assessment)
             self._quality.frozen(self._stood_s(assessment))
-            changed += self._advise(assessment, now_ns)
+            entries += self._advise(assessment, self._withheld(grid, now_ns), now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
-        if self._alert is not None:
-            changed += self._revise(advise.expire(self._alert, now_ns))
-        self._next_snapshot = Snapshot(
-            self.asset,
-            now_ns,
-            verdict,
-            self._alert,
-            self._newest,
-            self._rows,
-            self._window.late,
-            self._commands_dropped,
-            self._window.clock_steps,
-            self._quality.quality(),
-        )
-        return changed
+        entries += self._tend(now_ns)
+        self._next_snapshot = self._snapshot(now_ns, verdict)
+        return entries
 
     @property
     def memory(self) -> Memory | None:
@@ -241,29 +261,75 @@ class Line:
         """Show the state after the last step: one reference assignment."""
         self.snapshot = self._next_snapshot
 
+    def _snapshot(self, now_ns: int, verdict: Verdict | None) -> Snapshot:
+        return Snapshot(
+            self.asset,
+            now_ns,
+            verdict,
+            self._alert,
+            self._withholding.standing(),
+            self._newest,
+            self._rows,
+            self._window.late,
+            self._commands_dropped,
+            self._window.clock_steps,
+            self._quality.quality(),
+        )
+
+    def _of_model(self, frame: Frame) -> Frame:
+        """Return the columns of a frame that the model knows."""
+        return frame if len(self._model_columns) == frame.columns else frame.select(self._model_columns)
+
     def _stood_s(self, assessment: Assessment) -> Float64s:
         """Return f64[C]: for how long each tag that is stuck has stood still, in seconds, 0 for the others."""
         frozen = assessment.frozen[-1]
         limits = self._detector.statistics.frozen_limits
-        return np.where(frozen >= 1.0, frozen * limits * (self.period_ns / 1e9), 0.0)
+        stood_s = np.where(frozen >= 1.0, frozen * limits * (self.period_ns / 1e9), 0.0)
+        return np.concatenate([stood_s, np.zeros(len(self.tags) - len(stood_s))])
 
-    def _delays(self, settings: LineSettings) -> Delays:
-        period_s = self.period_ns / 1e9
-        return Delays(max(1, round(settings.on_delay_s / period_s)), max(1, round(settings.off_delay_s / period_s)))
+    def _follow_suppression(self, frame: Frame, now_ns: int) -> list[AssetEvent]:
+        if self._suppression is None:
+            why = "no tag is configured to say so any longer"
+            return self._withholding.end(WithheldKind.SUPPRESSED, now_ns, None, why)
+        column = self._suppression_column
+        return self._suppression.follow(
+            frame.source_time_ns, frame.values[:, column], frame.status[:, column], now_ns
+        )
 
-    def _obey(self, now_ns: int) -> list[Alert]:
-        changed = []
+    def _withheld(self, grid: Grid, now_ns: int) -> Bools | None:
+        """Return in which rows the asset's alerts are withheld, bool[N]; None for in none."""
+        in_force = self._withholding.in_force(now_ns)
+        suppressed = None if self._suppression is None else self._suppression.covers(grid.time_ns, self.period_ns)
+        if any(one.kind is not WithheldKind.SUPPRESSED for one in in_force):
+            return np.ones(grid.rows, np.bool_)
+        return suppressed if suppressed is not None and suppressed.any() else None
+
+    def _obey(self, now_ns: int) -> list[Entry]:
+        entries: list[Entry] = []
         while self._commands:
             command = self._commands.popleft()
-            if self._alert is not None:
-                changed += self._revise(advise.obey(self._alert, command, now_ns))
-        return changed
+            if isinstance(command, TakeOutOfService | ReturnToService):
+                entries += self._withholding.obey(command, now_ns) if command.asset == self.asset else []
+            elif self._alert is not None:
+                entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
+        return entries
 
-    def _advise(self, assessment: Assessment, now_ns: int) -> list[Alert]:
+    def _tend(self, now_ns: int) -> list[Alert]:
+        """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""
+        revisions: list[Alert] = []
+        while self._alert is not None:
+            in_force = self._withholding.in_force(now_ns)
+            changed = self._revise(lifecycle.due(self._alert, in_force, self._patience, now_ns))
+            if not changed:
+                break
+            revisions += changed
+        return revisions
+
+    def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Alert]:
         changed: list[Alert] = []
         evidence = np.where(assessment.judged, assessment.evidence, 0.0)
         noted = 0
-        for change in self._watch.changes(assessment):
+        for change in self._watch.changes(assessment, withheld):
             self._peak = max(self._peak, float(evidence[noted : change.row + 1].max(initial=0.0)))
             self._outlook.follow(assessment, noted, change.row + 1)
             changed += self._apply(change, assessment, now_ns)
@@ -278,25 +344,25 @@ class Line:
         if alert is None:
             return []
         revised = replace(alert, peak_evidence=max(alert.peak_evidence, rounded(self._peak)))
-        self._alert = revised if advise.is_open(revised) else None
+        self._alert = revised if lifecycle.is_open(revised) else None
         return [revised]
 
     def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Alert]:
         verdict = self._verdict(assessment, change.row)
+        if change.event is AlarmEvent.RETURN:
+            alert = self._alert
+            return [] if alert is None else self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))
         onset_ns = verdict.time_ns - change.since_rows * self.period_ns
+        new = lifecycle.raised(
+            f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
+            advise.message(verdict),
+        )
         if self._alert is not None:
-            return self._revise(advise.move(self._alert, change.event, onset_ns, now_ns, verdict))
-        if change.event is not AlarmEvent.RAISE:
-            return []
-        alert_id = f"{self.asset}-{self._next_number}"
+            return self._revise(lifecycle.raised_again(self._alert, new))
         self._next_number += 1
         self._peak = verdict.evidence
-        return self._revise(advise.raised(alert_id, onset_ns, now_ns, verdict))
+        return self._revise(new)
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""
         return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector))
-
-
-def _is_active(alert: Alert) -> bool:
-    return alert.state in (AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED)

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import copy
 
-from agent.line.advise import AlarmEvent, Change, Delays, Watch
+from agent.line.advise import Change, Delays, Watch
+from agent.line.alert import AlarmEvent
 from agent.line.assess import Assessment, Assessor, Detector
 from agent.line.memory import Remembered
 from agent.line.window import Grid
-
-
-def delays(on_delay_s: float, off_delay_s: float, period_s: float) -> Delays:
-    """Return delays in rows of `period_s`, one at least."""
-    return Delays(max(1, round(on_delay_s / period_s)), max(1, round(off_delay_s / period_s)))
 
 
 class Vigil:

@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 
 from agent.config.assets import parse_budget
+from agent.line.advise import Delays
 from agent.line.alert import Alert
-from agent.line.vigil import Vigil, delays
+from agent.line.vigil import Vigil
 from agent.rehearsal.achieved import WEEK_S
 from agent.rehearsal.faults import FAULTS, Case, made, normal_value
 from agent.rehearsal.record import NS_PER_S, Part, Record
@@ -103,7 +104,7 @@ def rehearse(
     tried = sorted({*budgets, said.budget}, key=parse_budget, reverse=True)
     rates = {parse_budget(text): text for text in (*tried, said.budget)}  # "1/week" and "7 / week ..." are one
     period_s = record.period_ns / NS_PER_S
-    wait = delays(said.on_delay_s, said.off_delay_s, period_s)
+    wait = Delays.of(said.on_delay_s, said.off_delay_s, period_s)
     vigils = [Vigil(record.detector, rate, wait) for rate in rates]
     first_ns, last_ns = span_ns
     within_ns = int(WITHIN_S * NS_PER_S)
@@ -147,7 +148,7 @@ def _ramp(
     normal = normal_value(record.detector.statistics, column)
     assert normal is not None
     case = Case(moment.column(column), moment.past[:, column].astype(np.float64), RAMP_PERCENT / 100 * normal, rng)
-    ramp = made(FAULTS["ramp"], case, record.said.tags[column])
+    ramp = made(FAULTS["ramp"], case, record.said.columns[column])
     for number, vigil in enumerate(vigils):
         after_s = moment.alarm_s(vigil, column, ramp)
         if after_s is not None:

@@ -7,7 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from agent.line.vigil import Vigil, delays
+from agent.line.advise import Delays
+from agent.line.vigil import Vigil
 from agent.rehearsal.faults import FAULTS, SIZES, Case, made, normal_value
 from agent.rehearsal.finding import Drill, Finding, Tried
 from agent.rehearsal.record import NS_PER_S, Record
@@ -48,7 +49,7 @@ def drill(
             f"{lasting(LENGTH_MIN * within_s)} are needed to look {lasting(within_s)} ahead from different moments; "
             "let the agent watch for longer, or take a shorter --within"
         )
-    wait = delays(record.said.on_delay_s, record.said.off_delay_s, record.period_ns / NS_PER_S)
+    wait = Delays.of(record.said.on_delay_s, record.said.off_delay_s, record.period_ns / NS_PER_S)
     vigil = Vigil(record.detector, record.said.alerts_per_s, wait)
     draws = Draws(first_ns, last_ns - within_ns, repeats, np.random.default_rng(seed))
     walk = Walk(record.parts(), [vigil], record.period_ns, within_ns, draws)
@@ -102,7 +103,7 @@ def _sizes(
     for size in reversed(SIZES[kind.of]):
         rng.bit_generator.state = drawn  # the same fault, but for its size
         exact = {"percent": size / 100 * normal, "swing": size / 100}.get(kind.of, size)
-        after_s = moment.alarm_s(vigil, column, made(kind, Case(own, past, exact, rng), record.said.tags[column]))
+        after_s = moment.alarm_s(vigil, column, made(kind, Case(own, past, exact, rng), record.said.columns[column]))
         yield size, after_s
         misses = misses + 1 if after_s is None else 0
         if misses == MISSES:

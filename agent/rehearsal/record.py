@@ -74,8 +74,8 @@ class Record:
         """Give the rows in the order they were taken, up to PART_ROWS or a few more at once."""
         tags = self.detector.manifest.tags
         layout = {self.asset: tuple((tag.name, tag.unit) for tag in tags)}
-        own_ns = [(tag.period_ms or self.said.period_ms) * 1_000_000 for tag in self.said.tags]
-        rates = [math.inf if tag.max_rate is None else tag.max_rate for tag in self.said.tags]
+        own_ns = [(tag.period_ms or self.said.period_ms) * 1_000_000 for tag in self.said.columns[: len(tags)]]
+        rates = [math.inf if tag.max_rate is None else tag.max_rate for tag in self.said.columns[: len(tags)]]
         window, screen = Window(len(tags), self.period_ns, WINDOW_ROWS, own_ns), RateOfChange(rates, own_ns)
         gathered = _Gathered(fresh=True)
         for event in recorded(self.source, layout, self.since_ns, self.until_ns):

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.advise import DEADBAND, AlarmEvent
+from agent.line.advise import DEADBAND
+from agent.line.alert import AlarmEvent
 from agent.line.assess import NORMAL, Assessment
 from agent.line.vigil import Vigil
 from agent.line.window import Grid

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from backports import zstd
 
-from agent.line.alert import Alert, Command
+from agent.line.alert import Alert, Command, Withheld
 from agent.line.memory import Memory
 from agent.store import codec, packing
 from connectors.frame import Frame
@@ -60,11 +60,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered."""
+    """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered;
+    what its alerts were withheld by, and the number of its next event.
+    """
 
     next_number: int = 1
     open_alert: Alert | None = None
     memory: Memory | None = None
+    withheld: tuple[Withheld, ...] = ()
+    next_event: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +122,8 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
                 "next_number": start.next_number,
                 "open_alert": None if start.open_alert is None else codec.alert_json(start.open_alert),
                 "memory": None if start.memory is None else codec.memory_json(start.memory),
+                "withheld": [codec.withheld_json(one) for one in start.withheld],
+                "next_event": start.next_event,
             }
             for asset, start in started.starts.items()
         }
@@ -277,6 +283,8 @@ def _start(body: Any) -> Start:
         int(body["next_number"]),
         None if alert is None else codec.decode(json.dumps(alert)),
         None if memory is None else codec.decode_memory(json.dumps(memory)),
+        tuple(codec.withheld_of(one) for one in body.get("withheld", ())),  # nor did they know of events
+        int(body.get("next_event", 1)),
     )
 
 

@@ -16,14 +16,20 @@ from typing import Any
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
+    AlarmEvent,
     AlarmState,
     Alert,
     Command,
+    Group,
     Priority,
-    Shelf,
+    ReturnToService,
     Shelve,
+    TakeOutOfService,
     Unshelve,
+    Withheld,
+    WithheldKind,
 )
+from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.memory import Memory, Remembered
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
@@ -34,9 +40,9 @@ class CodecError(Exception):
     """Bytes are not what this module writes."""
 
 
-def encode(alert: Alert) -> bytes:
-    """Return the canonical JSON of an alert, UTF-8, without a newline."""
-    return dumps(alert_json(alert))
+def encode(entry: Entry) -> bytes:
+    """Return the canonical JSON of an alert or an event, UTF-8, without a newline."""
+    return dumps(event_json(entry) if isinstance(entry, AssetEvent) else alert_json(entry))
 
 
 def decode(text: bytes | str) -> Alert:
@@ -47,22 +53,34 @@ def decode(text: bytes | str) -> Alert:
         raise CodecError(f"not an alert: {type(error).__name__}: {error}") from error
 
 
+def decode_event(text: bytes | str) -> AssetEvent:
+    """Return the event of its canonical JSON; raise CodecError where it is none."""
+    try:
+        return _event(json.loads(text))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CodecError(f"not an event: {type(error).__name__}: {error}") from error
+
+
 def encode_command(command: Command) -> bytes:
     """Return the canonical JSON of a command."""
-    kind = {Acknowledge: "acknowledge", Shelve: "shelve", Unshelve: "unshelve"}[type(command)]
-    body: dict[str, Json] = {
-        "kind": kind,
-        "alert_id": command.alert_id,
-        "by": command.by,
-        "time": format_time(command.time_ns),
-    }
+    body: dict[str, Json] = {"time": format_time(command.time_ns)}
+    if not isinstance(command, Group):
+        body["by"] = command.by
     match command:
+        case Group():
+            body |= {"kind": "group", "alert_id": command.alert_id, "root": command.root}
         case Acknowledge():
-            body["comment"] = command.comment
+            body |= {"kind": "acknowledge", "alert_id": command.alert_id, "comment": command.comment}
         case Shelve():
+            body |= {"kind": "shelve", "alert_id": command.alert_id}
             body |= {"until": format_time(command.until_ns), "reason": command.reason}
         case Unshelve():
-            pass
+            body |= {"kind": "unshelve", "alert_id": command.alert_id}
+        case TakeOutOfService():
+            body |= {"kind": "take_out_of_service", "asset": command.asset, "reason": command.reason}
+            body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
+        case ReturnToService():
+            body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
     return dumps(body)
 
 
@@ -70,14 +88,22 @@ def decode_command(text: bytes | str) -> Command:
     """Return the command of its canonical JSON; raise CodecError where it is none."""
     try:
         body = json.loads(text)
-        alert_id, by, time_ns = body["alert_id"], body["by"], parse_time(body["time"])
+        time_ns = parse_time(body["time"])
+        if body["kind"] == "group":
+            return Group(body["alert_id"], body["root"], time_ns)
+        by = body["by"]
         match body["kind"]:
             case "acknowledge":
-                return Acknowledge(alert_id, by, time_ns, body["comment"])
+                return Acknowledge(body["alert_id"], by, time_ns, body["comment"])
             case "shelve":
-                return Shelve(alert_id, by, time_ns, parse_time(body["until"]), body["reason"])
+                return Shelve(body["alert_id"], by, time_ns, parse_time(body["until"]), body["reason"])
             case "unshelve":
-                return Unshelve(alert_id, by, time_ns)
+                return Unshelve(body["alert_id"], by, time_ns)
+            case "take_out_of_service":
+                window = parse_time(body["since"]), parse_time(body["until"])
+                return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
+            case "return_to_service":
+                return ReturnToService(body["asset"], by, time_ns, body["comment"])
             case kind:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:
@@ -173,32 +199,59 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
 
 def alert_json(alert: Alert) -> dict[str, Json]:
     """Return an alert as plain values."""
-    seen, shelf = alert.acknowledgement, alert.shelf
+    seen = alert.acknowledgement
     return {
         "id": alert.id,
         "asset": alert.asset,
         "revision": alert.revision,
+        "event": alert.event and alert.event.value,
+        "by": alert.by,
         "state": alert.state.value,
         "priority": alert.priority.value,
         "message": alert.message,
         "onset_time": format_time(alert.onset_time_ns),
         "raised_time": format_time(alert.raised_time_ns),
         "updated_time": format_time(alert.updated_time_ns),
-        "returned_time": None if alert.returned_time_ns is None else format_time(alert.returned_time_ns),
+        "returned_time": _optional_time(alert.returned_time_ns),
+        "standing_since": format_time(alert.standing_since_ns),
         "peak_evidence": number(alert.peak_evidence),
         "acknowledgement": None
         if seen is None
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
-        "shelf": None
-        if shelf is None
-        else {
-            "by": shelf.by,
-            "since": format_time(shelf.since_ns),
-            "until": format_time(shelf.until_ns),
-            "reason": shelf.reason,
-        },
+        "withheld": [withheld_json(one) for one in alert.withheld],
+        "root": alert.root,
         "verdict": verdict_json(alert.verdict),
     }
+
+
+def withheld_json(way: Withheld) -> dict[str, Json]:
+    """Return how alerts are withheld as plain values."""
+    return {
+        "kind": way.kind.value,
+        "by": way.by,
+        "since": format_time(way.since_ns),
+        "until": _optional_time(way.until_ns),
+        "reason": way.reason,
+    }
+
+
+def event_json(event: AssetEvent) -> dict[str, Json]:
+    """Return an event as plain values."""
+    return {
+        "id": event.id,
+        "asset": event.asset,
+        "kind": event.kind.value,
+        "time": format_time(event.time_ns),
+        "since": format_time(event.since_ns),
+        "until": _optional_time(event.until_ns),
+        "by": event.by,
+        "comment": event.comment,
+        "about": event.about,
+    }
+
+
+def _optional_time(time_ns: int | None) -> str | None:
+    return None if time_ns is None else format_time(time_ns)
 
 
 def number(value: float) -> float | None:
@@ -217,24 +270,54 @@ def _float(value: Any) -> float:
 
 
 def _alert(body: Any) -> Alert:
-    seen, shelf, returned = body["acknowledgement"], body["shelf"], body["returned_time"]
+    seen = body["acknowledgement"]
+    # The journals of earlier versions have none of these, and a shelf instead of `withheld`.
+    event, shelf, standing = body.get("event"), body.get("shelf"), body.get("standing_since", body["updated_time"])
+    ways = body.get("withheld", [] if shelf is None else [shelf | {"kind": "shelved"}])
     return Alert(
         id=str(body["id"]),
         asset=str(body["asset"]),
         revision=int(body["revision"]),
+        event=None if event is None else AlarmEvent(event),
+        by=body.get("by"),
         state=AlarmState(body["state"]),
         priority=Priority(body["priority"]),
         message=str(body["message"]),
         onset_time_ns=parse_time(body["onset_time"]),
         raised_time_ns=parse_time(body["raised_time"]),
         updated_time_ns=parse_time(body["updated_time"]),
-        returned_time_ns=None if returned is None else parse_time(returned),
+        returned_time_ns=_time(body["returned_time"]),
+        standing_since_ns=parse_time(standing),
         peak_evidence=_float(body["peak_evidence"]),
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
-        shelf=shelf
-        and Shelf(shelf["by"], parse_time(shelf["since"]), parse_time(shelf["until"]), shelf["reason"]),
+        withheld=tuple(withheld_of(one) for one in ways),
+        root=body.get("root"),
         verdict=_verdict(body["verdict"]),
     )
+
+
+def withheld_of(body: Any) -> Withheld:
+    """Read what `withheld_json` returned."""
+    kind, since, until = WithheldKind(body["kind"]), body["since"], body["until"]
+    return Withheld(kind, body["by"], parse_time(since), _time(until), body["reason"])
+
+
+def _event(body: Any) -> AssetEvent:
+    return AssetEvent(
+        id=str(body["id"]),
+        asset=str(body["asset"]),
+        kind=EventKind(body["kind"]),
+        time_ns=parse_time(body["time"]),
+        since_ns=parse_time(body["since"]),
+        until_ns=_time(body["until"]),
+        by=body["by"],
+        comment=str(body["comment"]),
+        about=body["about"],
+    )
+
+
+def _time(text: Any) -> int | None:
+    return None if text is None else parse_time(text)
 
 
 def _verdict(body: Any) -> Verdict:

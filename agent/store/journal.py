@@ -1,4 +1,4 @@
-"""The alert journal: every revision of every alert, one immutable row each, on disk before anyone may see it.
+"""The alert journal: every revision of every alert and every event, one immutable row each, on disk before it is seen.
 
 SQLite in WAL mode with `synchronous=FULL`: in 550 measured power cuts it lost no committed row, where
 `NORMAL` lost some in half of them. One connection writes, one reads; each has a lock: any thread may call.
@@ -7,18 +7,17 @@ SQLite in WAL mode with `synchronous=FULL`: in 550 measured power cuts it lost n
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from agent.line.alert import AlarmState, Alert
-from agent.store import codec, migrations
+from agent.line.event import AssetEvent, Entry, EventKind
+from agent.store import codec, journal_rows, migrations
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +46,25 @@ class Page:
     before: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events to list; None means any. `since_ns` compares with the time an event was told (UTC)."""
+
+    asset: str | None = None
+    kind: EventKind | None = None
+    since_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Events, the newest first, and the `sequence` to continue `before` (None at the end)."""
+
+    events: tuple[AssetEvent, ...]
+    before: int | None
+
+
 class JournalReader:
-    """The alerts of a journal, for reading; any thread may call."""
+    """The alerts and events of a journal, for reading; any thread may call."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path = path
@@ -79,11 +95,7 @@ class JournalReader:
             "c.first < ?": before,
             "(c.state <> 'normal') = ?": where.open,
         }
-        used = {clause: value for clause, value in clauses.items() if value is not None}
-        rows = self._read(
-            " ".join([_LATEST, "WHERE", " AND ".join(["1", *used]), "ORDER BY c.first DESC LIMIT ?"]),
-            (*used.values(), limit + 1),
-        )
+        rows = self._page(_LATEST, clauses, "c.first", limit)
         alerts = tuple(self._decode(body, crc) for _, body, crc in rows[:limit])
         return Page(alerts, rows[limit - 1][0] if len(rows) > limit else None)
 
@@ -116,10 +128,44 @@ class JournalReader:
         rows = self._read("SELECT count(*) FROM current WHERE asset = ? AND raised_ns >= ?", (asset, since_ns))
         return int(rows[0][0])
 
+    def events(
+        self, where: EventFilter = EventFilter(), *, limit: int = 100, before: int | None = None
+    ) -> EventPage:
+        """List events, the newest first, at most `limit`."""
+        clauses = {
+            "asset = ?": where.asset,
+            "kind = ?": where.kind and where.kind.value,
+            "time_ns >= ?": where.since_ns,
+            "sequence < ?": before,
+        }
+        rows = self._page("SELECT sequence, * FROM events", clauses, "sequence", limit)
+        events = tuple(self._decode_event(row[1:]) for row in rows[:limit])
+        return EventPage(events, rows[limit - 1][0] if len(rows) > limit else None)
+
+    def last_event(self, asset: str, kinds: Collection[EventKind]) -> AssetEvent | None:
+        """Return the last event of an asset that is of one of these kinds, None where there is none."""
+        marks = ", ".join("?" * len(kinds))
+        rows = self._read(
+            f"SELECT * FROM events WHERE asset = ? AND kind IN ({marks}) ORDER BY sequence DESC LIMIT 1",  # noqa: S608
+            (asset, *(kind.value for kind in kinds)),
+        )
+        return self._decode_event(rows[0]) if rows else None
+
+    def next_event(self, asset: str) -> int:
+        """Return the number that the next event of an asset takes: one above the last, 1 at first."""
+        rows = self._read("SELECT id FROM events WHERE asset = ? ORDER BY sequence DESC LIMIT 1", (asset,))
+        return int(rows[0][0].rpartition(":")[2]) + 1 if rows else 1
+
     def close(self) -> None:
         """Close the file; may be called twice."""
         with self._read_lock:
             self._reader.close()
+
+    def _page(self, select: str, clauses: Mapping[str, object], order: str, limit: int) -> list[tuple]:  # type: ignore[type-arg]
+        """Return the newest `limit` rows, and one more where there is one, that meet the clauses with a value."""
+        used = {clause: value for clause, value in clauses.items() if value is not None}
+        sql = " ".join([select, "WHERE", " AND ".join(["1", *used]), "ORDER BY", order, "DESC LIMIT ?"])
+        return self._read(sql, (*used.values(), limit + 1))
 
     def _read(self, sql: str, values: tuple[object, ...]) -> list[tuple]:  # type: ignore[type-arg]
         try:
@@ -133,14 +179,20 @@ class JournalReader:
 
     def _sound(self, body: bytes, crc: int) -> bytes:
         if zlib.crc32(body) != crc:
-            raise StoreError(
-                f"{self.path}: a recorded alert is damaged; restart the agent to set the file aside"
-            )
+            raise self._damaged("alert")
         return body
+
+    def _decode_event(self, row: tuple) -> AssetEvent:  # type: ignore[type-arg]
+        if not journal_rows.is_sound(row):
+            raise self._damaged("event")
+        return codec.decode_event(row[-2])
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(f"{self.path}: a recorded {what} is damaged; restart the agent to set the file aside")
 
 
 class Journal(JournalReader):
-    """The alerts of one state directory, for recording.
+    """The alerts and events of one state directory, for recording.
 
     `damage` tells what was found broken at the start and set aside, None where all was well.
     """
@@ -157,12 +209,12 @@ class Journal(JournalReader):
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             try:
-                self._writer = _open_sound(path, busy_timeout_s)
+                self._writer = journal_rows.open_sound(path, busy_timeout_s)
             except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError) and not _says_damage(error, path):
+                if isinstance(error, sqlite3.OperationalError) and not journal_rows.says_damage(error, path):
                     raise
                 self._writer = self._replace_damaged(path, str(error), now_ns)
-            reader = _connect(path, busy_timeout_s)
+            reader = journal_rows.connect(path, busy_timeout_s)
             reader.execute("PRAGMA query_only = ON")
         except migrations.NewerSchemaError as error:
             raise StoreError(f"{path}: the alert journal cannot be opened: {error}") from error
@@ -173,26 +225,24 @@ class Journal(JournalReader):
             ) from error
         super().__init__(path, reader)
 
-    def record(self, alert: Alert) -> None:
-        """Commit one revision to disk; when this returns, it survives a power cut.
+    def record(self, entry: Entry) -> None:
+        """Commit a revision or an event to disk; when this returns, it survives a power cut.
 
-        A revision already there with the same content is accepted: a retry.
+        One already there with the same content is accepted: a retry.
         Raise StoreError where the disk refuses.
         """
-        body = codec.encode(alert)
+        body = codec.encode(entry)
+        what = f"event {entry.id}" if isinstance(entry, AssetEvent) else f"alert {entry.id} revision {entry.revision}"
         try:
             with self._write_lock, self._writer:
-                _insert(self._writer, alert, body)
+                journal_rows.insert(self._writer, entry, body)
         except sqlite3.IntegrityError as error:
-            if self._stored(alert.id, alert.revision) == body:
+            if self._stored(entry) == body:
                 return
-            raise StoreError(
-                f"{self.path}: alert {alert.id} revision {alert.revision} is recorded already, "
-                "with another content"
-            ) from error
+            raise StoreError(f"{self.path}: {what} is recorded already, with another content") from error
         except sqlite3.Error as error:
             raise StoreError(
-                f"{self.path}: alert {alert.id} could not be recorded: {error}; "
+                f"{self.path}: {what} could not be recorded: {error}; "
                 "free space on the disk or repair it"
             ) from error
 
@@ -202,110 +252,31 @@ class Journal(JournalReader):
         with self._write_lock:
             self._writer.close()
 
-    def _stored(self, alert_id: str, revision: int) -> bytes | None:
-        rows = self._read("SELECT body FROM revisions WHERE id = ? AND revision = ?", (alert_id, revision))
+    def _stored(self, entry: Entry) -> bytes | None:
+        if isinstance(entry, AssetEvent):
+            rows = self._read("SELECT body FROM events WHERE id = ?", (entry.id,))
+        else:
+            sql = "SELECT body FROM revisions WHERE id = ? AND revision = ?"
+            rows = self._read(sql, (entry.id, entry.revision))
         return rows[0][0] if rows else None
 
     def _replace_damaged(self, path: Path, reason: str, now_ns: int) -> sqlite3.Connection:
-        """Set the file aside, start a new one, carry over every revision that is readable and whole."""
+        """Set the file aside, start a new one, carry over every row that is readable and whole."""
         stamp = codec.format_time(now_ns).partition(".")[0].replace(":", "")
         aside = path.with_name(f"{path.name}.damaged-{stamp}")
         for suffix in ("", "-wal", "-shm"):
             source = path.with_name(path.name + suffix)
             if source.exists():
                 source.rename(aside.with_name(aside.name + suffix))
-        writer = _open_sound(path, self._busy_timeout_s)
-        saved = 0
-        for body in _readable(aside):
+        writer = journal_rows.open_sound(path, self._busy_timeout_s)
+        saved = {"revisions": 0, "events": 0}
+        for entry, body in journal_rows.readable(aside):
             with writer:
-                _insert(writer, codec.decode(body), body)
-            saved += 1
+                journal_rows.insert(writer, entry, body)
+            saved["events" if isinstance(entry, AssetEvent) else "revisions"] += 1
         self.damage = (
-            f"{path} was damaged ({reason}); set aside as {aside.name}, {saved} revisions carried over"
+            f"{path} was damaged ({reason}); set aside as {aside.name}, "
+            f"{saved['revisions']} revisions and {saved['events']} events carried over"
         )
         log.error(self.damage)
         return writer
-
-
-def _connect(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=busy_timeout_s, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-    except sqlite3.Error:
-        connection.close()
-        raise
-    return connection
-
-
-def _open_sound(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
-    """Open, check the whole file, migrate; raise sqlite3.DatabaseError where it is damaged."""
-    connection = _connect(path, busy_timeout_s)
-    try:
-        verdict = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        migrations.migrate(connection)
-        # Damage may have made it a file that can only be read: write something.
-        connection.execute(f"PRAGMA user_version = {len(migrations.MIGRATIONS)}")
-        if any(
-            zlib.crc32(body) != crc for body, crc in connection.execute("SELECT body, crc FROM revisions")
-        ):
-            raise sqlite3.DatabaseError("a revision does not match its checksum")
-        if any(_row_crc(row[:-1]) != row[-1] for row in connection.execute("SELECT * FROM current")):
-            raise sqlite3.DatabaseError("the list of alerts does not match its checksums")
-    except (sqlite3.Error, migrations.NewerSchemaError):
-        connection.close()
-        raise
-    return connection
-
-
-def _says_damage(error: sqlite3.OperationalError, path: Path) -> bool:
-    """Tell damage from a disk that is full or locked, or a file we may not write: it may be either."""
-    code = error.sqlite_errorcode & 0xFF
-    if code == sqlite3.SQLITE_READONLY:
-        return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    return code in (
-        sqlite3.SQLITE_CORRUPT,
-        sqlite3.SQLITE_NOTADB,
-        sqlite3.SQLITE_ERROR,
-        sqlite3.SQLITE_PROTOCOL,
-    )
-
-
-def _insert(connection: sqlite3.Connection, alert: Alert, body: bytes) -> None:
-    cursor = connection.execute(
-        "INSERT INTO revisions (id, revision, body, crc) VALUES (?, ?, ?, ?)",
-        (alert.id, alert.revision, body, zlib.crc32(body)),
-    )
-    latest = cursor.lastrowid
-    known = connection.execute("SELECT first FROM current WHERE id = ?", (alert.id,)).fetchone()
-    number = alert.id.rpartition("-")[2]
-    row = (
-        alert.id,
-        alert.asset,
-        int(number) if number.isdecimal() else 0,
-        alert.state.value,
-        alert.raised_time_ns,
-        known[0] if known else latest,
-        latest,
-    )
-    connection.execute(
-        "INSERT OR REPLACE INTO current VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, _row_crc(row))
-    )
-
-
-def _row_crc(row: tuple[object, ...]) -> int:
-    return zlib.crc32(repr(row).encode())
-
-
-def _readable(path: Path) -> Iterator[bytes]:
-    """Give the revisions of a damaged file, in order, that can still be read and match their checksum."""
-    try:
-        with closing(sqlite3.connect(path)) as old:
-            for body, crc in old.execute("SELECT body, crc FROM revisions ORDER BY sequence"):
-                if isinstance(body, bytes) and zlib.crc32(body) == crc:
-                    yield body
-    except sqlite3.DatabaseError:
-        return  # as far as it went

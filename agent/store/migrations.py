@@ -38,6 +38,24 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE INDEX current_of_asset ON current (asset, first)",
         "CREATE INDEX current_open ON current (first) WHERE state <> 'normal'",
     ),
+    (
+        # What happened to assets, for ever. `crc` is that of the whole row.
+        """CREATE TABLE events (
+               sequence INTEGER PRIMARY KEY,
+               id TEXT NOT NULL UNIQUE,
+               asset TEXT NOT NULL,
+               kind TEXT NOT NULL,
+               time_ns INTEGER NOT NULL,
+               body BLOB NOT NULL,
+               crc INTEGER NOT NULL
+           ) STRICT""",
+        """CREATE TRIGGER events_stay BEFORE UPDATE ON events
+               BEGIN SELECT RAISE(ABORT, 'a recorded event is immutable'); END""",
+        """CREATE TRIGGER events_remain BEFORE DELETE ON events
+               BEGIN SELECT RAISE(ABORT, 'a recorded event is immutable'); END""",
+        "CREATE INDEX events_of_asset ON events (asset, sequence)",
+        "CREATE INDEX events_of_kind ON events (asset, kind, sequence)",
+    ),
 )
 
 

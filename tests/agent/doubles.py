@@ -10,19 +10,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from agent.clock import Clock
-from agent.line.alert import (
-    Acknowledge,
-    Acknowledgement,
-    AlarmState,
-    Alert,
-    Command,
-    Shelf,
-    Shelve,
-    Unshelve,
-)
+from agent.line import lifecycle
+from agent.line.alert import AlarmState, Alert, Command, ReturnToService, TakeOutOfService, Withheld
+from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
 from agent.line.quality import Quality, QualityTracker
 from agent.line.verdict import Condition, Verdict
+from agent.line.withholding import Withholding
 from connectors.frame import BAD_NO_DATA, GOOD, Frame, Tag
 from connectors.link import LinkHealth, LinkState
 from connectors.load import Load
@@ -57,6 +51,7 @@ class Snapshot:
     rows: int
     rows_late: int = 0
     clock_steps: int = 0
+    withheld: tuple[Withheld, ...] = ()
     quality: Quality = field(default_factory=lambda: QualityTracker(2).quality())
 
 
@@ -71,6 +66,8 @@ class ThresholdLine:
         *,
         open_alert: Alert | None = None,
         next_number: int = 1,
+        withheld: Sequence[Withheld] = (),
+        next_event: int = 1,
         commands_max: int = 64,
     ) -> None:
         self.asset = asset
@@ -85,7 +82,8 @@ class ThresholdLine:
         self._rows = 0
         self._now_ns = 0
         self.memory: Memory | None = None
-        self.snapshot = Snapshot(asset, 0, None, open_alert, self._readings, 0)
+        self._withholding = Withholding(EventLog(asset, next_event), withheld)
+        self.snapshot = Snapshot(asset, 0, None, open_alert, self._readings, 0, withheld=tuple(withheld))
 
     def state(self) -> bytes:
         return b""
@@ -96,11 +94,12 @@ class ThresholdLine:
         self._commands.append(command)
         return True
 
-    def step(self, frame: Frame, now_ns: int) -> list[Alert]:
+    def step(self, frame: Frame, now_ns: int) -> list[Entry]:
         self.frames.append(frame)
         self._now_ns = now_ns
-        changes = [change for command in self._commands if (change := self._obey(command))]
+        changes: list[Entry] = [change for command in self._commands for change in self._obey(command)]
         self._commands.clear()
+        changes += self._withholding.expire(now_ns)
         for row in range(frame.rows):
             self._rows += 1
             self._readings = tuple(
@@ -114,11 +113,16 @@ class ThresholdLine:
                 )
             )
             changes += self._judge()
+        if self._alert is not None and (
+            due := lifecycle.due(self._alert, self._withholding.in_force(now_ns), lifecycle.NEVER, now_ns)
+        ):
+            changes += self._take(due)
         return changes
 
     def publish(self) -> None:
         self.snapshot = Snapshot(
-            self.asset, self._now_ns, self._verdict, self._alert, self._readings, self._rows
+            self.asset, self._now_ns, self._verdict, self._alert, self._readings, self._rows,
+            withheld=self._withholding.standing(),
         )
 
     def _judge(self) -> list[Alert]:
@@ -128,36 +132,26 @@ class ThresholdLine:
             sample_verdict(self.asset, self._now_ns, evidence),
             condition=Condition.DEVIATING if high else Condition.NORMAL,
         )
-        if high and self._alert is None:
+        if high and self._alert is None and not self._withholding.in_force(self._now_ns):
             self._alert = replace(
                 sample_alert(self._number, asset=self.asset, raised_ns=self._now_ns), verdict=self._verdict
             )
             self._number += 1
             return [self._alert]
         if not high and self._alert is not None and self._alert.state is AlarmState.ACKNOWLEDGED:
-            return [self._change(state=AlarmState.NORMAL, returned_time_ns=self._now_ns)]
+            return self._take(lifecycle.returned(self._alert, self._now_ns, self._now_ns))
         return []
 
-    def _obey(self, command: Command) -> Alert | None:
-        if self._alert is None or command.alert_id != self._alert.id:
-            return None
-        match command:
-            case Acknowledge(by=by, time_ns=time_ns, comment=comment):
-                return self._change(
-                    state=AlarmState.ACKNOWLEDGED, acknowledgement=Acknowledgement(by, time_ns, comment)
-                )
-            case Shelve(by=by, time_ns=time_ns, until_ns=until_ns, reason=reason):
-                return self._change(shelf=Shelf(by, time_ns, until_ns, reason))
-            case Unshelve():
-                return self._change(shelf=None)
+    def _obey(self, command: Command) -> Sequence[Entry]:
+        if isinstance(command, TakeOutOfService | ReturnToService):
+            return self._withholding.obey(command, self._now_ns)
+        return [] if self._alert is None else self._take(lifecycle.obey(self._alert, command, self._now_ns))
 
-    def _change(self, **fields: object) -> Alert:
-        assert self._alert is not None
-        changed = replace(
-            self._alert, revision=self._alert.revision + 1, updated_time_ns=self._now_ns, **fields
-        )  # type: ignore[arg-type]
-        self._alert = None if changed.state is AlarmState.NORMAL else changed
-        return changed
+    def _take(self, changed: Alert | None) -> list[Alert]:
+        if changed is None:
+            return []
+        self._alert = changed if lifecycle.is_open(changed) else None
+        return [changed]
 
 
 class ScriptedLink:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from agent.line.alert import AlarmState, Alert, Priority
+from agent.line.alert import AlarmEvent, AlarmState, Alert, Priority
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 from connectors.frame import BAD_TIMEOUT, GOOD, Frame
 
@@ -86,6 +86,8 @@ def alert(
         id=f"{asset}-{number}",
         asset=asset,
         revision=revision,
+        event=AlarmEvent.RAISE,
+        by=None,
         state=state,
         priority=Priority.HIGH,
         message="pump deviates: pressure 11.1 bar, 9.3 expected; häufig",
@@ -93,9 +95,11 @@ def alert(
         raised_time_ns=raised_ns,
         updated_time_ns=raised_ns + revision,
         returned_time_ns=None,
+        standing_since_ns=raised_ns + revision,
         peak_evidence=1.7,
         acknowledgement=None,
-        shelf=None,
+        withheld=(),
+        root=None,
         verdict=verdict(asset, raised_ns),
     )
 

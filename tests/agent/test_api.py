@@ -12,42 +12,19 @@ import httpx
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from agent.api import guard, models, problems
+from agent.api import command_models, event_models, guard, models, problems
 from agent.api.app import create_app
 from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
-from agent.line.alert import Acknowledgement, AlarmState, Shelf
+from agent.line.alert import Acknowledgement, AlarmState, Withheld, WithheldKind
+from agent.line.event import AssetEvent, EventKind
 from agent.store import codec
 from agent.store.series import Series
-from agent.worker import COMMANDS_WAITING_MAX
+from tests.agent.asking import ask, client, problem
 from tests.agent.doubles import until
 from tests.agent.plant import Plant
-from tests.agent.samples import SECOND_NS, alert, revised
+from tests.agent.samples import alert, revised
 from tests.clock import PATIENCE_S
-
-URL = "http://127.0.0.1:8470"
-
-
-def client(plant: Plant, **options: Any) -> httpx.AsyncClient:
-    app = create_app(plant.agent, allowed_hosts=["gateway.example"])
-    transport = httpx.ASGITransport(app, raise_app_exceptions=options.pop("raise_app_exceptions", True))
-    return httpx.AsyncClient(transport=transport, base_url=options.pop("base_url", URL), **options)
-
-
-def ask(plant: Plant, method: str, path: str, **options: Any) -> httpx.Response:
-    async def once() -> httpx.Response:
-        async with client(plant) as http:
-            return await http.request(method, f"/api/v1{path}", **options)
-
-    return asyncio.run(once())
-
-
-def problem(response: httpx.Response, status: int) -> problems.Problem:
-    assert response.status_code == status
-    assert response.headers["content-type"] == "application/problem+json"
-    found = problems.Problem.model_validate(response.json())
-    assert (found.status, found.instance) == (status, response.url.path)
-    return found
 
 
 def test_the_agent_is_live_before_it_is_ready(plant: Plant) -> None:
@@ -144,75 +121,6 @@ def test_alerts_are_filtered_and_paged(plant: Plant) -> None:
     assert ids(f"?since={codec.format_time(alert(4).raised_time_ns)}") == (["pump-5", "pump-4"], None)
     history = models.AlertHistory.model_validate(ask(plant, "GET", "/alerts/pump-1/history").json())
     assert [item.state for item in history.items] == ["unacknowledged", "normal"]
-
-
-def test_a_person_acknowledges_and_shelves_and_the_next_step_shows_it(plant: Plant) -> None:
-    async def scenario() -> list[httpx.Response]:
-        answers = []
-        plant.pressure = 11.0
-        async with plant.running(), client(plant) as http:
-            await plant.advance(1)
-            for body, path in (
-                ({"by": "Ana", "comment": "on it"}, "acknowledge"),
-                ({"by": "Bo", "reason": "part ordered", "duration_s": 60}, "shelve"),
-                ({"by": "Bo"}, "unshelve"),
-            ):
-                answers.append(await http.post(f"/api/v1/alerts/pump-1/{path}", json=body))
-                before = (await http.get("/api/v1/alerts/pump-1/history")).json()["items"]
-                await plant.advance(1)
-                after = (await http.get("/api/v1/alerts/pump-1/history")).json()["items"]
-                assert len(after) == len(before) + 1
-            answers.append(await http.get("/api/v1/alerts/pump-1/history"))
-            answers.append(await http.get("/api/v1/assets/pump"))
-        return answers
-
-    acknowledged, shelved, unshelved, history, pump = asyncio.run(scenario())
-    for answer, command in ((acknowledged, "acknowledge"), (shelved, "shelve"), (unshelved, "unshelve")):
-        assert answer.status_code == 202
-        assert answer.headers["location"] == "/api/v1/alerts/pump-1"
-        assert models.CommandAccepted.model_validate(answer.json()).command == command
-    _, second, third, fourth = models.AlertHistory.model_validate(history.json()).items
-    assert second.acknowledgement is not None
-    assert (second.state, second.acknowledgement.by, second.acknowledgement.comment) == (
-        "acknowledged",
-        "Ana",
-        "on it",
-    )
-    assert third.shelf is not None
-    assert codec.parse_time(third.shelf.until) - codec.parse_time(third.shelf.since) == 60 * SECOND_NS
-    assert fourth.shelf is None
-    assert pump.json()["alert"]["revision"] == 4
-    assert pump.json()["alert"]["state"] == "acknowledged"
-
-
-def test_commands_that_cannot_be_are_refused(plant: Plant) -> None:
-    seen = Acknowledgement("Ana", plant.clock.time_ns(), "")
-    shelf = Shelf("Bo", plant.clock.time_ns(), plant.clock.time_ns() + 5 * SECOND_NS, "part ordered")
-    plant.journal.record(replace(alert(1), state=AlarmState.ACKNOWLEDGED, acknowledgement=seen))
-    plant.journal.record(replace(alert(2), state=AlarmState.NORMAL))
-    plant.journal.record(replace(alert(3), shelf=shelf))
-    for path, status, said in [
-        ("/alerts/pump-9/acknowledge", 404, 'there is no alert "pump-9"; GET /api/v1/alerts lists them'),
-        ("/alerts/pump-1/acknowledge", 409, "pump-1 was acknowledged by Ana at 2026-"),
-        ("/alerts/pump-2/acknowledge", 409, "pump-2 is over"),
-        ("/alerts/pump-2/shelve", 409, "pump-2 is over"),
-        ("/alerts/pump-3/shelve", 409, "pump-3 is shelved until 2026-"),
-        ("/alerts/pump-1/unshelve", 409, "pump-1 is not shelved"),
-    ]:
-        body = {"by": "Cy"} | ({"reason": "x", "duration_s": 5} if path.endswith("/shelve") else {})
-        assert problem(ask(plant, "POST", path, json=body), status).detail.startswith(said)
-
-
-def test_a_full_queue_says_when_to_come_again(plant: Plant) -> None:
-    plant.journal.record(alert(1))
-    answers = [
-        ask(plant, "POST", "/alerts/pump-1/acknowledge", json={"by": "Ana"})
-        for _ in range(COMMANDS_WAITING_MAX + 1)
-    ]
-    assert {answer.status_code for answer in answers[:-1]} == {202}
-    assert problem(answers[-1], 503).detail == "too many commands wait for pump; try again"
-    assert answers[-1].headers["retry-after"] == "1"
-    assert ask(plant, "GET", "/assets/pump").json()["commands_dropped"] == 1
 
 
 @pytest.mark.parametrize(
@@ -440,7 +348,7 @@ def schemas(plant: Plant) -> dict[str, Any]:
 def test_every_example_in_the_schema_is_valid(plant: Plant) -> None:
     kinds = [
         kind
-        for module in (models, problems)
+        for module in (models, command_models, event_models, problems)
         for kind in vars(module).values()
         if isinstance(kind, type) and issubclass(kind, BaseModel)
     ]
@@ -472,7 +380,11 @@ def test_the_schema_tells_of_problems_in_their_own_media_type(plant: Plant) -> N
 def test_the_schema_of_an_alert_is_what_is_sent(plant: Plant) -> None:
     sent = json.loads(
         codec.encode(
-            replace(alert(), acknowledgement=Acknowledgement("A", 0, ""), shelf=Shelf("B", 0, 1, "x"))
+            replace(
+                alert(),
+                acknowledgement=Acknowledgement("A", 0, ""),
+                withheld=(Withheld(WithheldKind.SHELVED, "B", 0, 1, "x"),),
+            )
         )
     )
 
@@ -484,4 +396,6 @@ def test_the_schema_of_an_alert_is_what_is_sent(plant: Plant) -> None:
     compare(models.ContributionModel, sent["verdict"]["contributions"][0])
     compare(models.FaultModel, sent["verdict"]["fault_probabilities"][0])
     compare(models.AcknowledgementModel, sent["acknowledgement"])
-    compare(models.ShelfModel, sent["shelf"])
+    compare(models.WithheldModel, sent["withheld"][0])
+    event = AssetEvent("pump:1", "pump", EventKind.SUPPRESSED, 0, 0, None, None, "cleaning is 1", "cleaning")
+    compare(event_models.EventModel, json.loads(codec.encode(event)))

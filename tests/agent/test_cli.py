@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from rich.console import Console
 
-from agent.build import JOURNAL, load_detectors, origins, sole_owner
+from agent.build import JOURNAL, layout_of, load_detectors, origins, sole_owner
 from agent.check import check
 from agent.checktable import show
 from agent.clock import SystemClock
@@ -99,6 +99,19 @@ def test_tags_and_period_must_be_those_of_the_bundle(file: Path) -> None:
     assert "assets.pump.tags: the bundle knows no heat; remove them" in result.output
     assert 'assets.pump.tags (pressure).unit: is "psi" and the bundle was learnt in "bar"' in result.output
     assert "assets.pump.period_ms: is 500 and the bundle was learnt at 1000" in result.output
+
+
+def test_a_context_tag_is_no_tag_of_the_bundle(file: Path) -> None:
+    text, context = file.read_text(), '[[assets.pump.tags]]\nname = "cleaning"\nunit = "1"\nconnection = "line3_plc"\n'
+    context += 'unit_id = 1\ntable = "coil"\nregister = 3\nuse = "context"\n\n'
+    at = text.index("[[assets.pump.tags]]")
+    file.write_text(text[:at] + context + text[at:])
+    config = load(file)
+    assert list(load_detectors(config)) == ["pump"]
+    assert layout_of(config)["pump"] == (("pressure", "bar"), ("temperature", "degC"), ("cleaning", "1"))
+    file.write_text(text.replace('name = "temperature"', 'name = "temperature"\nuse = "context"'))
+    refused = forewarn("run", file).output
+    assert 'assets.pump.tags: the bundle was learnt with temperature; remove use = "context"' in refused
 
 
 def test_a_port_that_is_taken_is_a_message(file: Path) -> None:

@@ -8,7 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.line.alert import Acknowledge, Acknowledgement, Alert, Command, Shelf, Shelve, Unshelve
+from agent.line.alert import (
+    Acknowledge,
+    Acknowledgement,
+    AlarmEvent,
+    Alert,
+    Command,
+    Group,
+    ReturnToService,
+    Shelve,
+    TakeOutOfService,
+    Unshelve,
+    Withheld,
+    WithheldKind,
+)
+from agent.line.event import AssetEvent, EventKind
 from agent.store import codec
 from tests.agent.samples import START_NS, alert, verdict
 
@@ -20,7 +34,12 @@ def rich() -> Alert:
         alert(),
         acknowledgement=Acknowledgement("Ana", START_NS + 5, "seen"),
         returned_time_ns=START_NS + 9,
-        shelf=Shelf("Bo", START_NS, START_NS + 7, "spare part ordered"),
+        event=AlarmEvent.SHELVE,
+        by="Bo",
+        withheld=(
+            Withheld(WithheldKind.SUPPRESSED, None, START_NS, None, "cleaning is 1"),
+            Withheld(WithheldKind.SHELVED, "Bo", START_NS, START_NS + 7, "spare part ordered"),
+        ),
     )
 
 
@@ -43,6 +62,27 @@ def test_an_alert_of_a_version_without_health_is_read() -> None:
     read = codec.decode(json.dumps(body)).verdict
     assert math.isnan(read.health)
     assert (read.remaining_life_s, read.remaining_life_until) == (None, None)
+
+
+def test_an_alert_of_a_version_that_knew_only_shelves_is_read() -> None:
+    body = json.loads(codec.encode(alert()))
+    for key in ("withheld", "event", "by", "standing_since"):
+        del body[key]
+    window = {"since": codec.format_time(START_NS), "until": codec.format_time(START_NS + 7)}
+    shelf = {"by": "Bo", "reason": "part"} | window
+    plain, shelved = (codec.decode(json.dumps(body | {"shelf": one})) for one in (None, shelf))
+    assert (plain.withheld, plain.event, plain.by) == ((), None, None)
+    assert plain.standing_since_ns == plain.updated_time_ns
+    assert shelved.withheld == (Withheld(WithheldKind.SHELVED, "Bo", START_NS, START_NS + 7, "part"),)
+
+
+@pytest.mark.parametrize("until_ns", [None, START_NS + 9])
+def test_an_event_survives_the_journey(until_ns: int | None) -> None:
+    kind = EventKind.OUT_OF_SERVICE
+    event = AssetEvent("pump:3", "pump", kind, START_NS, START_NS + 5, until_ns, "Bo", "neue Dichtung, süß", None)
+    assert codec.decode_event(codec.encode(event)) == event
+    by_tag = replace(event, kind=EventKind.SUPPRESSED, by=None, about="cleaning")
+    assert codec.decode_event(codec.encode(by_tag)) == by_tag
 
 
 def test_the_form_is_canonical() -> None:
@@ -83,6 +123,10 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         Acknowledge("pump-1", "Ana", START_NS, "ok"),
         Shelve("pump-1", "Bo", START_NS, START_NS + 5, "part ordered"),
         Unshelve("pump-1", "Bo", START_NS),
+        TakeOutOfService("pump", "Bo", START_NS, START_NS + 5, START_NS + 9, "new seal"),
+        Group("pump-1", "fan-3", START_NS),
+        Group("pump-1", None, START_NS),
+        ReturnToService("pump", "Bo", START_NS, "seal replaced"),
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:
@@ -106,3 +150,5 @@ def test_what_is_not_ours_is_refused_by_one_error(text: bytes) -> None:
         codec.decode(text)
     with pytest.raises(codec.CodecError):
         codec.decode_command(text)
+    with pytest.raises(codec.CodecError):
+        codec.decode_event(text)

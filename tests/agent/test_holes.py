@@ -93,17 +93,29 @@ def test_the_holes_of_a_record_are_what_is_asked_for(parts: list[list[Row]], sea
     with tempfile.TemporaryDirectory() as name:
         record(Path(name), parts, sealed)
         found = find(Path(name), since_s)
-    live: list[int] = []  # the newest of each asset in the newest part that has any, in the order taken
-    for part in parts:
-        newest = {row[0]: row[1] for row in part if has_value(row) and not row[3]}
-        live = list(newest.values()) or live
     rows = [row for part in parts for row in part]
     wanted = []
-    if not any(has_value(row) and row[1] < since_s for row in rows):
-        wanted.append(model(rows, max(live, default=None), since_s, reaches_back=False))
-    if any(row[1] < since_s or row[3] for row in rows):  # what was recovered was taken after 0 s
-        wanted.append(model(rows, max(live, default=since_s), since_s, reaches_back=True))
+    for before_s in (since_s, since_s + 1):  # sealed parts say their ends to a second
+        live = newest_live(parts, before_s)
+        if not any(has_value(row) and row[1] < since_s for row in rows):
+            wanted.append(model(rows, max(live, default=None), since_s, reaches_back=False))
+        if any(row[1] < since_s or row[3] for row in rows):  # what was recovered was taken after 0 s
+            wanted.append(model(rows, max(live, default=since_s), since_s, reaches_back=True))
     assert found in wanted
+
+
+def newest_live(parts: list[list[Row]], before_s: int) -> list[int]:
+    """Return the newest of each asset in the newest part that has any, but no part older than one of before a time."""
+    taken_s, now_s = [], 0
+    for part in parts:
+        now_s = max([now_s, *(row[1] for row in part if not row[3])])
+        taken_s.append(now_s)
+    for part, last_s in zip(reversed(parts), reversed(taken_s), strict=True):
+        if newest := {row[0]: row[1] for row in part if has_value(row) and not row[3]}:
+            return list(newest.values())
+        if part and last_s < before_s:
+            break
+    return []
 
 
 def model(rows: list[Row], until_s: int | None, since_s: int, *, reaches_back: bool) -> Found:

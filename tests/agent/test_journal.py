@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from agent.line.alert import AlarmState
+from agent.line.event import AssetEvent, EventKind
 from agent.store import codec, migrations
-from agent.store.journal import AlertFilter, Journal, StoreError
-from tests.agent.samples import START_NS, alert, revised
+from agent.store.journal import AlertFilter, EventFilter, Journal, StoreError
+from tests.agent.samples import SECOND_NS, START_NS, alert, revised
 
 
 @pytest.fixture
@@ -67,6 +68,83 @@ def test_a_retry_of_the_same_revision_is_accepted_and_another_one_refused(journa
     assert len(journal.history("pump-1")) == 1
     with pytest.raises(StoreError, match=r"pump-1 revision 1 is recorded already, with another content"):
         journal.record(replace(alert(), message="something else"))
+
+
+def event(
+    number: int = 1, kind: EventKind = EventKind.OUT_OF_SERVICE, asset: str = "pump", about: str | None = None
+) -> AssetEvent:
+    time_ns = START_NS + number * SECOND_NS
+    return AssetEvent(f"{asset}:{number}", asset, kind, time_ns, time_ns, time_ns + 9, "Bo", "neue Dichtung", about)
+
+
+def test_events_are_kept_and_listed_the_newest_first(journal: Journal) -> None:
+    for number in range(1, 6):
+        journal.record(event(number, EventKind.SUPPRESSED if number % 2 else EventKind.UNSUPPRESSED))
+    journal.record(event(1, asset="press"))
+
+    def ids(**where: object) -> list[str]:
+        return [one.id for one in journal.events(EventFilter(**where)).events]  # type: ignore[arg-type]
+
+    assert ids() == ["press:1", "pump:5", "pump:4", "pump:3", "pump:2", "pump:1"]
+    assert ids(asset="pump", kind=EventKind.UNSUPPRESSED) == ["pump:4", "pump:2"]
+    assert ids(since_ns=event(4).time_ns) == ["pump:5", "pump:4"]
+    first = journal.events(limit=4)
+    assert [one.id for one in journal.events(limit=4, before=first.before).events] == ["pump:2", "pump:1"]
+    assert journal.events(limit=6).before is None
+    assert journal.events(EventFilter(asset="press")).events == (event(1, asset="press"),)
+    last = journal.last_event("pump", (EventKind.SUPPRESSED, EventKind.UNSUPPRESSED))
+    assert last == event(5, EventKind.SUPPRESSED)
+    assert journal.last_event("pump", (EventKind.OUT_OF_SERVICE,)) is None
+    assert (journal.next_event("pump"), journal.next_event("press"), journal.next_event("fan")) == (6, 2, 1)
+
+
+def test_a_recorded_event_cannot_be_changed_or_removed_or_recorded_otherwise(journal: Journal, path: Path) -> None:
+    journal.record(event())
+    journal.record(event())
+    assert journal.events().events == (event(),)
+    with pytest.raises(StoreError, match=r"event pump:1 is recorded already, with another content"):
+        journal.record(replace(event(), comment="something else"))
+    other = sqlite3.connect(path)
+    for statement in ("UPDATE events SET crc = 0", "DELETE FROM events"):
+        with pytest.raises(sqlite3.IntegrityError, match="immutable"):
+            other.execute(statement)
+    other.close()
+
+
+def test_a_journal_of_a_version_without_events_is_taken_over(path: Path) -> None:
+    filled(path, 3)
+    old = sqlite3.connect(path)
+    old.execute("DROP TABLE events")
+    old.execute("DELETE FROM migrations WHERE number = 2")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    journal = Journal(path, START_NS)
+    assert journal.damage is None
+    assert len(journal.alerts().alerts) == 3
+    journal.record(event())
+    assert journal.events().events == (event(),)
+    journal.close()
+
+
+@pytest.mark.parametrize("spoilt", [b"neue Dichtung", b"pump:7", b"out_of_service"])
+def test_a_damaged_event_is_never_shown_and_the_others_are_carried_over(path: Path, spoilt: bytes) -> None:
+    journal = Journal(path, START_NS)
+    journal.record(alert(1))
+    for number in range(1, 8):
+        journal.record(event(number))
+    journal.close()
+    body = bytearray(path.read_bytes())
+    body[body.index(spoilt)] ^= 1
+    path.write_bytes(body)
+    again = Journal(path, START_NS)
+    assert again.damage is not None
+    assert "1 revisions and " in again.damage
+    kept = again.events().events
+    assert len(kept) in (6, 7)
+    assert set(kept) <= {event(number) for number in range(1, 8)}
+    assert again.next_event("pump") in (7, 8)
+    again.close()
 
 
 def test_filters(journal: Journal) -> None:
@@ -191,7 +269,7 @@ def test_what_is_readable_of_a_damaged_file_is_carried_over(path: Path) -> None:
     path.write_bytes(body)
     journal = Journal(path, START_NS)
     assert journal.damage is not None
-    assert "29 revisions carried over" in journal.damage
+    assert "29 revisions and 0 events carried over" in journal.damage
     assert len(journal.alerts(limit=100).alerts) == 29
     assert journal.next_number("pump") >= 30
     journal.close()
@@ -229,7 +307,7 @@ def test_the_file_of_a_newer_forewarn_is_left_alone(path: Path) -> None:
     newer.close()
     before = path.read_bytes()
     with pytest.raises(
-        StoreError, match=r"its schema is 2 and this Forewarn knows 1; run the newer Forewarn"
+        StoreError, match=r"its schema is 3 and this Forewarn knows 2; run the newer Forewarn"
     ):
         Journal(path, START_NS)
     assert path.read_bytes() == before
@@ -261,7 +339,7 @@ def test_a_full_disk_is_an_error_that_says_so_and_loses_nothing(path: Path) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(
-            StoreError, match=r"alert pump-2 could not be recorded: .*; free space on the disk"
+            StoreError, match=r"alert pump-2 revision 1 could not be recorded: .*; free space on the disk"
         ):
             journal.record(alert(2))
     finally:

@@ -48,7 +48,7 @@ def live_run(
             line = make_line(config, "pump", detectors["pump"], start)
             log = TelemetryLog(
                 config.agent.state_dir / "telemetry",
-                layout_of(detectors),
+                layout_of(config),
                 segment_bytes=20_000,
                 started=Started({"pump": start}),
             )

@@ -140,7 +140,7 @@ def test_a_flipped_bit_costs_a_file_and_never_gives_a_wrong_value(tmp_path: Path
     steps = some_steps(2, 200)
     seal.seal(logged(tmp_path, steps))
     (folder,) = sealed.folders(tmp_path)
-    random = np.random.default_rng(8)
+    random, unnoticed = np.random.default_rng(8), 0
     for path in sorted(folder.path.iterdir()):
         body = path.read_bytes()
         for place in random.integers(0, len(body), 40):
@@ -149,11 +149,12 @@ def test_a_flipped_bit_costs_a_file_and_never_gives_a_wrong_value(tmp_path: Path
             path.write_bytes(damaged)
             told: dict[Path, int] = {}
             found = [one for one in reading.events(tmp_path, LAYOUT, told.__setitem__) if isinstance(one, Step)]
-            assert told, f"{path.name}: bit at byte {place}"
             lost = path.name.removesuffix(".parquet")
             wanted = [] if path.name == sealed.REST else [s for s in steps if s.asset != lost or not s.frame.rows]
-            assert_same(iter(found), wanted)
+            assert_same(iter(found), wanted if told else steps)  # there are bits that mean nothing to zstd
+            unnoticed += not told
         path.write_bytes(body)
+    assert unnoticed <= 2
 
 
 def test_damage_in_the_log_is_moved_aside_with_a_note_when_the_rest_is_sealed(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def watching(file: Path, *, state_steps: int = 20_000) -> Iterator[Watch]:
     journal = Journal(config.agent.state_dir / JOURNAL, START_NS)
     start = Start(journal.next_number("pump"), journal.open_alert("pump"))
     folder = config.agent.state_dir / TELEMETRY
-    telemetry = TelemetryLog(folder, layout_of(detectors), segment_bytes=1_000, started=Started({"pump": start}))
+    telemetry = TelemetryLog(folder, layout_of(config), segment_bytes=1_000, started=Started({"pump": start}))
     lines = {"pump": make_line(config, "pump", detectors["pump"], start)}
     worker = Worker(lines, journal, telemetry, ManualClock(), state_steps=state_steps)
     yield Watch(config, journal, telemetry, worker)

@@ -15,7 +15,7 @@ from agent.api.models import (
 )
 from agent.demo.scenario import MINUTE_NS, Script, Truth
 from agent.demo.story import Moment
-from agent.line.alert import AlarmState, Priority
+from agent.line.alert import AlarmEvent, AlarmState, Priority
 from agent.line.verdict import Cause, Condition
 from agent.store.codec import format_time
 from connectors.link import LinkState
@@ -75,6 +75,8 @@ def alert(
         id=f"{asset}-{number}",
         asset=asset,
         revision=1,
+        event=AlarmEvent.RAISE,
+        by=None,
         state=state,
         priority=Priority.MEDIUM,
         message=f"{asset} behaves unlike it ever did",
@@ -82,9 +84,11 @@ def alert(
         raised_time=agent_time(minute),
         updated_time=agent_time(minute),
         returned_time=None,
+        standing_since=agent_time(minute),
         peak_evidence=1.5,
         acknowledgement=None,
-        shelf=None,
+        withheld=[],
+        root=None,
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 
@@ -99,6 +103,7 @@ def asset(name: str, said: VerdictModel | None, raised: AlertModel | None = None
         snapshot_time=agent_time(0),
         verdict=said,
         alert=raised,
+        withheld=[],
         readings=[
             ReadingModel(tag=tag, unit="bar", value=None, status="BadTimeout", status_code=0x800A0000, time=None)
             if tag == "tag_1"

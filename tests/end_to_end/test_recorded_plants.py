@@ -134,7 +134,7 @@ def _to_the_second(answer: dict) -> str:
 
 def _both_wires_gave_the_same_frames(folder: Path, rows: int) -> None:
     steps = {asset: [] for asset in ASSETS}
-    layout = layout_of(load_detectors(load(folder / "agent.toml")))
+    layout = layout_of(load(folder / "agent.toml"))
     for event in recorded(folder / "state", layout):
         if not isinstance(event, Started):
             steps[event.asset].append(event.frame)
@@ -155,7 +155,7 @@ def _both_wires_gave_the_same_frames(folder: Path, rows: int) -> None:
 def _replay_gives_the_same_alerts(folder: Path, revisions: list[bytes]) -> None:
     configured = load(folder / "agent.toml")
     detectors = load_detectors(configured)
-    events = recorded(folder / "state", layout_of(detectors))
+    events = recorded(folder / "state", layout_of(configured))
     again = replay(events, lambda asset, start: make_line(configured, asset, detectors[asset], start))
     assert sorted(codec.encode(alert) for alert in again) == sorted(revisions)
 

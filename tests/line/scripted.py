@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agent.line import lifecycle
 from agent.line.alert import Acknowledge, AlarmState, Alert, Command, Shelve, Unshelve
 from agent.line.line import Line, LineSettings
 from agent.line.memory import Memory
@@ -108,6 +109,10 @@ def state_of(line: Line) -> AlarmState:
     return AlarmState.NORMAL if line.snapshot.alert is None else line.snapshot.alert.state
 
 
+def is_shelved(line: Line) -> bool:
+    return line.snapshot.alert is not None and lifecycle.shelf_of(line.snapshot.alert) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """In each row from `first_s` to `last_s`, both included, `seen` of the line must be `wanted`."""
@@ -197,7 +202,7 @@ class At:
         return self._wish(state_of, state)
 
     def wants_shelf(self, there: bool) -> Scenario:
-        return self._wish(lambda line: line.snapshot.alert is not None and line.snapshot.alert.shelf is not None, there)
+        return self._wish(is_shelved, there)
 
     def _wish(self, seen: Callable[[Line], object], wanted: object) -> Scenario:
         self.scenario._wishes.append(Wish(self.first_s, self.last_s, seen, wanted))
@@ -216,8 +221,8 @@ def timeless(revisions: Sequence[Alert]) -> list[tuple[object, ...]]:
     return [
         (
             alert.id, alert.revision, alert.state, alert.priority, alert.message, alert.onset_time_ns,
-            alert.raised_time_ns, alert.returned_time_ns, alert.peak_evidence, alert.acknowledgement, alert.shelf,
-            alert.verdict,
+            alert.raised_time_ns, alert.returned_time_ns, alert.peak_evidence, alert.acknowledgement, alert.withheld,
+            alert.event, alert.by, alert.verdict,
         )
         for alert in revisions
     ]

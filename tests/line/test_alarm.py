@@ -7,19 +7,34 @@ from itertools import product
 
 import pytest
 
-from agent.line import advise
-from agent.line.advise import DEADBAND, TRANSITIONS, AlarmEvent
-from agent.line.alert import Acknowledge, Acknowledgement, AlarmState, Alert, Shelf, Shelve, Unshelve
+from agent.line import advise, lifecycle
+from agent.line.advise import DEADBAND, PRIORITIES, Chatter, Delays
+from agent.line.alert import (
+    Acknowledge,
+    Acknowledgement,
+    AlarmEvent,
+    AlarmState,
+    Alert,
+    Consequence,
+    Priority,
+    Shelve,
+    TimeToAct,
+    Unshelve,
+    Withheld,
+    WithheldKind,
+)
 from agent.line.assess import RECOVERY_ROWS
+from agent.line.lifecycle import NEVER, TRANSITIONS, Patience
+from agent.line.verdict import Cause
 from tests.agent import samples
 from tests.line.scripted import SECOND_NS, START_NS, Scenario
 
 NORMAL, UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED = AlarmState
-RAISE, RETURN, ACKNOWLEDGE = AlarmEvent
+RAISE, RETURN, ACKNOWLEDGE, REALARM = list(AlarmEvent)[:4]
 ISA_18_2 = {
     NORMAL: {RAISE: UNACKNOWLEDGED},
     UNACKNOWLEDGED: {RETURN: RETURNED, ACKNOWLEDGE: ACKNOWLEDGED},
-    ACKNOWLEDGED: {RETURN: NORMAL},
+    ACKNOWLEDGED: {RETURN: NORMAL, REALARM: UNACKNOWLEDGED},
     RETURNED: {RAISE: UNACKNOWLEDGED, ACKNOWLEDGE: NORMAL},
 }
 NOW_NS = START_NS + 99 * SECOND_NS
@@ -31,27 +46,40 @@ def alert_in(state: AlarmState) -> Alert:
 
 def moved(alert: Alert, event: AlarmEvent) -> Alert | None:
     if event is ACKNOWLEDGE:
-        return advise.obey(alert, Acknowledge(alert.id, "ada", NOW_NS, "seen"), NOW_NS)
-    return advise.move(alert, event, NOW_NS - SECOND_NS, NOW_NS, samples.verdict(time_ns=NOW_NS - 1))
+        return lifecycle.obey(alert, Acknowledge(alert.id, "ada", NOW_NS, "seen"), NOW_NS)
+    if event is REALARM:
+        return lifecycle.due(replace(alert, standing_since_ns=NOW_NS - 5), (), Patience(realarm_ns=5), NOW_NS)
+    if event is RETURN:
+        return lifecycle.returned(alert, NOW_NS - 1, NOW_NS)
+    return lifecycle.raised_again(alert, new())
 
 
-@pytest.mark.parametrize(("state", "event"), list(product(AlarmState, AlarmEvent)))
+def new() -> Alert:
+    verdict = replace(samples.verdict(time_ns=NOW_NS - 1), evidence=9.0, contributions=())
+    priority = advise.priority(verdict, Consequence.MAJOR)
+    return lifecycle.raised("pump-9", NOW_NS - 5 * SECOND_NS, NOW_NS, verdict, priority, advise.message(verdict))
+
+
+@pytest.mark.parametrize(("state", "event"), list(product(AlarmState, [RAISE, RETURN, ACKNOWLEDGE, REALARM])))
 def test_every_event_in_every_state_does_what_the_standard_says(state: AlarmState, event: AlarmEvent) -> None:
     alert = alert_in(state)
     wanted = ISA_18_2[state].get(event)
     assert TRANSITIONS.get((state, event)) == wanted
+    if (state, event) == (NORMAL, RAISE):
+        return  # an alert that is over stays over: a new one is raised
     after = moved(alert, event)
     if wanted is None:
         assert after is None
         return
     assert after is not None
     assert (after.state, after.revision, after.updated_time_ns) == (wanted, alert.revision + 1, NOW_NS)
-    assert after.id == alert.id
+    assert (after.id, after.event, after.standing_since_ns) == (alert.id, event, NOW_NS)
+    assert after.by == ("ada" if event is ACKNOWLEDGE else None)
     if event is not RAISE:
         assert (after.verdict, after.raised_time_ns) == (alert.verdict, alert.raised_time_ns)
     assert after.returned_time_ns == (NOW_NS - 1 if event is RETURN else None)
     assert after.acknowledgement == (Acknowledgement("ada", NOW_NS, "seen") if event is ACKNOWLEDGE else None)
-    assert advise.is_open(after) == (wanted is not NORMAL)
+    assert lifecycle.is_open(after) == (wanted is not NORMAL)
 
 
 def test_every_state_is_reached_and_every_state_is_left() -> None:
@@ -62,28 +90,34 @@ def test_every_state_is_reached_and_every_state_is_left() -> None:
     assert {state for state, _ in TRANSITIONS} == set(AlarmState)
 
 
+def shelf(until_ns: int, by: str = "ada") -> Withheld:
+    return Withheld(WithheldKind.SHELVED, by, 0, until_ns, "spare part")
+
+
 def test_a_person_speaks_to_one_alert_only() -> None:
-    alert = alert_in(UNACKNOWLEDGED)
+    alert = replace(alert_in(UNACKNOWLEDGED), withheld=(shelf(NOW_NS),))
     for command in (
         Acknowledge("pump-2", "ada", NOW_NS),
         Shelve("pump-2", "ada", NOW_NS, NOW_NS + 1, "later"),
         Unshelve("pump-2", "ada", NOW_NS),
     ):
-        assert advise.obey(replace(alert, shelf=Shelf("eve", 0, NOW_NS, "now")), command, NOW_NS) is None
+        assert lifecycle.obey(alert, command, NOW_NS) is None
 
 
 def test_an_alert_that_is_not_shelved_cannot_be_unshelved_and_does_not_expire() -> None:
     alert = alert_in(UNACKNOWLEDGED)
-    assert advise.obey(alert, Unshelve(alert.id, "ada", NOW_NS), NOW_NS) is None
-    assert advise.expire(alert, NOW_NS) is None
+    assert lifecycle.obey(alert, Unshelve(alert.id, "ada", NOW_NS), NOW_NS) is None
+    assert lifecycle.due(alert, (), NEVER, NOW_NS) is None
 
 
 @pytest.mark.parametrize(("left_ns", "expires"), [(1, False), (0, True), (-1, True)])
 def test_a_shelf_ends_at_its_time(left_ns: int, expires: bool) -> None:
-    alert = replace(alert_in(ACKNOWLEDGED), shelf=Shelf("ada", 0, NOW_NS + left_ns, "spare part"))
-    after = advise.expire(alert, NOW_NS)
+    alert = replace(alert_in(ACKNOWLEDGED), withheld=(shelf(NOW_NS + left_ns),))
+    after = lifecycle.due(alert, (), NEVER, NOW_NS)
     assert (after is not None) == expires
-    assert after is None or after == replace(alert, shelf=None, revision=2, updated_time_ns=NOW_NS)
+    assert after is None or after == replace(
+        alert, withheld=(), revision=2, event=AlarmEvent.UNSHELVE, updated_time_ns=NOW_NS, standing_since_ns=NOW_NS
+    )
 
 
 def test_a_deviation_becomes_an_alert_after_the_on_delay() -> None:
@@ -181,13 +215,12 @@ def test_deviations_on_either_side_of_a_long_silence_are_not_one() -> None:
 
 
 def test_an_alarm_that_is_raised_again_says_what_for_this_time() -> None:
-    standing = samples.alert(state=RETURNED)
-    verdict = replace(samples.verdict(time_ns=NOW_NS - 1), evidence=9.0, contributions=())
-    again = advise.move(standing, RAISE, NOW_NS - 5 * SECOND_NS, NOW_NS, verdict)
+    standing, this_time = samples.alert(state=RETURNED), new()
+    again = lifecycle.raised_again(standing, this_time)
     assert again is not None
     assert (again.id, again.revision, again.state) == (standing.id, standing.revision + 1, UNACKNOWLEDGED)
-    assert (again.verdict, again.message) == (verdict, advise.message(verdict))
-    assert (again.onset_time_ns, again.raised_time_ns) == (NOW_NS - 5 * SECOND_NS, verdict.time_ns)
+    assert (again.verdict, again.message) == (this_time.verdict, advise.message(this_time.verdict))
+    assert (again.onset_time_ns, again.raised_time_ns) == (NOW_NS - 5 * SECOND_NS, NOW_NS - 1)
     assert again.acknowledgement is None
     assert again.returned_time_ns is None
 
@@ -207,14 +240,19 @@ def test_a_shelf_is_beside_the_state() -> None:
         .between(80, 99).wants(UNACKNOWLEDGED).at(100).evidence(0.5) \
         .between(129, 199).wants(RETURNED).at(200).evidence(1.5).between(209, 300).wants(UNACKNOWLEDGED) \
         .at(251).unshelved().between(251, 300).wants_shelf(False).holds()
-    assert [alert.shelf is not None for alert in revisions] == [False, True, True, True, False]
+    assert [bool(alert.withheld) for alert in revisions] == [False, True, True, True, False]
+    assert [alert.event for alert in revisions] == [
+        RAISE, AlarmEvent.SHELVE, RETURN, RAISE, AlarmEvent.UNSHELVE,
+    ]
 
 
 def test_a_shelf_that_is_over_is_taken_away() -> None:
     raised, shelved, over = Scenario(on_s=10).at(60).evidence(1.5).at(80).shelved(until_s=120) \
         .between(80, 118).wants_shelf(True).between(119, 130).wants_shelf(False).run()
-    assert shelved.shelf == Shelf("ada", START_NS + 80 * SECOND_NS, START_NS + 120 * SECOND_NS, "spare part")
-    assert (raised.state, over.state, over.shelf) == (UNACKNOWLEDGED, UNACKNOWLEDGED, None)
+    kind = WithheldKind.SHELVED
+    window = (START_NS + 80 * SECOND_NS, START_NS + 120 * SECOND_NS)
+    assert shelved.withheld == (Withheld(kind, "ada", *window, "spare part"),)
+    assert (raised.state, over.state, over.withheld) == (UNACKNOWLEDGED, UNACKNOWLEDGED, ())
 
 
 @pytest.mark.parametrize("alert_id", ["pump-1", "pump-2", "press-1", ""])
@@ -234,3 +272,44 @@ def test_the_first_acknowledgement_counts() -> None:
     assert len(revisions) == 2
     assert revisions[-1].acknowledgement is not None
     assert revisions[-1].acknowledgement.by == "ada"
+
+
+def test_an_alarm_that_comes_and_goes_is_held_for_longer_each_time_up_to_a_day() -> None:
+    """Deviates for 20 s of every minute: the third alarm is held until it has been quiet for two minutes."""
+    scenario = Scenario(on_s=10, off_s=10)
+    for minute in range(1, 12):
+        scenario.at(60 * minute).evidence(1.5).at(60 * minute + 20).evidence(0.5)
+    revisions = scenario.at(1000).wants(RETURNED).run()
+    events = [(alert.event, (alert.updated_time_ns - START_NS) // SECOND_NS) for alert in revisions]
+    assert [event for event, _ in events] == [RAISE, RETURN, RAISE, RETURN, RAISE, RETURN]
+    third, held = events[-2][1], events[-1][1]
+    assert (third, held) == (60 * 3 + 10, 60 * 11 + 20 + 120)
+
+
+@pytest.mark.parametrize(("off_s", "period_s", "wanted"), [
+    (0.0, 1.0, [1, 1, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 61_440, 86_400, 86_400]),
+    (300.0, 5.0, [60, 60, 120, 240]),
+])
+def test_the_off_delay_of_chatter_doubles_up_to_a_day(off_s: float, period_s: float, wanted: list[int]) -> None:
+    chatter, found = Chatter(Delays.of(0, off_s, period_s)), []
+    for number, _ in enumerate(wanted):
+        chatter.raised(round(3600 / period_s) if number else None)
+        found.append(chatter.off_rows)
+    assert found == wanted
+    chatter.raised(round(3600 / period_s) + 1)
+    assert chatter.off_rows == wanted[0], "after an hour of quiet it is like any other"
+
+
+@pytest.mark.parametrize("consequence", Consequence)
+def test_the_priority_follows_from_the_consequence_and_the_time_to_act(consequence: Consequence) -> None:
+    def of(least_s: float | None, evidence: float = 1.5, cause: Cause = Cause.MACHINE) -> Priority:
+        life = None if least_s is None else (least_s, 2 * least_s, 3 * least_s)
+        said = replace(samples.verdict(evidence=evidence), cause=cause, remaining_life_s=life)
+        return advise.priority(said, consequence)
+
+    hours, days, weeks = (PRIORITIES[consequence, time] for time in TimeToAct)
+    assert (of(86_399.0), of(86_400.0), of(604_799.0), of(604_800.0)) == (hours, days, days, weeks)
+    assert (of(None), of(None, 2.0)) == (days, hours), "without an estimate the evidence tells"
+    assert {of(1.0, 9.0, cause) for cause in (Cause.SENSOR, Cause.COMMUNICATION)} == {Priority.LOW}
+    order = list(Priority)
+    assert order.index(hours) >= order.index(days) >= order.index(weeks)

@@ -48,7 +48,7 @@ def recorded_machine(
     plant = Plant(machine, seed, faults)
     directory = config.agent.state_dir / "telemetry"
     log = TelemetryLog(
-        directory, layout_of(load_detectors(config)), sync_interval_ns=600 * SECOND_NS,
+        directory, layout_of(config), sync_interval_ns=600 * SECOND_NS,
         started=Started({machine: Start()}),
     )  # fmt: skip
     rows = 3600 // PERIOD_S

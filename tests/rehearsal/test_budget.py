@@ -12,8 +12,9 @@ import pytest
 
 from agent.build import JOURNAL, load_detectors
 from agent.config.file import Config
+from agent.line.advise import Delays
 from agent.line.alert import AlarmState
-from agent.line.vigil import Vigil, delays
+from agent.line.vigil import Vigil
 from agent.rehearsal.budget import Known, rehearse
 from agent.rehearsal.record import span
 from agent.rehearsal.walk import Draws, Walk
@@ -91,7 +92,7 @@ def test_moments_are_where_all_is_well_and_stays_so(lived: Config) -> None:
     record = record_of(lived)
     last_ns = span(lived.agent.state_dir, "pump")[1]
     begin_ns = next(record.parts()).first_ns
-    vigil = Vigil(record.detector, record.said.alerts_per_s, delays(0, 0, 1.0))
+    vigil = Vigil(record.detector, record.said.alerts_per_s, Delays.of(0, 0, 1.0))
     within_ns = 60 * NS
     draws = Draws(begin_ns, last_ns - within_ns, 150, np.random.default_rng(2))
     walk = Walk(record.parts(), [vigil], record.period_ns, within_ns, draws)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from agent.config.file import Config
-from agent.line.advise import AlarmEvent
-from agent.line.vigil import Vigil, delays
+from agent.line.advise import Delays
+from agent.line.alert import AlarmEvent
+from agent.line.vigil import Vigil
 from agent.line.window import Grid
 from agent.rehearsal import drills
 from agent.rehearsal.drill import drill
@@ -98,7 +99,7 @@ def test_what_is_tried_leaves_no_trace(pump: Config) -> None:
     first_ns, last_ns = span(record.source, "pump")
 
     def walked(trials: bool) -> list[bytes]:
-        vigil = Vigil(record.detector, record.said.alerts_per_s, delays(30, 300, PERIOD_S))
+        vigil = Vigil(record.detector, record.said.alerts_per_s, Delays.of(30, 300, PERIOD_S))
         draws = Draws(first_ns, first_ns + 6 * 3600 * NS, 4, np.random.default_rng(3))
         parts = (part for part in record.parts() if part.last_ns < first_ns + 8 * 3600 * NS)
         walk = Walk(parts, [vigil], record.period_ns, 1800 * NS, draws)
@@ -139,7 +140,7 @@ def test_it_agrees_with_what_happens_on_other_machines(kind: str, pump: Config) 
         grows_s = TWO_H_S * channel.drift / (0.05 * normal)
         name, grows_s = ("sensor_drift", grows_s) if kind == "ramp" else ("stuck_sensor", TWO_H_S)
         failing = degradation("pump", name, float(onset_s), grows_s, tag="flow")
-        vigil = Vigil(record.detector, record.said.alerts_per_s, delays(30, 300, PERIOD_S))
+        vigil = Vigil(record.detector, record.said.alerts_per_s, Delays.of(30, 300, PERIOD_S))
         raised_s = [
             (int(part.grid.time_ns[change.row]) - EPOCH_NS) / NS - onset_s
             for part in parts_of(Plant("pump", seed, [failing]), onset_s + int(TWO_H_S))

@@ -1,0 +1,139 @@
+"""What people say over the API: each command is checked against what can be known, and queued for the asset's line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from agent.api import PREFIX
+from agent.api.command_models import (
+    AcknowledgeBody,
+    CommandAccepted,
+    InServiceBody,
+    OutOfServiceBody,
+    ShelveBody,
+    UnshelveBody,
+)
+from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
+from agent.api.problems import ApiError, describe
+from agent.line.alert import (
+    Acknowledge,
+    AlarmState,
+    Alert,
+    Command,
+    ReturnToService,
+    Shelve,
+    TakeOutOfService,
+    Unshelve,
+    Withheld,
+    WithheldKind,
+)
+from agent.line.lifecycle import shelf_of
+from agent.store import codec
+from agent.view import AgentView, Submitted
+
+AHEAD_NS_MAX: Final = 366 * 86_400_000_000_000
+"""Planned work further ahead is refused: more likely a slip of the pen."""
+_RESPONSES = describe(
+    HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT
+)
+
+
+def commands(view: AgentView) -> APIRouter:
+    """Return the operations by which people say something to an alert or an asset."""
+    router = APIRouter(tags=["commands"])
+    _say_to_alerts(view, router)
+    _say_to_assets(view, router)
+    return router
+
+
+def _post(router: APIRouter, path: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
+    accepted = HTTPStatus.ACCEPTED.value
+    return router.post(path, status_code=accepted, response_model=CommandAccepted, responses=_RESPONSES)
+
+
+def _say_to_alerts(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/alerts/{alert_id}/acknowledge")
+    def acknowledge(alert_id: AlertId, body: AcknowledgeBody) -> Response:
+        """Take an alert on. It takes effect at the next step; 409 where that was done already."""
+        alert = find_alert(view, alert_id)
+        if (seen := alert.acknowledgement) is not None:
+            said = f"{alert_id} was acknowledged by {seen.by} at {codec.format_time(seen.time_ns)}"
+            raise ApiError(HTTPStatus.CONFLICT, said)
+        _refuse_if_over(alert)
+        command = Acknowledge(alert_id, body.by, view.now_ns(), body.comment)
+        return _queue(view, "acknowledge", alert.asset, alert_id, command)
+
+    @_post(router, "/alerts/{alert_id}/shelve")
+    def shelve(alert_id: AlertId, body: ShelveBody) -> Response:
+        """Put an alert aside. It takes effect at the next step; 409 where that was done already."""
+        alert, now_ns = find_alert(view, alert_id), view.now_ns()
+        shelf = shelf_of(alert)
+        if shelf is not None and shelf.until_ns is not None and shelf.until_ns > now_ns:
+            said = f"{alert_id} is shelved until {codec.format_time(shelf.until_ns)}; unshelve it first"
+            raise ApiError(HTTPStatus.CONFLICT, said)
+        _refuse_if_over(alert)
+        until_ns = now_ns + int(body.duration_s * 1e9)
+        command = Shelve(alert_id, body.by, now_ns, until_ns, body.reason)
+        return _queue(view, "shelve", alert.asset, alert_id, command)
+
+    @_post(router, "/alerts/{alert_id}/unshelve")
+    def unshelve(alert_id: AlertId, body: UnshelveBody) -> Response:
+        """Take a shelved alert back. It takes effect at the next step; 409 where it is not shelved."""
+        alert = find_alert(view, alert_id)
+        if shelf_of(alert) is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{alert_id} is not shelved")
+        return _queue(view, "unshelve", alert.asset, alert_id, Unshelve(alert_id, body.by, view.now_ns()))
+
+
+def _say_to_assets(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/assets/{asset}/out-of-service")
+    def take_out_of_service(asset: AssetName, body: OutOfServiceBody) -> Response:
+        """Take an asset out of service, now or later: no alert of it is raised meanwhile. 409 where it is already."""
+        now_ns = view.now_ns()
+        since_ns = now_ns if body.since is None else max(body.since, now_ns)
+        if since_ns > now_ns + AHEAD_NS_MAX:
+            said = "body.since: is more than a year ahead; say it when it is nearer"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        out = _out_of_service(view, asset)
+        if out is not None and out.until_ns is not None and out.until_ns > now_ns:
+            window = f"{codec.format_time(out.since_ns)} to {codec.format_time(out.until_ns)}"
+            said = f"{asset} is out of service from {window} already; return it to service first"
+            raise ApiError(HTTPStatus.CONFLICT, said)
+        until_ns = since_ns + int(body.duration_s * 1e9)
+        command = TakeOutOfService(asset, body.by, now_ns, since_ns, until_ns, body.reason)
+        return _queue(view, "out-of-service", asset, None, command)
+
+    @_post(router, "/assets/{asset}/in-service")
+    def return_to_service(asset: AssetName, body: InServiceBody) -> Response:
+        """Return an asset to service, or call off that it be taken out. 409 where it is in service."""
+        if _out_of_service(view, asset) is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is in service, and nothing else is planned")
+        command = ReturnToService(asset, body.by, view.now_ns(), body.comment)
+        return _queue(view, "in-service", asset, None, command)
+
+
+def _out_of_service(view: AgentView, asset: str) -> Withheld | None:
+    """Return how an asset is out of service, now or at a time to come."""
+    ways = view.snapshot(find_asset(view, asset).name).withheld
+    return next((one for one in ways if one.kind is WithheldKind.OUT_OF_SERVICE), None)
+
+
+def _refuse_if_over(alert: Alert) -> None:
+    if alert.state is AlarmState.NORMAL:
+        raise ApiError(HTTPStatus.CONFLICT, f"{alert.id} is over")
+
+
+def _queue(view: AgentView, name: str, asset: str, alert_id: str | None, command: Command) -> Response:
+    if view.submit(asset, command) is Submitted.QUEUE_FULL:
+        raise ApiError(
+            HTTPStatus.SERVICE_UNAVAILABLE, f"too many commands wait for {asset}; try again", {"Retry-After": "1"}
+        )
+    href = f"{PREFIX}/assets/{asset}" if alert_id is None else f"{PREFIX}/alerts/{alert_id}"
+    body = codec.dumps({"command": name, "asset": asset, "alert_id": alert_id, "href": href})
+    return Response(
+        body, HTTPStatus.ACCEPTED.value, media_type="application/json", headers={"Location": href}
+    )

@@ -1,0 +1,77 @@
+"""`forewarn acknowledge` and its like, said to an agent that answers over a socket."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from agent.api.app import create_app
+from agent.line.alert import AlarmState
+from agent.server import ApiServer, listen
+from tests.agent.commands import forewarn
+from tests.agent.plant import Plant
+from tests.agent.samples import alert, revised
+from tests.clock import PATIENCE_S
+
+
+@contextmanager
+def served(plant: Plant) -> Iterator[str]:
+    """The API of an agent whose lines take no step."""
+    with listen("127.0.0.1", 0) as listener:
+        server = ApiServer(create_app(plant.agent), listener)
+        thread = threading.Thread(target=lambda: asyncio.run(server.run_here()))
+        thread.start()
+        try:
+            yield server.url
+        finally:
+            server.should_exit = True
+            thread.join(PATIENCE_S)
+
+
+def test_what_is_said_is_queued_for_the_asset(plant: Plant) -> None:
+    plant.journal.record(alert(1))
+    said = [
+        (("acknowledge", "pump-1", "--by", "Ana", "--comment", "on it"), "pump-1: acknowledge"),
+        (("shelve", "pump-1", "--for", "2d", "--by", "Ana", "--reason", "part ordered"), "pump-1: shelve"),
+        (("out-of-service", "pump", "--for", "4h", "--by", "Ana", "--reason", "new seal"), "pump: out-of-service"),
+        (
+            ("out-of-service", "pump", "--for", "4h", "--from", "2026-12-01T06:00Z", "--by", "Ana", "--reason", "seal"),
+            "pump: out-of-service",
+        ),
+    ]
+    with served(plant) as url:
+        for arguments, answer in said:
+            result = forewarn(*arguments, "--api", url)
+            assert (result.exit_code, result.output) == (0, f"{answer} takes effect with the asset's next read\n")
+
+
+def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
+    plant.journal.record(revised(alert(1), AlarmState.NORMAL))
+    refused = [
+        (("acknowledge", "pump-1", "--by", "Ana"), "pump-1 is over"),
+        (("acknowledge", "pump-9", "--by", "Ana"), 'there is no alert "pump-9"'),
+        (("unshelve", "pump-1", "--by", "Ana"), "pump-1 is not shelved"),
+        (("in-service", "pump", "--by", "Ana"), "pump is in service, and nothing else is planned"),
+        (("in-service", "a b/c?d", "--by", "Ana"), "there is no"),
+        (("shelve", "pump-1", "--for", "90d", "--by", "Ana", "--reason", "x"), "body.duration_s: "),
+        (("shelve", "pump-1", "--for", "long", "--by", "Ana", "--reason", "x"), "must be a number with a unit"),
+        (("out-of-service", "pump", "--for", "1h", "--from", "noon", "--by", "A", "--reason", "x"), "noon is no time"),
+        (("out-of-service", "pump", "--for", "1h", "--from", "2026-12-01T06:00", "--by", "A", "--reason", "x"), "Z"),
+    ]
+    with served(plant) as url:
+        for arguments, said in refused:
+            result = forewarn(*arguments, "--api", url)
+            assert result.exit_code == 2
+            assert said in result.output
+
+
+@pytest.mark.parametrize("name", ["acknowledge", "shelve", "unshelve", "out-of-service", "in-service"])
+def test_each_shows_an_example_and_asks_who_says_so(name: str) -> None:
+    assert f"Example: forewarn {name}" in forewarn(name, "--help").output
+    result = forewarn(name, "pump-1")
+    assert result.exit_code == 2
+    assert "Missing option" in result.output

@@ -1,0 +1,147 @@
+"""A real agent that watches some machines on one simulated Modbus PLC, in lock-step on a manual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.parse
+import urllib.request
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agent.api.app import create_app
+from agent.build import build
+from agent.config.file import load
+from agent.daemon import Agent
+from agent.notify import Notifier
+from agent.server import ApiServer, listen
+from connectors.frame import Dtype, ModbusAddress, Table, Tag
+from models.learn import learn
+from simulators.modbus import ModbusPlc
+from tests.agent.samples import quiet_rows
+from tests.clock import PATIENCE_S, ManualClock
+
+SECOND_NS = 1_000_000_000
+PAUSE_NS_MAX = 200_000_000
+"""Whoever sleeps for less spares the PLC between two requests of one read; such pauses last until time moves."""
+SLEEPERS = 2
+"""The read loop, and the one that tells the service manager."""
+ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
+FAULT = 6.0
+"""What a machine's temperature is higher by in a fault."""
+
+
+class Site:
+    """Machines that go together well, or not: each has a `pressure` and a `temperature`, and a tag `cleaning`.
+
+    `faulty` and `cleaning` say which ones are; the agent is stopped and started by `running`.
+    """
+
+    def __init__(self, folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {}) -> None:
+        self.assets = tuple(assets)
+        self.clock = ManualClock()
+        self.faulty: set[str] = set()
+        self.cleaning: set[str] = set()
+        self.rows = 0
+        tags = [Tag(str(place), "", ModbusAddress(1, Table.INPUT_REGISTER, 2 * place), Dtype.FLOAT32)
+                for place in range(3 * len(assets))]
+        self.plc = ModbusPlc(tags)
+        learn([quiet_rows(800)], [("pressure", "bar"), ("temperature", "degC")], 1000, name="m").save(folder / "bundle")
+        self._healthy = quiet_rows(1500)
+        self._folder, self._keys, self._of_assets = folder, keys, of_assets
+        self._agent: Agent | None = None
+        self._url = ""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run the agent; its state is that of the time before."""
+        file = self._folder / "agent.toml"
+        file.write_text(self._configuration())
+        with listen("127.0.0.1", 0) as listener:
+            self._agent = build(load(file), self.clock, Notifier({}, 1))
+            server = ApiServer(create_app(self._agent), listener)
+            self._url, self._begun = server.url, self.rows
+            stop = asyncio.Event()
+            task = asyncio.create_task(self._agent.run(stop, server))
+            await self._until_judged()
+            try:
+                yield
+            finally:
+                stop.set()
+                await task
+
+    async def play(self, seconds: int) -> None:
+        """Let time pass, a row a second, each judged before the next."""
+        for _ in range(seconds):
+            await self.show()
+            await self.clock.advance(SECOND_NS - self.clock.time_ns() % SECOND_NS, SLEEPERS)
+            await self._until_judged()
+
+    async def show(self) -> None:
+        """Show the next row on the wire."""
+        row = []
+        for place, asset in enumerate(self.assets):
+            pressure, temperature = self._healthy[800 + (self.rows + 7 * place) % 700].tolist()
+            row += [pressure, temperature + FAULT * (asset in self.faulty), float(asset in self.cleaning)]
+        await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
+        self.rows += 1
+
+    async def get(self, path: str, **query: str) -> Any:
+        """Ask the REST API, over a socket."""
+        return await self._request(f"{path}?{urllib.parse.urlencode(query)}", None)
+
+    async def say(self, path: str, **body: object) -> Any:
+        """Tell the REST API something."""
+        return await self._request(path, json.dumps(body).encode())
+
+    async def _request(self, path: str, body: bytes | None) -> Any:
+        request = urllib.request.Request(f"{self._url}/api/v1{path}", body, {"Content-Type": "application/json"})
+
+        def ask() -> Any:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+                return json.load(answer)
+
+        return await asyncio.get_running_loop().run_in_executor(None, ask)
+
+    async def _until_judged(self) -> None:
+        assert self._agent is not None
+        wanted = self.rows - self._begun + 1
+        async with asyncio.timeout(PATIENCE_S):
+            while any(self._agent.snapshot(asset).rows < wanted for asset in self.assets):
+                if self.clock.next_in_ns <= PAUSE_NS_MAX:
+                    await self.clock.advance(self.clock.next_in_ns)
+                await asyncio.sleep(0.001)
+
+    def _configuration(self) -> str:
+        text = (
+            f'[agent]\nstate_dir = "state"\n[api]\nport = 0\n[connections.plc]\nprotocol = "modbus-tcp"\n'
+            f'host = "127.0.0.1"\nport = {self.plc.port}\ntimeout_ms = 60000\nmax_requests_per_s = 1000\n'
+        )
+        for place, asset in enumerate(self.assets):
+            text += (
+                f'[assets.{asset}]\nbundle = "bundle"\nperiod_ms = 1000\non_delay_s = 10\noff_delay_s = 10\n'
+                f'suppressed_when = {{ tag = "cleaning", equals = [1] }}\n{self._keys}{self._of_assets.get(asset, "")}'
+            )
+            for column, (name, unit) in enumerate((("pressure", "bar"), ("temperature", "degC"), ("cleaning", "1"))):
+                text += f'[[assets.{asset}.tags]]\nname = "{name}"\nunit = "{unit}"\n'
+                text += ADDRESS.format(2 * (3 * place + column)) + ('use = "context"\n' if column == 2 else "")
+        return text
+
+
+@asynccontextmanager
+async def site(
+    folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {}
+) -> AsyncIterator[Site]:
+    """Put a PLC on the wire; `keys` are of the table of each asset, `of_assets` of one."""
+    place = Site(folder, assets, keys, of_assets)
+    await place.plc.start()
+    await place.show()
+    place.rows = 0
+    try:
+        yield place
+    finally:
+        await place.plc.stop()

@@ -1,0 +1,152 @@
+"""The life of alerts as people see it over the API: cleaning, planned work, chatter, floods, groups, escalation."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.build import layout_of, load_detectors, make_line
+from agent.config.file import load
+from agent.replay import recorded, replay
+from agent.store import codec
+from agent.store.journal import JournalReader
+from tests.end_to_end.site import Site, site
+
+pytestmark = pytest.mark.timeout(300)
+
+
+async def states(site: Site) -> list[tuple[str, str, str | None]]:
+    items = (await site.get("/alerts"))["items"]
+    return [(one["id"], one["state"], one["root"]) for one in reversed(items)]
+
+
+async def revisions(site: Site, alert_id: str = "pump-1") -> list[dict[str, Any]]:
+    return list((await site.get(f"/alerts/{alert_id}/history"))["items"])
+
+
+def replayed_as_recorded(folder: Path) -> None:
+    """The telemetry gives every revision and event again, to the byte."""
+    config = load(folder / "agent.toml")
+    detectors = load_detectors(config)
+    events = recorded(folder / "state", layout_of(config))
+    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start))
+    journal = JournalReader.open(folder / "state" / "journal.sqlite3")
+    kept = [one for alert in journal.alerts(limit=500).alerts for one in journal.history(alert.id)]
+    wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
+    journal.close()
+    assert sorted(map(codec.encode, again)) == sorted(wanted)
+    assert wanted
+
+
+def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant, plant.running():
+            await plant.play(30)
+            plant.cleaning, plant.faulty = {"pump"}, {"pump"}
+            await plant.play(60)
+            assert await states(plant) == []
+            (shown,) = (await plant.get("/assets"))["items"]
+            assert [one["kind"] for one in shown["withheld"]] == ["suppressed"]
+            plant.cleaning = set()
+            await plant.play(60)
+            assert await states(plant) == [("pump-1", "unacknowledged", None)]
+            events = (await plant.get("/events", asset="pump"))["items"]
+            assert [(one["kind"], one["about"], one["comment"]) for one in events] == [
+                ("unsuppressed", "cleaning", "cleaning is 0"), ("suppressed", "cleaning", "cleaning is 1"),
+            ]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_planned_work_holds_over_a_restart_in_the_middle_and_ends_as_planned(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(20)
+                later = codec.format_time(plant.clock.time_ns() + 10_000_000_000)
+                await plant.say(
+                    "/assets/pump/out-of-service", by="Ana", reason="new seal", duration_s=100, since=later
+                )
+                await plant.play(15)
+                plant.faulty = {"pump"}
+                await plant.play(30)
+                assert await states(plant) == []
+            async with plant.running():
+                await plant.play(30)
+                assert await states(plant) == []
+                (way,) = (await plant.get("/assets/pump"))["withheld"]
+                assert (way["kind"], way["by"], way["reason"]) == ("out_of_service", "Ana", "new seal")
+                await plant.play(80)
+                assert await states(plant) == [("pump-1", "unacknowledged", None)]
+                events = (await plant.get("/events"))["items"]
+                assert [one["kind"] for one in events] == ["in_service", "out_of_service"]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_what_nobody_looks_at_rises_in_priority_and_what_nobody_mends_comes_back(tmp_path: Path) -> None:
+    keys = 'escalate_after_h = 0.01\nrealarm_after_h = 0.02\nconsequence = "minor"\n'  # 36 s and 72 s
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], keys) as plant, plant.running():
+            await plant.play(30)
+            plant.faulty = {"pump"}
+            await plant.play(70)
+            await plant.say("/alerts/pump-1/acknowledge", by="Ana", comment="on it")
+            await plant.play(80)
+            told = [(one["event"], one["state"], one["by"]) for one in await revisions(plant)]
+            assert told[0] == ("raise", "unacknowledged", None)
+            assert ("escalate", "unacknowledged", None) in told
+            assert told[-2:] == [("acknowledge", "acknowledged", "Ana"), ("realarm", "unacknowledged", None)]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_an_alarm_that_comes_and_goes_stands_longer_each_time(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant, plant.running():
+            await plant.play(30)
+            for _ in range(4):
+                plant.faulty = {"pump"}
+                await plant.play(25)
+                plant.faulty = set()
+                await plant.play(75)
+            events = [one["event"] for one in await revisions(plant)]
+            assert events == ["raise", "return", "raise", "return", "raise"], "the fourth time it still stands"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_machines_on_one_cooling_water_are_one_alert_and_a_flood_is_one_too(tmp_path: Path) -> None:
+    assets = [f"fan{number}" for number in range(10)] + ["pump", "press"]
+    shared = dict.fromkeys(("pump", "press"), 'group = "cooling water"\n')
+
+    async def scenario() -> None:
+        async with site(tmp_path, assets, of_assets=shared) as plant, plant.running():
+            await plant.play(30)
+            for machine in ("pump", "fan0", "press"):
+                plant.faulty |= {machine}
+                await plant.play(15)
+            await plant.play(15)
+            assert await states(plant) == [
+                ("pump-1", "unacknowledged", None), ("fan0-1", "unacknowledged", None),
+                ("press-1", "unacknowledged", "pump-1"),
+            ]
+            plant.faulty = set(assets)
+            await plant.play(30)
+            found = await states(plant)
+            assert len(found) == 12
+            assert {root for _, _, root in found} == {None, "pump-1"}
+            assert [alert_id for alert_id, _, root in found if root is None] == ["pump-1"]
+            shown = await plant.get("/assets/fan9")
+            assert shown["alert"]["root"] == "pump-1"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
