@@ -341,3 +341,37 @@ def test_what_is_unknown_is_said_with_what_there_is(gateway: Path, tmp_path: Pat
     assert (result.exit_code, "there is no such file or folder" in result.stderr) == (2, True)
     result = forewarn("evidence", "pump-1", gateway, "--out", tmp_path / "no" / "where.html")
     assert (result.exit_code, "name a file with --out" in result.stderr) == (2, True)
+
+
+CONTEXT = """
+[[assets.pump.tags]]
+name = "cleaning"
+unit = "1"
+connection = "plc"
+unit_id = 1
+table = "coil"
+register = 3
+use = "context"
+"""
+
+
+def test_a_tag_that_no_model_scores_is_replayed_with_the_others(gateway: Path, tmp_path: Path) -> None:
+    shutil.copytree(gateway.parent / "pump", tmp_path / "pump")
+    file = tmp_path / "agent.toml"
+    suppressed = 'period_ms = 1000\nsuppressed_when = { tag = "cleaning", equals = [1] }\n'
+    file.write_text((gateway.read_text() + CONTEXT).replace("period_ms = 1000\n", suppressed))
+    frames = [frame.spread(np.arange(2), 3) for frame in failing_frames(FRAMES, *FAULTS)]
+    for i, frame in enumerate(frames):
+        frame.values[:, 2], frame.status[:, 2] = float(600 <= i < 650), 0
+    watched(file, frames)
+    out = tmp_path / "pump-1.html"
+    assert forewarn("evidence", "pump-1", file, "--out", out).exit_code == 0
+    assert "the same as recorded" in forewarn("replay", "pump-1", file).output
+    assert "the same as recorded" in forewarn("replay", out).output
+    raw = pl.read_parquet(io.BytesIO(pack.unseal(out.read_bytes()).files["raw.parquet"]))
+    assert set(raw["cleaning"].drop_nulls().unique()) == {0.0, 1.0}
+
+
+def test_a_tag_that_came_after_the_alert_does_not_keep_it_from_being_replayed(copy: Path) -> None:
+    copy.write_text(copy.read_text() + CONTEXT)
+    assert "the same as recorded" in forewarn("replay", "pump-1", copy).output
