@@ -28,6 +28,8 @@ from tests.clock import PATIENCE_S, ManualClock
 SECOND_NS = 1_000_000_000
 PAUSE_NS_MAX = 200_000_000
 """Whoever sleeps for less spares the PLC between two requests of one read; such pauses last until time moves."""
+SPEED = 1000.0
+"""What is slow by a clock that is moved on while a PLC answers is no slow PLC: nobody is to slow down for it."""
 SLEEPERS = 2
 """The read loop, and the one that tells the service manager."""
 ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
@@ -62,7 +64,7 @@ class Site:
         file = self._folder / "agent.toml"
         file.write_text(self._configuration())
         with listen("127.0.0.1", 0) as listener:
-            self._agent = build(load(file), self.clock, Notifier({}, 1))
+            self._agent = build(load(file), self.clock, Notifier({}, 1), speed=SPEED)
             server = ApiServer(create_app(self._agent), listener)
             self._url, self._begun = server.url, self.rows
             stop = asyncio.Event()
