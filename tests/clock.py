@@ -6,6 +6,8 @@ import asyncio
 
 PATIENCE_S = 60.0
 """How long (wall time) a test waits for what must happen before it fails; no test depends on its value."""
+SPEED = 1000.0
+"""Of a manual clock that is moved on while a PLC answers: what is slow by it is no slow PLC to slow down for."""
 
 
 class ManualClock:

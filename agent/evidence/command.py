@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from importlib.metadata import version
@@ -35,7 +34,7 @@ def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns:
     with working("reading the journal") as status:
         case = investigate(alert_id, config, status)
     private = signing_key(key or config.agent.state_dir / KEY)
-    facts = _facts(case, Trust.of(config.agent).origin(case.bundle), _sha256(file), now_ns)
+    facts = _facts(case, Trust.of(config.agent).origin(case.bundle), pack.sha256(file.read_bytes()), now_ns)
     table = json.loads(case.said.model_dump_json(exclude={"bundle"}, exclude_defaults=True))
     told: dict[str, Json] = {**facts, "replay": case.sentence(), "same": case.same}
     files = contents.files_of(case.incident, case.again, case.bundle, table, told)
@@ -72,10 +71,6 @@ def _facts(case: Case, origin: str, configuration: str, now_ns: int) -> dict[str
         f"Delays {when}": f"on {in_force.on_delay_s:g} s, off {in_force.off_delay_s:g} s",
         "Configuration now": f"SHA-256 {configuration}",
     }
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def opened(file: Path) -> Pack:

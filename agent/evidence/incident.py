@@ -26,7 +26,6 @@ BEFORE_ROWS: Final = 1800
 AFTER_ROWS: Final = 600
 STEPS_MAX, CELLS_MAX = 20_000, 400_000
 """What is shown of an alert that stays open ends so many steps, or values, after it was raised: a mail must hold it."""
-_EVER_NS: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +108,7 @@ def incident(revisions: tuple[bytes, ...], telemetry: Path, tags: Tags, period_n
     raised_ns = first.updated_time_ns
     begin_ns = raised_ns - (first.raised_time_ns - first.onset_time_ns) - BEFORE_ROWS * period_ns
     over = last.state is AlarmState.NORMAL
-    end_ns = last.updated_time_ns + AFTER_ROWS * period_ns if over else _EVER_NS
+    end_ns = last.updated_time_ns + AFTER_ROWS * period_ns if over else reading.EVER_NS
     origin = reading.origin(telemetry, last.asset, begin_ns, raised_ns)
     damaged: list[int] = []
     steps: list[Step] = []

@@ -65,9 +65,9 @@ def seal(page: str, files: Mapping[str, bytes], said: Mapping[str, str], private
     manifest = _canonical({
         **said,
         "format": FORMAT,
-        "page": _sha256(page.encode()),
-        "data": _sha256(data),
-        "files": {name: _sha256(content) for name, content in files.items()},
+        "page": sha256(page.encode()),
+        "data": sha256(data),
+        "files": {name: sha256(content) for name, content in files.items()},
     })
     signature = sign(manifest.encode(), private, PURPOSE).to_json()
     for name, content in zip(SLOTS, (manifest, signature, base64.b64encode(data).decode()), strict=True):
@@ -91,7 +91,7 @@ def unseal(content: bytes) -> Pack:
         raise PackError(*problems, "the manifest cannot be read: nothing can be said of the rest") from error
     if version != FORMAT:
         raise PackError(*problems, f"it has format {version}, and this version reads {FORMAT}")
-    if page_hash != _sha256(page):
+    if page_hash != sha256(page):
         problems.append("the page was altered: what is read and drawn is not what was signed")
     files, altered = _files(inside["data"], data_hash, hashes)
     problems += altered
@@ -137,7 +137,7 @@ def _files(text: str, expected: str, hashes: Mapping[str, str]) -> tuple[dict[st
     """Return the files in the data, and what is wrong with which."""
     try:
         data = base64.b64decode(text, validate=True)
-        whole = base64.b64encode(data).decode() == text and _sha256(data) == expected
+        whole = base64.b64encode(data).decode() == text and sha256(data) == expected
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
             if sum(entry.file_size for entry in entries) > UNPACKED_BYTES_MAX:
@@ -145,7 +145,7 @@ def _files(text: str, expected: str, hashes: Mapping[str, str]) -> tuple[dict[st
             files = {entry.filename: _entry(archive, entry) for entry in entries}
     except (ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError):
         return {}, ["the data were altered, so that they cannot be opened"]
-    altered = [f"{name} was altered" for name, known in hashes.items() if _sha256(files.get(name, b"")) != known]
+    altered = [f"{name} was altered" for name, known in hashes.items() if sha256(files.get(name, b"")) != known]
     altered += [f"{name} was added" for name in files.keys() - hashes.keys()]
     if not altered and not whole:
         altered = ["the data were altered, between the files in them"]
@@ -172,5 +172,6 @@ def _canonical(body: Any) -> str:
     return json.dumps(body, indent=1, sort_keys=True).replace("<", "\\u003c")
 
 
-def _sha256(content: bytes) -> str:
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 of a content, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()

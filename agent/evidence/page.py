@@ -6,7 +6,6 @@ and its policy forbids any, and any request.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -220,7 +219,7 @@ def _contents(alert_id: str, told: Told) -> str:
     name = escape(alert_id)
     rows = "".join(
         f'<tr><td><code>{escape(file)}</code></td><td class="number">{len(content):,}</td>'
-        f'<td class="hash">{hashlib.sha256(content).hexdigest()}</td></tr>'
+        f'<td class="hash">{pack.sha256(content)}</td></tr>'
         for file, content in told.files.items()
     )
     return (

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from agent.store import sealed, segments
+from agent.store import reading, sealed, segments
 from agent.store.blocks import Layout, Step
 from agent.store.sealed import Folder, Tags
 from agent.store.segments import OnDamage
@@ -59,7 +59,8 @@ def find(directory: Path, asked: Asked, on_damage: OnDamage) -> Found:
     runs: list[Int64s] = []
     until_ns: int | None = None
     reaches_back = False
-    for part in _newest_first(directory):
+    parts = reading.parts_of(directory)
+    for part in (parts[number] for number in sorted(parts, reverse=True)):
         if (last_ns := _last_ns(part)) is None:
             continue
         layout = _layout(part) if last_ns < asked.since_ns else {}
@@ -108,12 +109,6 @@ def read_answer(said: bytes) -> tuple[dict[str, Found], dict[Path, int]]:
         for name, one in body["found"].items()
     }
     return found, {Path(path): lost for path, lost in body["damaged"].items()}
-
-
-def _newest_first(directory: Path) -> Iterator[Folder | Path]:
-    parts: dict[int, Folder | Path] = {folder.number: folder for folder in sealed.folders(directory)}
-    parts |= {segments.number_of(path): path for path in segments.segments(directory)}
-    return (parts[number] for number in sorted(parts, reverse=True))
 
 
 def _last_ns(part: Folder | Path) -> int | None:

@@ -40,7 +40,7 @@ def events(
     since <= time < until may be left out, a segment or a block at a time. It may be called while the agent runs: what
     is sealed or dropped meanwhile is read as what it became, or not at all.
     """
-    parts = _parts(directory)
+    parts = parts_of(directory)
     for number in sorted(number for number in parts if number >= first):
         part: sealed.Folder | Path | None = parts[number]
         if isinstance(part, Path):
@@ -59,7 +59,7 @@ def origin(directory: Path, asset: str, wanted_ns: int, latest_ns: int) -> Origi
     Or else the first one after it and up to `latest_ns`; None where there is none.
     """
     found = None
-    parts = _parts(directory)
+    parts = parts_of(directory)
     for number in sorted(parts, reverse=True):
         for now_ns in reversed(_states(parts[number], asset)):
             if now_ns <= latest_ns:
@@ -74,7 +74,8 @@ def number_since(directory: Path, since_ns: int) -> int:
     return max((folder.number for folder in sealed.folders(directory) if folder.last_s * 1e9 < since_ns), default=0) + 1
 
 
-def _parts(directory: Path) -> dict[int, sealed.Folder | Path]:
+def parts_of(directory: Path) -> dict[int, sealed.Folder | Path]:
+    """Return the parts of a record by their numbers: a segment of the log, or what was sealed of it."""
     parts: dict[int, sealed.Folder | Path] = {segments.number_of(path): path for path in segments.segments(directory)}
     return parts | {folder.number: folder for folder in sealed.folders(directory)}
 

@@ -26,13 +26,11 @@ from connectors.frame import Tag
 from simulators import config
 from simulators.modbus import ModbusPlc
 from simulators.opcua import OpcuaPlc
-from tests.clock import PATIENCE_S, ManualClock
+from tests.clock import PATIENCE_S, SPEED, ManualClock
 from tests.wire import ModbusRecorder, OpcuaRecorder, RecordingProxy
 
 MODBUS, OPCUA = "over_modbus", "over_opcua"
 ASSETS = (MODBUS, OPCUA)
-SPEED = 1000.0
-"""What is slow by a clock that is moved on while a PLC answers is no slow PLC: nobody is to slow down for it."""
 TIMEOUT_MS = 60_000
 """Wall time goes on where the machine is busy, while the manual clock stands still."""
 LINKS = 2

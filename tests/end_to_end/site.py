@@ -23,13 +23,11 @@ from connectors.frame import Dtype, ModbusAddress, Table, Tag
 from models.learn import learn
 from simulators.modbus import ModbusPlc
 from tests.agent.samples import quiet_rows
-from tests.clock import PATIENCE_S, ManualClock
+from tests.clock import PATIENCE_S, SPEED, ManualClock
 
 SECOND_NS = 1_000_000_000
 PAUSE_NS_MAX = 200_000_000
 """Whoever sleeps for less spares the PLC between two requests of one read; such pauses last until time moves."""
-SPEED = 1000.0
-"""What is slow by a clock that is moved on while a PLC answers is no slow PLC: nobody is to slow down for it."""
 SLEEPERS = 2
 """The read loop, and the one that tells the service manager."""
 ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
