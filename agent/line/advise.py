@@ -17,6 +17,8 @@ DEADBAND: Final = 0.9
 SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
 AFTER_WITHHELD_ROWS: Final = 32
+ELSEWHERE_S_MAX: Final = 86_400.0
+"""After so long in other regimes than those in which it deviated, being normal in them counts for an alarm's return."""
 CHATTER_RAISES: Final = 3
 """So many alarms, each within CHATTER_S of the return of the one before, are chatter."""
 CHATTER_S: Final = 3600.0
@@ -90,12 +92,19 @@ class Chatter:
 class Watch:
     """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither.
 
+    An alarm that stands returns by rows of the regimes in which the asset has deviated: a worn bearing is quiet while
+    the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without a row of these do others count.
+
     While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
     remembers what was before; then counting begins anew. One that stands returns as ever.
     """
 
     def __init__(self, delays: Delays, *, raised: bool) -> None:
         self._on_rows = delays.on_rows
+        self._elsewhere_rows_max = round(ELSEWHERE_S_MAX / delays.period_s)
+        self._elsewhere_rows = 0
+        self._deviated_in: frozenset[int] = frozenset()
+        """The regimes of the rows that were at the limit or above it, since the onset; of none is known at a start."""
         self._chatter = Chatter(delays)
         self._raised = raised
         self._rows_since_return: int | None = None
@@ -114,8 +123,9 @@ class Watch:
             return []
         found: list[Change] = []
         quiet = [False] * assessment.rows if withheld is None else withheld.tolist()
-        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), quiet, strict=True)
-        for row, (evidence, judged, is_withheld) in enumerate(rows):
+        regimes = assessment.scores.regime[assessment.position(0) :].tolist()
+        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), regimes, quiet, strict=True)
+        for row, (evidence, judged, regime, is_withheld) in enumerate(rows):
             if self._rows_since_return is not None:
                 self._rows_since_return += 1
             self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
@@ -128,13 +138,27 @@ class Watch:
                 if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
                     self._count = 0
                 continue
+            if self._raised and self._is_elsewhere(evidence, regime):
+                continue
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
+            if leaving and not self._raised:
+                self._deviated_in = self._deviated_in | {regime} if self._count > 1 else frozenset({regime})
             self._rows = self._rows if leaving and self._count > 1 else 0
             needed = self._chatter.off_rows if self._raised else self._on_rows
             if self._count >= needed:
                 found.append(self._turn(row))
         return found
+
+    def _is_elsewhere(self, evidence: float, regime: int) -> bool:
+        """Return whether a row says nothing of the deviation for which the alarm stands; note where that is seen."""
+        if evidence >= 1.0:
+            self._deviated_in |= {regime}
+        if not self._deviated_in or regime in self._deviated_in:
+            self._elsewhere_rows = 0
+            return False
+        self._elsewhere_rows += 1
+        return self._elsewhere_rows <= self._elsewhere_rows_max
 
     def _turn(self, row: int) -> Change:
         change = Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows)
@@ -142,7 +166,7 @@ class Watch:
             self._rows_since_return = 0
         else:
             self._chatter.raised(self._rows_since_return)
-        self._raised, self._count, self._rows = not self._raised, 0, 0
+        self._raised, self._count, self._rows, self._elsewhere_rows = not self._raised, 0, 0, 0
         return change
 
 

@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from agent.line import advise, lifecycle
-from agent.line.advise import DEADBAND, PRIORITIES, Chatter, Delays
+from agent.line.advise import DEADBAND, ELSEWHERE_S_MAX, PRIORITIES, Chatter, Delays
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -27,7 +27,7 @@ from agent.line.assess import RECOVERY_ROWS
 from agent.line.lifecycle import NEVER, TRANSITIONS, Patience
 from agent.line.verdict import Cause
 from tests.agent import samples
-from tests.line.scripted import SECOND_NS, START_NS, Scenario
+from tests.line.scripted import SECOND_NS, START_NS, Scenario, rows, scripted_line, state_of
 
 NORMAL, UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED = AlarmState
 RAISE, RETURN, ACKNOWLEDGE, REALARM = list(AlarmEvent)[:4]
@@ -173,6 +173,38 @@ def test_evidence_that_swings_around_the_limit_is_one_alert() -> None:
 def test_the_return_takes_an_unbroken_off_delay() -> None:
     Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.5).at(129).evidence(0.95).at(130) \
         .evidence(0.5).between(69, 158).wants(UNACKNOWLEDGED).at(159).wants(RETURNED).holds()
+
+
+def test_being_normal_in_another_regime_is_no_return() -> None:
+    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).elsewhere(0.2).at(900).evidence(1.5).at(1000) \
+        .evidence(0.2).between(69, 1028).wants(UNACKNOWLEDGED).at(1029).wants(RETURNED).holds()
+
+
+def test_the_rows_of_a_return_need_not_follow_each_other_where_the_machine_was_elsewhere_between() -> None:
+    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.2).at(115).elsewhere(0.2).at(500) \
+        .evidence(0.2).between(69, 513).wants(UNACKNOWLEDGED).at(514).wants(RETURNED).holds()
+
+
+def test_a_deviation_that_shows_in_both_regimes_returns_in_either() -> None:
+    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(80).elsewhere(1.5).at(100).elsewhere(0.2) \
+        .between(69, 128).wants(UNACKNOWLEDGED).at(129).wants(RETURNED).holds()
+
+
+def test_a_regime_that_the_machine_left_before_the_deviation_does_not_count() -> None:
+    Scenario(on_s=10, off_s=30).at(40).elsewhere(1.5).at(45).elsewhere(0.2).at(60).evidence(1.5).at(100) \
+        .elsewhere(0.2).between(69, 600).wants(UNACKNOWLEDGED).holds()
+
+
+def test_an_alarm_whose_regime_does_not_come_back_returns_after_a_day() -> None:
+    line = scripted_line(on_s=10, off_s=30)
+    day = int(ELSEWHERE_S_MAX)
+    line.step(rows([1.5] * 20), NOW_NS)
+    line.step(rows([-0.2] * (day + 29), 20), NOW_NS)
+    line.publish()
+    assert state_of(line) == UNACKNOWLEDGED
+    line.step(rows([-0.2], 20 + day + 29), NOW_NS)
+    line.publish()
+    assert state_of(line) == RETURNED
 
 
 def test_a_deviation_that_comes_back_wakes_the_same_alert() -> None:
