@@ -68,7 +68,11 @@ class Memory:
         for start in range(0, len(target), stride):
             part = target[start : start + stride]
             decay = _decay(tau_s, len(part)).reshape((-1,) + (1,) * (part.ndim - 1))
-            response[start : start + stride] = decay * (state + np.cumsum(part * (gain / decay), axis=0))
+            here = response[start : start + stride]
+            np.multiply(part, gain / decay, out=here)
+            np.cumsum(here, axis=0, out=here)
+            here += state
+            here *= decay
             state = response[start + len(part) - 1]
         self.keep(name, state)
         return response
