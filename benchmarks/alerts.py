@@ -141,7 +141,7 @@ def _named(case: str, years: Sequence[AssetYear]) -> list[Figure]:
 
 
 def _lives(case: str, years: Sequence[AssetYear]) -> list[Figure]:
-    """Return how many of the remaining lives that were told, one an hour, hold what they speak of."""
+    """Return how many of the remaining lives that were told, one a round, hold what they speak of."""
     told = [life.holds(each.twice_s, each.repaired_s) for year in years for each in year.faults for life in each.lives]
     held = [right for right in told if right is not None]
     return [

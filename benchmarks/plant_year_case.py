@@ -13,7 +13,7 @@ from agent.line.alert import Acknowledge, AlarmState, Alert
 from agent.line.line import Line, LineSettings
 from agent.line.verdict import Verdict
 from benchmarks.plant_model import PERIOD_S, detector
-from benchmarks.plant_year import START_S, Asset, Fault
+from benchmarks.plant_year import ROUND_S, START_S, Asset, Fault
 from benchmarks.simulated_case import WEEK_S
 from connectors.frame import Frame, Tag
 from simulators import wire
@@ -30,8 +30,6 @@ WAKE_S: Final = HOUR_S
 """What is raised so soon after a repair is of the fault that was repaired."""
 WIRE_WAKE_S: Final = 600
 """What is raised so soon after a fault of the wire is of that fault."""
-ACKNOWLEDGED_AFTER_S: Final = HOUR_S
-"""A person takes an alert on after an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +109,8 @@ def play(asset: Asset, budgets_per_week: Sequence[float]) -> tuple[AssetYear, ..
 
 
 def frame_of(plant: Plant, tags: Sequence[Tag], faults: Sequence[wire.WireFault], start_s: int) -> Frame:
-    """Return what a connector would have read in an hour; `faults` are those of the wire, in any order."""
-    times_ns = EPOCH_NS + (start_s + PERIOD_S * np.arange(HOUR_S // PERIOD_S, dtype=np.int64)) * 1_000_000_000
+    """Return what a connector would have read from one round to the next; `faults` are those of the wire."""
+    times_ns = EPOCH_NS + (start_s + PERIOD_S * np.arange(ROUND_S // PERIOD_S, dtype=np.int64)) * 1_000_000_000
     on = [fault for fault in faults if fault.start_ns <= times_ns[-1] and fault.end_ns > times_ns[0]]
     return wire.apply(on, times_ns, plant.rows(start_s, len(times_ns), PERIOD_S), tags)
 
@@ -133,7 +131,7 @@ class _Watcher:
         self._line = Line(asset.name, detector(asset.machine), settings)
 
     def watch(self, frame: Frame, now_s: int) -> None:
-        """Let the line see an hour, note what it raises, and let people acknowledge what is an hour old."""
+        """Let the line see what came since the last round, note what it raises, and let people acknowledge."""
         began_s = time.process_time()
         now_ns = EPOCH_NS + now_s * 1_000_000_000
         for alert in self._line.step(frame, now_ns):
@@ -149,9 +147,7 @@ class _Watcher:
         alert = snapshot.alert
         unseen = (AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED)
         if alert is not None and alert.state in unseen:
-            raised_s = (alert.raised_time_ns - EPOCH_NS) / 1e9
-            if now_s >= raised_s + ACKNOWLEDGED_AFTER_S:
-                self._line.submit(Acknowledge(alert.id, "technician", now_ns))
+            self._line.submit(Acknowledge(alert.id, "technician", now_ns))
         self.judging_cpu_s += time.process_time() - began_s
 
     def outcome(self, fault: Fault, repaired_s: int) -> FaultOutcome:
@@ -170,7 +166,7 @@ class _Watcher:
 
 
 class _Year:
-    """Plays hour after hour; people acknowledge and repair at full hours."""
+    """Plays round after round."""
 
     def __init__(self, asset: Asset, budgets_per_week: Sequence[float]) -> None:
         self._asset = asset
@@ -185,13 +181,13 @@ class _Year:
     def play(self) -> tuple[AssetYear, ...]:
         """Return what came of it at each budget."""
         simulating_s = 0.0
-        for start_s in range(START_S, self._asset.end_s, HOUR_S):
+        for start_s in range(START_S, self._asset.end_s, ROUND_S):
             began_s = time.process_time()
             frame = frame_of(self._plant, self._tags, self._near(start_s), start_s)
             simulating_s += time.process_time() - began_s
             for watcher in self._watchers:
-                watcher.watch(frame, start_s + HOUR_S)
-            self._repair(start_s + HOUR_S)
+                watcher.watch(frame, start_s + ROUND_S)
+            self._repair(start_s + ROUND_S)
         return tuple(self._year(watcher, simulating_s) for watcher in self._watchers)
 
     def _year(self, watcher: _Watcher, simulating_s: float) -> AssetYear:
@@ -208,7 +204,7 @@ class _Year:
     def _near(self, start_s: int) -> list[wire.WireFault]:
         from_ns = EPOCH_NS + start_s * 1_000_000_000
         starts_ns, ends_ns = self._wire_ns.T
-        on = (starts_ns < from_ns + HOUR_S * 1_000_000_000) & (ends_ns > from_ns)
+        on = (starts_ns < from_ns + ROUND_S * 1_000_000_000) & (ends_ns > from_ns)
         return [self._wire[index] for index in np.flatnonzero(on)]
 
     def _repair(self, now_s: int) -> None:

@@ -56,10 +56,10 @@ def test_a_year_is_drawn_from_the_seed_and_faults_leave_time_for_their_repair() 
 
 def test_people_repair_some_time_after_the_alert_or_after_the_failure_at_the_latest() -> None:
     failure_s = FOULING.degradation.failure_s
-    assert FOULING.repair_s(None) == failure_s + 6 * HOUR_S
+    assert FOULING.repair_s(None) == failure_s + 8 * HOUR_S
     assert FOULING.repair_s(failure_s - 24 * HOUR_S) == failure_s - 12 * HOUR_S
-    assert FOULING.repair_s(failure_s - 1) == failure_s + 6 * HOUR_S
-    assert FOULING.repair_s(failure_s - 24 * HOUR_S + 1) == failure_s - 11 * HOUR_S, "a full hour"
+    assert FOULING.repair_s(failure_s - 1) == failure_s + 8 * HOUR_S
+    assert FOULING.repair_s(failure_s - 24 * HOUR_S + 1) == failure_s - 8 * HOUR_S, "the next round"
 
 
 def test_what_counts_for_and_against_the_agent() -> None:
