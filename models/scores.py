@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from models.features import Averages
+from models.averages import Averages
 
 Float64s = npt.NDArray[np.float64]
 
