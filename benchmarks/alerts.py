@@ -105,7 +105,9 @@ def measure(years: Sequence[AssetYear]) -> list[Figure]:
 
 def _measured(case: str, years: Sequence[AssetYear]) -> list[Figure]:
     faults = [(year.asset.machine, fault) for year in years for fault in year.faults]
-    raised = [len(fault.raised) for _, fault in faults if fault.first is not None]
+    found = [fault for _, fault in faults if fault.first is not None]
+    raised = [max(sum(not each.worse for each in fault.raised), 1) for fault in found]
+    worse = [sum(each.worse for each in fault.raised) for fault in found]
     false = _false_per_week(years)
     return [
         Figure(case, FOUND, _percent([fault.first is not None for _, fault in faults]), "%"),
@@ -113,6 +115,7 @@ def _measured(case: str, years: Sequence[AssetYear]) -> list[Figure]:
         Figure(case, FEW, false, ""),
         Figure(case, MANY, false, ""),
         Figure(case, ALERTS, float(np.mean(raised)) if raised else np.nan, ""),
+        Figure(case, "raised again as worse, per fault", float(np.mean(worse)) if worse else np.nan, ""),
         *_named(case, years),
         *_lives(case, years),
         Figure(case, "faults played", len(faults), ""),

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from agent.line.alert import Acknowledge, AlarmState, Alert
+from agent.line.alert import Acknowledge, AlarmEvent, AlarmState, Alert
 from agent.line.line import Line, LineSettings
 from agent.line.verdict import Verdict
 from benchmarks.plant_model import PERIOD_S, detector
@@ -34,13 +34,17 @@ WIRE_WAKE_S: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """An alarm was raised at a simulated second; `of_wire` says whether its wire failed then or just before."""
+    """People heard of an alert at a simulated second; `of_wire` says whether its wire failed then or just before.
+
+    `worse` says that it stood already, and had become worse.
+    """
 
     time_s: float
     alert_id: str
     message: str
     verdict: Verdict
     of_wire: bool
+    worse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ class _Watcher:
         began_s = time.process_time()
         now_ns = EPOCH_NS + now_s * 1_000_000_000
         for alert in self._line.step(frame, now_ns):
-            if isinstance(alert, Alert) and alert.state is AlarmState.UNACKNOWLEDGED:
+            if isinstance(alert, Alert) and alert.event in (AlarmEvent.RAISE, AlarmEvent.REALARM):
                 self._note(alert)
         self._line.publish()
         snapshot = self._line.snapshot
@@ -159,10 +163,12 @@ class _Watcher:
         return FaultOutcome(fault, repaired_s, raised, lives, twice_s)
 
     def _note(self, alert: Alert) -> None:
-        time_s = (alert.raised_time_ns - EPOCH_NS) / 1e9
+        """Note that people hear of an alert, as of the row of its verdict."""
+        time_s = (alert.verdict.time_ns - EPOCH_NS) / 1e9
         starts_s, ends_s = self._wire_s
         of_wire = bool(((starts_s <= time_s) & (time_s <= ends_s + WIRE_WAKE_S)).any())
-        self.raised.setdefault(time_s, Raised(time_s, alert.id, alert.message, alert.verdict, of_wire))
+        worse = alert.event is AlarmEvent.REALARM
+        self.raised.setdefault(time_s, Raised(time_s, alert.id, alert.message, alert.verdict, of_wire, worse))
 
 
 class _Year:

@@ -23,7 +23,10 @@ CHATTER_RAISES: Final = 3
 """So many alarms, each within CHATTER_S of the return of the one before, are chatter."""
 CHATTER_S: Final = 3600.0
 CHATTER_OFF_S: Final = 60.0
-CHATTER_OFF_S_MAX: Final = 86_400.0
+CHATTER_OFF_S_MAX: Final = 14_400.0
+"""Less than a shift: a machine that is restless once in each would else never return, and hide its next fault."""
+WORSE: Final = 2.0
+"""An alarm that stands is due again once the evidence has been this many times what it was for the on delay."""
 HOURS_EVIDENCE: Final = 2.0
 """From this evidence on there are hours to act, below it days, where no remaining life tells."""
 HOURS_S, DAYS_S = 86_400.0, 7 * 86_400.0
@@ -54,7 +57,10 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """At new row `row` of an assessment the evidence has called for `event`; it had begun `since_rows` rows before."""
+    """At new row `row` of an assessment the evidence has called for `event`; it had begun `since_rows` rows before.
+
+    The event is RAISE, RETURN or, while the alarm stands, REALARM.
+    """
 
     row: int
     event: AlarmEvent
@@ -96,10 +102,12 @@ class Watch:
     the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without a row of these do others count.
 
     While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
-    remembers what was before; then counting begins anew. One that stands returns as ever.
+    remembers what was before; then counting begins anew. One that stands returns as ever, and is due again (REALARM)
+    when the deviation has grown to WORSE times what it was.
     """
 
-    def __init__(self, delays: Delays, *, raised: bool) -> None:
+    def __init__(self, delays: Delays, *, raised: bool, level: float = 1.0) -> None:
+        """Begin with an alarm that stands at an evidence of `level`, or with none."""
         self._on_rows = delays.on_rows
         self._elsewhere_rows_max = round(ELSEWHERE_S_MAX / delays.period_s)
         self._elsewhere_rows = 0
@@ -113,6 +121,8 @@ class Watch:
         self._quiet_rows = 0
         self._rows = 0
         """Judged or not, rows since the count began: how long ago the onset was."""
+        self._level = level
+        self._worse_rows = 0
 
     def changes(self, assessment: Assessment, withheld: Bools | None = None) -> list[Change]:
         """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""
@@ -138,6 +148,8 @@ class Watch:
                 if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
                     self._count = 0
                 continue
+            if self._raised and self._is_worse(evidence):
+                found.append(Change(row, AlarmEvent.REALARM, self._on_rows - 1))
             if self._raised and self._is_elsewhere(evidence, regime):
                 continue
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
@@ -147,8 +159,16 @@ class Watch:
             self._rows = self._rows if leaving and self._count > 1 else 0
             needed = self._chatter.off_rows if self._raised else self._on_rows
             if self._count >= needed:
-                found.append(self._turn(row))
+                found.append(self._turn(row, evidence))
         return found
+
+    def _is_worse(self, evidence: float) -> bool:
+        """Return whether a row completes the on delay at WORSE times the level, which is then that of the row."""
+        self._worse_rows = self._worse_rows + 1 if evidence >= WORSE * self._level else 0
+        if self._worse_rows < self._on_rows:
+            return False
+        self._level, self._worse_rows = evidence, 0
+        return True
 
     def _is_elsewhere(self, evidence: float, regime: int) -> bool:
         """Return whether a row says nothing of the deviation for which the alarm stands; note where that is seen."""
@@ -160,12 +180,13 @@ class Watch:
         self._elsewhere_rows += 1
         return self._elsewhere_rows <= self._elsewhere_rows_max
 
-    def _turn(self, row: int) -> Change:
+    def _turn(self, row: int, evidence: float) -> Change:
         change = Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows)
         if self._raised:
             self._rows_since_return = 0
         else:
             self._chatter.raised(self._rows_since_return)
+        self._level, self._worse_rows = evidence, 0
         self._raised, self._count, self._rows, self._elsewhere_rows = not self._raised, 0, 0, 0
         return change
 

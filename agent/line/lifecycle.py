@@ -100,6 +100,18 @@ def returned(alert: Alert, time_ns: int, now_ns: int) -> Alert | None:
     return _next(replace(alert, state=state, returned_time_ns=time_ns), _E.RETURN, None, now_ns)
 
 
+def worsened(alert: Alert, new: Alert) -> Alert | None:
+    """Return the next revision of an alert that stands, and whose deviation has grown to that of `new`.
+
+    None unless somebody has acknowledged it: who has not will see how bad it is now. A withheld alert waits for nobody.
+    """
+    state = TRANSITIONS.get((alert.state, _E.REALARM))
+    if state is None or alert.withheld:
+        return None
+    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict)
+    return _next(replace(worse, state=state, acknowledgement=None), _E.REALARM, None, new.updated_time_ns)
+
+
 def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
     """Return the alert's next revision after a command, or None where it does not apply."""
     if alert.id != command.alert_id:

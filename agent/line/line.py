@@ -172,7 +172,8 @@ class Line:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
         delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
-        self._watch = Watch(delays, raised=open_alert is not None and lifecycle.is_standing(open_alert))
+        standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
+        self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0)
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
@@ -358,7 +359,8 @@ class Line:
             advise.message(verdict),
         )
         if self._alert is not None:
-            return self._revise(lifecycle.raised_again(self._alert, new))
+            again = lifecycle.worsened if change.event is AlarmEvent.REALARM else lifecycle.raised_again
+            return self._revise(again(self._alert, new))
         self._next_number += 1
         self._peak = verdict.evidence
         return self._revise(new)
