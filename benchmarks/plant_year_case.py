@@ -22,7 +22,7 @@ from models.runtime import Detector
 from simulators import wire
 from simulators.faults import HOUR_S
 from simulators.machine import EPOCH_NS
-from simulators.plant import Plant
+from simulators.plant import MACHINES, Plant
 
 WAKE_S: Final = HOUR_S
 """What is raised so soon after a repair is of the fault that was repaired."""
@@ -116,7 +116,8 @@ class _Year:
         starts = np.array([fault.start_ns for fault in self._wire], np.int64)
         ends = np.array([fault.end_ns for fault in self._wire], np.int64)
         self._wire_s = (starts - EPOCH_NS) / 1e9, (ends - EPOCH_NS) / 1e9
-        settings = LineSettings(budget_per_week / WEEK_S, ON_DELAY_S, OFF_DELAY_S)
+        symptoms = MACHINES[asset.machine].symptoms
+        settings = LineSettings(budget_per_week / WEEK_S, ON_DELAY_S, OFF_DELAY_S, symptoms=symptoms)
         self._line = Line(asset.name, _detector(asset.machine), settings)
         self._raised: dict[float, Raised] = {}
         self._lives: list[Life] = []
