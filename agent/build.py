@@ -104,6 +104,7 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
         suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
         consequence=said.consequence,
+        symptoms=tuple(tag.name for tag in said.tags if tag.symptom),
         patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
     return Line(

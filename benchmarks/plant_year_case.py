@@ -19,7 +19,7 @@ from connectors.frame import Frame, Tag
 from simulators import wire
 from simulators.faults import HOUR_S
 from simulators.machine import EPOCH_NS
-from simulators.plant import Plant
+from simulators.plant import MACHINES, Plant
 
 ON_DELAY_S: Final = 300.0
 OFF_DELAY_S: Final = 3600.0
@@ -131,7 +131,8 @@ class _Watcher:
         starts = np.array([fault.start_ns for fault in wires], np.int64)
         ends = np.array([fault.end_ns for fault in wires], np.int64)
         self._wire_s = (starts - EPOCH_NS) / 1e9, (ends - EPOCH_NS) / 1e9
-        settings = LineSettings(budget_per_week / WEEK_S, ON_DELAY_S, OFF_DELAY_S)
+        symptoms = MACHINES[asset.machine].symptoms
+        settings = LineSettings(budget_per_week / WEEK_S, ON_DELAY_S, OFF_DELAY_S, symptoms=symptoms)
         self._line = Line(asset.name, detector(asset.machine), settings)
 
     def watch(self, frame: Frame, now_s: int) -> None:

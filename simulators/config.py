@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Tag
@@ -25,12 +25,13 @@ def toml(
     port: int = 8470,
     append: bool = False,
     timeout_ms: int = 1000,
+    symptoms: Collection[str] = (),
 ) -> str:
     """Return the TOML of an agent with one asset on one connection.
 
     `connection` is "host:port" for tags on Modbus, "opc.tcp://host:port" for tags on OPC UA. Raise ValueError
     where it is neither, or not where such tags live. With `append` the tables that a configuration has once are
-    left out.
+    left out. `symptoms` are the tags that are measured to see faults.
     """
     _check_tags(tags, connection)
     lines = [] if append else _head(state_dir, port)
@@ -45,6 +46,7 @@ def toml(
     ]
     for tag in tags:
         lines += ["", f"[[assets.{asset}.tags]]", *_tag(tag, f"{asset}_plc")]
+        lines += ["symptom = true"] * (tag.name in symptoms)
     return "\n".join(lines) + "\n"
 
 

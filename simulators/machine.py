@@ -142,13 +142,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A kind of machine: `simulate` turns a block into the true value of every tag by name, each [T]."""
+    """A kind of machine: `simulate` turns a block into the true value of every tag by name, each [T].
+
+    `symptoms` are the tags that its maker measures to see its faults: vibration, the temperatures of bearings, the
+    pressures across filters and at seals, and what a controller has to put out.
+    """
 
     name: str
     number: int
     channels: tuple[Channel, ...]
     shifts: Shifts
     simulate: Callable[[Block], Mapping[str, Floats]]
+    symptoms: tuple[str, ...]
 
     @property
     def tags(self) -> tuple[Tag, ...]:

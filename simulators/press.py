@@ -192,4 +192,12 @@ PRESS = Machine(
     _CHANNELS,
     Shifts(hours=((0.0, 8.0), (8.3, 16.0)), products=4, hold_h=(0.8, 1.9), changeover_s=300),
     _simulate,
+    symptoms=(
+        "filter_dp",
+        "hold_decay",
+        "rise_time",
+        "vibration",
+        "heater_duty",
+        "pump_temperature",
+    ),
 )

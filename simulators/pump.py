@@ -165,4 +165,13 @@ PUMP = Machine(
     _CHANNELS,
     Shifts(hours=((0.0, 20.0), (20.8, 24.0)), products=4, hold_h=(0.7, 2.2), changeover_s=0),
     _simulate,
+    symptoms=(
+        "filter_dp",
+        "seal_pressure",
+        "vibration",
+        "bearing_de_temperature",
+        "bearing_nde_temperature",
+        "valve_command",
+        "suction_pressure",
+    ),
 )

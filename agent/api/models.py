@@ -84,6 +84,9 @@ class VerdictModel(Model):
         description="the tags that deviate most, in means over the last 32 rows; empty unless deviating or unseen"
     )
     cause: Cause | None = Field(description="where to look first")
+    cause_probability: float | None = Field(
+        description="how probable that cause is; null where there is none, or a rule without odds told it"
+    )
     fault_probabilities: list[FaultModel] = Field(
         description="what kind of fault it looks like, the most probable first; empty unless deviating"
     )
@@ -131,6 +134,7 @@ VERDICT_EXAMPLE: JsonDict = {
         {"tag": "oil_temperature", "unit": "degC", "share": 0.2, "measured": None, "expected": 41.0},
     ],
     "cause": "machine",
+    "cause_probability": 0.87,
     "fault_probabilities": [{"fault": "seal_leak", "probability": 0.7}],
     "drift": {"tag": "oil_temperature", "deviations": 0.4},
     "health": 0.26,

@@ -57,6 +57,9 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
     use: Literal["model", "context"] = Field(
         default="model", description="whether the model looks at it, or it is only read and kept"
     )
+    symptom: bool = Field(
+        default=False, description="whether it is measured to see faults of the machine, as a vibration is"
+    )
     counter: bool = Field(
         default=False, description="whether it counts up for ever, so that the value is how fast it counts"
     )
@@ -87,6 +90,13 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
         if clamp and all(math.isinf(limit) for limit in limits):
             raise ValueError("there is no limit to clamp to; add low or high, or remove clamp")
         return clamp
+
+    @field_validator("symptom")
+    @classmethod
+    def _is_of_the_model(cls, symptom: bool, info: ValidationInfo) -> bool:
+        if symptom and info.data.get("use") == "context":
+            raise ValueError('the model does not look at it; remove use = "context" or this')
+        return symptom
 
     @field_validator("counter")
     @classmethod

@@ -20,7 +20,7 @@ from agent.evidence.incident import Course, Incident
 from agent.evidence.plot import Axis, Mark, Trace, plot, strip
 from agent.line.advise import DEADBAND
 from agent.line.assess import CONDITIONS
-from agent.line.wording import remaining_life
+from agent.line.wording import cause, remaining_life
 from connectors.frame import BAD_NO_DATA, Int64s, is_bad
 from models.bundle import Manifest
 
@@ -85,7 +85,7 @@ def _head(alert: Mapping[str, Any], told: Told) -> str:
 def _seen(incident: Incident) -> str:
     verdict = incident.alert.verdict
     facts = {
-        "Cause": verdict.cause.value if verdict.cause else "not told",
+        "Cause": cause(verdict),
         "Looks like": ", ".join(f"{fault} ({share:.0%})" for fault, share in verdict.fault_probabilities) or "not told",
         "Evidence": f"{verdict.evidence:g} when raised, {incident.alert.peak_evidence:g} at most; the limit is 1",
         "Regime": f"{verdict.regime or 'none known'}; distances: "

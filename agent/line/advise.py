@@ -198,7 +198,7 @@ def message(verdict: Verdict) -> str:
     """
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
-        Cause.SENSOR: f"{verdict.asset}: a tag does what only a sensor or its wiring can do",
+        Cause.SENSOR: f"{verdict.asset}: a sensor or its wiring is off, the other tags agree with each other",
         Cause.COMMUNICATION: f"{verdict.asset}: deviates while much of its data is missing",
         None: f"{verdict.asset} deviates",
     }[verdict.cause]

@@ -34,6 +34,7 @@ class AlarmEvent(StrEnum):
     RELEASE = "release"
     ESCALATE = "escalate"
     GROUP = "group"
+    REASSESS = "reassess"
 
 
 class Priority(StrEnum):
@@ -102,8 +103,8 @@ class Alert:
     `id` is unique in the agent's journal ("pump-3"). `event` made this revision, None where an earlier version did not
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
-    goes under, None where it stands by itself. `verdict` is the one that raised it, `peak_evidence` the highest
-    evidence since.
+    goes under, None where it stands by itself. `verdict` is the one that raised it, or the one that last told another
+    cause; `peak_evidence` is the highest evidence since.
     """
 
     id: str

@@ -17,7 +17,8 @@ from models.bundle import Manifest, Statistics
 from models.deferred import DeferredFeatures
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
-from models.frozen import FrozenTracker
+from models.frozen import FrozenTracker, StayTracker
+from models.leave_one_out import Recent
 from models.modes import ModeTracker
 from models.remaining import RemainingModel
 from models.scored_rows import Scores
@@ -58,9 +59,10 @@ class Assessment:
 
     `grid` and `scores` have all rows, `good_share` f32[W] those of the window before the first new one, too; the new
     ones have `coverage` f64[N], the share of good values in the window up to a row, `evidence` f64[N] (NaN where the
-    row could not be judged), `frozen` f64[N, C], the part of it that a tag has by standing still, `condition` i8[N],
-    indices into CONDITIONS, and `drift` f64[N, U], that of the channels the model looks at. `features` gives what the
-    fault head sees of a new row, until the next ones are assessed.
+    row could not be judged), `frozen` f64[N, C], the part of it that a tag has by standing still, `stay_surprise`
+    f64[N, C], how unlikely it is in nats that it does, `condition` i8[N], indices into CONDITIONS, and `drift`
+    f64[N, U], that of the channels the model looks at. `recent` f64[N, S + K] is what models.leave_one_out remembers;
+    `features` gives what the fault head sees of a new row, until the next ones are assessed.
     """
 
     grid: Grid
@@ -69,7 +71,9 @@ class Assessment:
     coverage: Float64s
     evidence: Float64s
     frozen: Float64s
+    stay_surprise: Float64s
     condition: npt.NDArray[np.int8]
+    recent: Float64s
     features: DeferredFeatures
     drift: Float64s
 
@@ -110,6 +114,8 @@ class Assessor:
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
+        self._stays = StayTracker(len(manifest.tags))
+        self._recent = Recent(learnt.experts)
         self._features = DeferredFeatures(FeatureTracker(learnt.head, learnt.scored))
         self._diagnosable = diagnosable
         self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
@@ -160,11 +166,18 @@ class Assessor:
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
+        surprise, recent = np.zeros(frozen.shape), np.zeros((grid.rows, 0))
         if self._diagnosable:
             self._features.take(scores, seen.values, seen.good, modes.held, ignored)
+            counted = ~ignored & ~np.isnan(new.score)
+            stay = np.rint(frozen * self._detector.statistics.frozen_limits)
+            surprise = self._stays.update(stay, grid.good, counted)
+            recent = self._recent.update(new.white, new.regime, counted)
         told = grid.good & ~modes.held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
-        return Assessment(seen, scores, good_share, coverage, evidence, frozen, condition, self._features, drift)
+        return Assessment(
+            seen, scores, good_share, coverage, evidence, frozen, surprise, condition, recent, self._features, drift
+        )
 
     def _deviations(self, scores: Scores, x: Float32s, told: Bools) -> Float64s:
         """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations.

@@ -159,6 +159,15 @@ def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, no
     return None
 
 
+def reassessed(alert: Alert, verdict: Verdict, priority: Priority, message: str, now_ns: int) -> Alert:
+    """Return the alert's next revision, which tells another cause: that of a later verdict.
+
+    For how long it has stood does not begin anew: what it is about has not changed, but what is known of it.
+    """
+    told = _next(replace(alert, verdict=verdict, priority=priority, message=message), _E.REASSESS, None, now_ns)
+    return replace(told, standing_since_ns=alert.standing_since_ns)
+
+
 def withheld(alert: Alert, by: Withheld, now_ns: int) -> Alert:
     """Return the alert's next revision, withheld in one more way; one of the same kind gives way."""
     others = tuple(one for one in alert.withheld if one.kind is not by.kind)

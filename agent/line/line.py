@@ -29,6 +29,7 @@ from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
+from agent.line.second_look import SecondLook
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Grid, Window
@@ -48,6 +49,7 @@ class LineSettings:
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
     `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
+    `symptoms` are the tags that are measured to see faults of the machine.
     """
 
     alerts_per_s: float
@@ -59,6 +61,7 @@ class LineSettings:
     suppressed_when: SuppressedWhen | None = None
     patience: Patience = NEVER
     consequence: Consequence = Consequence.MAJOR
+    symptoms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +166,7 @@ class Line:
         self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
+        self._symptoms = np.array([tag.name in settings.symptoms for tag in manifest.tags], np.bool_)
         self._model_columns = np.arange(len(manifest.tags))
         own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms] or [self.period_ns] * len(tags)
         self._rate_of_change = RateOfChange(settings.max_rates or [np.inf] * len(tags), own_ns)
@@ -174,6 +178,7 @@ class Line:
         delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
         standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
         self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0)
+        self._second_look = SecondLook()
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
@@ -221,6 +226,7 @@ class Line:
             self._quality.frozen(self._stood_s(assessment))
             entries += self._advise(assessment, self._withheld(grid, now_ns), now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
+            entries += self._reassess(verdict, now_ns)
         entries += self._tend(now_ns)
         self._next_snapshot = self._snapshot(now_ns, verdict)
         return entries
@@ -340,6 +346,17 @@ class Line:
         self._outlook.follow(assessment, noted, assessment.rows)
         return changed
 
+    def _reassess(self, verdict: Verdict, now_ns: int) -> list[Alert]:
+        """Revise the alert that stands where another cause has become clear."""
+        alert = self._alert
+        if alert is None or not lifecycle.is_standing(alert):
+            self._second_look.forget()
+            return []
+        if not self._second_look.differs(alert.verdict.cause, verdict):
+            return []
+        priority = advise.priority(verdict, self._consequence)
+        return self._revise(lifecycle.reassessed(alert, verdict, priority, advise.message(verdict), now_ns))
+
     def _revise(self, alert: Alert | None) -> list[Alert]:
         """Take over the alert's next revision, if there is one."""
         if alert is None:
@@ -367,4 +384,4 @@ class Line:
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""
-        return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector))
+        return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector, self._symptoms))

@@ -185,6 +185,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
             for part in verdict.contributions
         ],
         "cause": verdict.cause.value if verdict.cause else None,
+        "cause_probability": verdict.cause_probability,
         "fault_probabilities": [
             {"fault": fault, "probability": number(share)} for fault, share in verdict.fault_probabilities
         ],
@@ -322,7 +323,7 @@ def _time(text: Any) -> int | None:
 
 def _verdict(body: Any) -> Verdict:
     life = body["remaining_life_s"]
-    # The journals of earlier versions have none of these, and no health.
+    # The journals of earlier versions have none of these, no health and no probability.
     until, drift, near = body.get("remaining_life_until"), body.get("drift"), body.get("regime_distances", [])
     return Verdict(
         asset=str(body["asset"]),
@@ -333,6 +334,7 @@ def _verdict(body: Any) -> Verdict:
         evidence=_float(body["evidence"]),
         contributions=tuple(_contribution(part) for part in body["contributions"]),
         cause=None if body["cause"] is None else Cause(body["cause"]),
+        cause_probability=body.get("cause_probability"),
         fault_probabilities=tuple(
             (f["fault"], _float(f["probability"])) for f in body["fault_probabilities"]
         ),

@@ -64,6 +64,7 @@ def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7)
             Contribution("temperature", "degC", 0.2, float("nan"), 41.0),
         ),
         cause=Cause.MACHINE,
+        cause_probability=0.87,
         fault_probabilities=(("seal_leak", 0.7), ("cavitation", 0.1)),
         drift=Drift("temperature", -0.4),
         health=0.26,
