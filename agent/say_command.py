@@ -58,12 +58,33 @@ def add_say(app: typer.Typer) -> None:
     ) -> None:
         """Take an asset out of service for planned work: no alert of it is raised meanwhile."""
         body: dict[str, Json] = {"by": by, "reason": reason, "duration_s": _seconds(time)}
-        _say(api, f"/assets/{asset}/out-of-service", body | ({} if start is None else {"since": _moment(start)}))
+        body |= {} if start is None else {"since": _moment("--from", start)}
+        _say(api, f"/assets/{asset}/out-of-service", body)
 
     @app.command("in-service", epilog='Example: forewarn in-service pump --by Ana --comment "seal replaced"')
     def in_service(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Return an asset to service, or call off that it be taken out."""
         _say(api, f"/assets/{asset}/in-service", {"by": by, "comment": comment})
+
+    @app.command(
+        "normal",
+        epilog='Example: forewarn normal pump --since 2026-12-01T06:00Z --by Ana --comment "the new product, as it '
+        'should be"',
+    )
+    def normal(
+        asset: Asset,
+        since: Annotated[str, typer.Option("--since", metavar="TIME", help="From when on, as 2026-12-01T06:00Z.")],
+        by: By,
+        comment: Annotated[str, typer.Option("--comment", metavar="TEXT", help="Why it is.")],
+        until: Annotated[
+            str | None, typer.Option("--until", metavar="TIME", help="Until when. [default: now]")
+        ] = None,
+        api: Api = API_URL,
+    ) -> None:
+        """Say that what an asset did is normal: it may be learnt from, whatever the agent made of it."""
+        body: dict[str, Json] = {"by": by, "since": _moment("--since", since), "comment": comment}
+        body |= {} if until is None else {"until": _moment("--until", until)}
+        _say(api, f"/assets/{asset}/normal", body)
 
 
 def _say(api: str, path: str, body: dict[str, Json]) -> None:
@@ -79,11 +100,11 @@ def _seconds(text: str) -> float:
         raise typer.BadParameter(f"{text}: {error}", param_hint="--for") from error
 
 
-def _moment(text: str) -> str:
+def _moment(option: str, text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text} is no time such as 2026-12-01T06:00Z", param_hint="--from") from error
+        raise typer.BadParameter(f"{text} is no time such as 2026-12-01T06:00Z", param_hint=option) from error
     if moment.tzinfo is None:
-        raise typer.BadParameter(f"{text} does not say its time zone; write it as in {text}Z", param_hint="--from")
+        raise typer.BadParameter(f"{text} does not say its time zone; write it as in {text}Z", param_hint=option)
     return text

@@ -56,6 +56,17 @@ class InServiceBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class NormalBody(Model):
+    """A person says that what an asset did from one time to another is normal, so that it may be learnt from."""
+
+    model_config = example({"by": "Ana", "since": TIME, "comment": "the new product, running as it should"})
+
+    by: Person
+    since: TimeNs = Field(description="from when on")
+    until: TimeNs | None = Field(default=None, description="until when; default: now")
+    comment: str = Field(min_length=1, max_length=2000)
+
+
 class CommandAccepted(Model):
     """The command is queued and takes effect at the asset's next step, within about one of its periods."""
 
@@ -63,7 +74,7 @@ class CommandAccepted(Model):
         {"command": "acknowledge", "asset": "pump", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"}
     )
 
-    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service"]
+    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal"]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")
     href: str = Field(description="where the effect will be seen")

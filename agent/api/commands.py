@@ -13,6 +13,7 @@ from agent.api.command_models import (
     AcknowledgeBody,
     CommandAccepted,
     InServiceBody,
+    NormalBody,
     OutOfServiceBody,
     ShelveBody,
     UnshelveBody,
@@ -24,6 +25,7 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     Command,
+    DeclareNormal,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -114,6 +116,18 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is in service, and nothing else is planned")
         command = ReturnToService(asset, body.by, view.now_ns(), body.comment)
         return _queue(view, "in-service", asset, None, command)
+
+    @_post(router, "/assets/{asset}/normal")
+    def declare_normal(asset: AssetName, body: NormalBody) -> Response:
+        """Say that what an asset did is normal: it may be learnt from, whatever was made of it."""
+        find_asset(view, asset)
+        now_ns = view.now_ns()
+        until_ns = now_ns if body.until is None else body.until
+        if not body.since < until_ns <= now_ns:
+            said = "body.since: must be before body.until, and neither is to come: only what was seen can be normal"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        command = DeclareNormal(asset, body.by, now_ns, body.since, until_ns, body.comment)
+        return _queue(view, "normal", asset, None, command)
 
 
 def _out_of_service(view: AgentView, asset: str) -> Withheld | None:

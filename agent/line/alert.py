@@ -180,6 +180,18 @@ class ReturnToService:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclareNormal:
+    """A person says that what an asset did from `since_ns` until `until_ns` is normal, whatever was made of it."""
+
+    asset: str
+    by: str
+    time_ns: int
+    since_ns: int
+    until_ns: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The agent puts an alert under the root alert of what is one incident, None to let it stand by itself."""
 
@@ -189,5 +201,5 @@ class Group:
 
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group
-AssetCommand = TakeOutOfService | ReturnToService
+AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal
 Command = AlertCommand | AssetCommand

@@ -142,8 +142,8 @@ class Assessor:
             self._drift.restore(np.array(wander.state[:used]))
             self._adaptation.restore(np.array(wander.state[used:]))
 
-    def update(self, grid: Grid) -> Assessment:
-        """Assess new rows, at least one."""
+    def update(self, grid: Grid, withheld: Bools | None = None) -> Assessment:
+        """Assess new rows, at least one; those in which alerts are `withheld` bool[N] are not adapted to."""
         seen = self._past.then(grid)
         self._past = seen.last(LOOK_BACK_ROWS)
         modes = self._modes.update(grid.values, grid.good)
@@ -153,7 +153,7 @@ class Assessor:
         frozen, stale = self._frozen.update(grid.values, grid.good)
         settling = modes.settling | self._recovering(np.isnan(new.score))
         ignored = settling | modes.unseen | modes.new | stale
-        evidence = self._evidence(new, ignored, frozen)
+        evidence = self._evidence(new, ignored, frozen, withheld)
         # Far from every regime, at a setting that was never learnt, may be a fault or its nature: that is not known.
         # Each row there is judged by itself, for memories would carry what is not known into the settings that are.
         alone = modes.new & ~settling & ~modes.unseen & ~stale
@@ -211,7 +211,7 @@ class Assessor:
         statistics[:, 0] = score
         return calibration.evidence(statistics, self.limits)
 
-    def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s) -> Float64s:
+    def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s, withheld: Bools | None) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""
         calibration = self._detector.statistics.calibration
         white, score = scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score)
@@ -219,7 +219,8 @@ class Assessor:
         for rows in self._adaptation.blocks(len(score)):
             statistics = self._bank.update(*self._adaptation.taken_off(white[rows], score[rows]))
             evidence[rows] = calibration.evidence(statistics, self.limits)
-            self._adaptation.learn(white[rows], evidence[rows])
+            learnt = evidence[rows] if withheld is None else np.where(withheld[rows], np.nan, evidence[rows])
+            self._adaptation.learn(white[rows], learnt)
         # How long a value has stood still says whether it is stuck, not how bad that is.
         still = np.minimum(frozen.max(1), 1.0)
         return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, still))

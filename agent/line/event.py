@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     SUPPRESSED = "suppressed"
     UNSUPPRESSED = "unsuppressed"
     SUPPRESSION_UNKNOWN = "suppression_unknown"
+    NORMAL = "normal"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,16 @@ from agent.line.advise import Change, Delays, Watch
 from agent.line.alert import (
     AlarmEvent,
     Alert,
+    AssetCommand,
     Command,
     Consequence,
-    ReturnToService,
-    TakeOutOfService,
+    DeclareNormal,
     Withheld,
     WithheldKind,
 )
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.diagnose import diagnose, rounded
-from agent.line.event import AssetEvent, Entry, EventLog
+from agent.line.event import AssetEvent, Entry, EventKind, EventLog
 from agent.line.lifecycle import NEVER, Patience
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
@@ -183,7 +183,7 @@ class Line:
         self._alert = open_alert
         self._peak = 0.0
         self._next_number = next_number
-        log = EventLog(asset, next_event)
+        self._log = log = EventLog(asset, next_event)
         self._withholding = Withholding(log, withheld)
         self._suppression: Suppression | None = None
         if (when := settings.suppressed_when) is not None:
@@ -220,11 +220,12 @@ class Line:
         verdict = self._next_snapshot.verdict
         if grid.rows:
             self._rows += grid.rows
-            assessment = self._assessor.update(grid)
+            withheld = self._withheld(grid, now_ns)
+            assessment = self._assessor.update(grid, withheld)
             if self._observe is not None:
                 self._observe(assessment)
             self._quality.frozen(self._stood_s(assessment))
-            entries += self._advise(assessment, self._withheld(grid, now_ns), now_ns)
+            entries += self._advise(assessment, withheld, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
             entries += self._reassess(verdict, now_ns)
         entries += self._tend(now_ns)
@@ -315,11 +316,20 @@ class Line:
         entries: list[Entry] = []
         while self._commands:
             command = self._commands.popleft()
-            if isinstance(command, TakeOutOfService | ReturnToService):
-                entries += self._withholding.obey(command, now_ns) if command.asset == self.asset else []
+            if isinstance(command, AssetCommand):
+                entries += self._obey_of_asset(command, now_ns) if command.asset == self.asset else []
             elif self._alert is not None:
                 entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
         return entries
+
+    def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
+        if not isinstance(command, DeclareNormal):
+            return self._withholding.obey(command, now_ns)
+        said = self._log.event(
+            EventKind.NORMAL, now_ns, since_ns=command.since_ns, until_ns=command.until_ns, by=command.by,
+            comment=command.comment,
+        )
+        return [said]
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""

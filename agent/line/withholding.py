@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from agent.line.alert import AssetCommand, ReturnToService, TakeOutOfService, Withheld, WithheldKind
+from agent.line.alert import ReturnToService, TakeOutOfService, Withheld, WithheldKind
 from agent.line.event import AssetEvent, EventKind, EventLog
 from connectors.frame import BAD_NO_DATA, Bools, Float32s, Int64s, UInt32s, is_bad
 
@@ -54,7 +54,7 @@ class Withholding:
         """Say whether there is one of a kind."""
         return kind in self._ways
 
-    def obey(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
+    def obey(self, command: TakeOutOfService | ReturnToService, now_ns: int) -> list[AssetEvent]:
         """Return the events that a person's command makes, none where it does not apply."""
         match command:
             case TakeOutOfService():

@@ -20,6 +20,7 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     Command,
+    DeclareNormal,
     Group,
     Priority,
     ReturnToService,
@@ -81,6 +82,9 @@ def encode_command(command: Command) -> bytes:
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
         case ReturnToService():
             body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
+        case DeclareNormal():
+            body |= {"kind": "declare_normal", "asset": command.asset, "comment": command.comment}
+            body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
     return dumps(body)
 
 
@@ -104,6 +108,9 @@ def decode_command(text: bytes | str) -> Command:
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
             case "return_to_service":
                 return ReturnToService(body["asset"], by, time_ns, body["comment"])
+            case "declare_normal":
+                window = parse_time(body["since"]), parse_time(body["until"])
+                return DeclareNormal(body["asset"], by, time_ns, *window, body["comment"])
             case kind:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:

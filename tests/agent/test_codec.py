@@ -14,6 +14,7 @@ from agent.line.alert import (
     AlarmEvent,
     Alert,
     Command,
+    DeclareNormal,
     Group,
     ReturnToService,
     Shelve,
@@ -127,6 +128,7 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         Group("pump-1", "fan-3", START_NS),
         Group("pump-1", None, START_NS),
         ReturnToService("pump", "Bo", START_NS, "seal replaced"),
+        DeclareNormal("pump", "Bo", START_NS, START_NS - 9, START_NS - 5, "the new product"),
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:
