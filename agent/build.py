@@ -105,6 +105,7 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
         consequence=said.consequence,
         symptoms=tuple(tag.name for tag in said.tags if tag.symptom),
+        hold_ns=_after_ns(said.hold_after_change_h) or 0,
         patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
     return Line(

@@ -66,6 +66,11 @@ def add_say(app: typer.Typer) -> None:
         """Return an asset to service, or call off that it be taken out."""
         _say(api, f"/assets/{asset}/in-service", {"by": by, "comment": comment})
 
+    @app.command("nothing-changed", epilog='Example: forewarn nothing-changed pump --by Ana --comment "a new recipe"')
+    def nothing_changed(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
+        """Say that a change that was seen changed nothing of the machine: its alerts are no longer on hold."""
+        _say(api, f"/assets/{asset}/nothing-changed", {"by": by, "comment": comment})
+
     @app.command(
         "normal",
         epilog='Example: forewarn normal pump --since 2026-12-01T06:00Z --by Ana --comment "the new product, as it '

@@ -56,6 +56,15 @@ class InServiceBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class NothingChangedBody(Model):
+    """A person says that a change that was seen changed nothing of the machine."""
+
+    model_config = example({"by": "Ana", "comment": "only a recipe was added"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
 class NormalBody(Model):
     """A person says that what an asset did from one time to another is normal, so that it may be learnt from."""
 
@@ -74,7 +83,7 @@ class CommandAccepted(Model):
         {"command": "acknowledge", "asset": "pump", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"}
     )
 
-    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal"]
+    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed"]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")
     href: str = Field(description="where the effect will be seen")

@@ -14,6 +14,7 @@ from agent.api.command_models import (
     CommandAccepted,
     InServiceBody,
     NormalBody,
+    NothingChangedBody,
     OutOfServiceBody,
     ShelveBody,
     UnshelveBody,
@@ -26,6 +27,7 @@ from agent.line.alert import (
     Alert,
     Command,
     DeclareNormal,
+    EndHold,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -100,7 +102,7 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         if since_ns > now_ns + AHEAD_NS_MAX:
             said = "body.since: is more than a year ahead; say it when it is nearer"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
-        out = _out_of_service(view, asset)
+        out = _way(view, asset, WithheldKind.OUT_OF_SERVICE)
         if out is not None and out.until_ns is not None and out.until_ns > now_ns:
             window = f"{codec.format_time(out.since_ns)} to {codec.format_time(out.until_ns)}"
             said = f"{asset} is out of service from {window} already; return it to service first"
@@ -112,10 +114,17 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/in-service")
     def return_to_service(asset: AssetName, body: InServiceBody) -> Response:
         """Return an asset to service, or call off that it be taken out. 409 where it is in service."""
-        if _out_of_service(view, asset) is None:
+        if _way(view, asset, WithheldKind.OUT_OF_SERVICE) is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is in service, and nothing else is planned")
         command = ReturnToService(asset, body.by, view.now_ns(), body.comment)
         return _queue(view, "in-service", asset, None, command)
+
+    @_post(router, "/assets/{asset}/nothing-changed")
+    def nothing_changed(asset: AssetName, body: NothingChangedBody) -> Response:
+        """Say that a change that was seen changed nothing: alerts are no longer on hold. 409 where they are not."""
+        if _way(view, asset, WithheldKind.ON_HOLD) is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is not on hold")
+        return _queue(view, "nothing-changed", asset, None, EndHold(asset, body.by, view.now_ns(), body.comment))
 
     @_post(router, "/assets/{asset}/normal")
     def declare_normal(asset: AssetName, body: NormalBody) -> Response:
@@ -130,10 +139,10 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         return _queue(view, "normal", asset, None, command)
 
 
-def _out_of_service(view: AgentView, asset: str) -> Withheld | None:
-    """Return how an asset is out of service, now or at a time to come."""
+def _way(view: AgentView, asset: str, kind: WithheldKind) -> Withheld | None:
+    """Return how an asset's alerts are withheld in one way, now or at a time to come, None where they are not."""
     ways = view.snapshot(find_asset(view, asset).name).withheld
-    return next((one for one in ways if one.kind is WithheldKind.OUT_OF_SERVICE), None)
+    return next((one for one in ways if one.kind is kind), None)
 
 
 def _refuse_if_over(alert: Alert) -> None:

@@ -172,6 +172,10 @@ class AssetConfig(Model):
         default=168.0, ge=0, le=8760,
         description="hours after which an acknowledged alert that still stands must be acknowledged again; 0: never",
     )
+    hold_after_change_h: float = Field(
+        default=8.0, ge=0, le=168,
+        description="hours for which alerts are on hold after a change was seen; 0: not at all",
+    )
     consequence: Annotated[Consequence, Strict(False)] = Field(
         default=Consequence.MAJOR, description='what a failure would do: "minor", "major" or "severe"'
     )

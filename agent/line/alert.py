@@ -192,6 +192,29 @@ class DeclareNormal:
 
 
 @dataclass(frozen=True, slots=True)
+class SeeChange:
+    """The agent has seen that a machine, or what it is read by, is not what it was: `cause` is a sentence for people.
+
+    `about` names what it is about, such as a connection.
+    """
+
+    asset: str
+    cause: str
+    about: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndHold:
+    """A person says that a change that was seen changed nothing: the asset's alerts are no longer on hold."""
+
+    asset: str
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The agent puts an alert under the root alert of what is one incident, None to let it stand by itself."""
 
@@ -201,5 +224,5 @@ class Group:
 
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group
-AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal
+AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold
 Command = AlertCommand | AssetCommand

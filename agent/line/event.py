@@ -17,6 +17,8 @@ class EventKind(StrEnum):
     UNSUPPRESSED = "unsuppressed"
     SUPPRESSION_UNKNOWN = "suppression_unknown"
     NORMAL = "normal"
+    CHANGE_SEEN = "change_seen"
+    HOLD_ENDED = "hold_ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -18,6 +19,10 @@ from agent.line.alert import (
     Command,
     Consequence,
     DeclareNormal,
+    EndHold,
+    ReturnToService,
+    SeeChange,
+    TakeOutOfService,
     Withheld,
     WithheldKind,
 )
@@ -30,6 +35,7 @@ from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
 from agent.line.second_look import SecondLook
+from agent.line.sentinel import Hold
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Grid, Window
@@ -48,6 +54,7 @@ class LineSettings:
 
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
+    `hold_ns` is for how long alerts are on hold after a change was seen, 0 for not at all.
     `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
     `symptoms` are the tags that are measured to see faults of the machine.
     """
@@ -62,6 +69,7 @@ class LineSettings:
     patience: Patience = NEVER
     consequence: Consequence = Consequence.MAJOR
     symptoms: tuple[str, ...] = ()
+    hold_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +193,7 @@ class Line:
         self._next_number = next_number
         self._log = log = EventLog(asset, next_event)
         self._withholding = Withholding(log, withheld)
+        self._hold = Hold()
         self._suppression: Suppression | None = None
         if (when := settings.suppressed_when) is not None:
             self._suppression_column = self.tags.index(when.tag)
@@ -211,7 +220,7 @@ class Line:
         the agent's UTC time. The caller records them and then calls `publish`.
         """
         entries = self._obey(now_ns)
-        entries += self._withholding.expire(now_ns)
+        entries += self._withholding.expire(now_ns, self._meanwhile)
         frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
         self._quality.note(frame, now_ns, too_fast)
@@ -225,6 +234,8 @@ class Line:
             if self._observe is not None:
                 self._observe(assessment)
             self._quality.frozen(self._stood_s(assessment))
+            if self._withholding.has(WithheldKind.ON_HOLD):
+                self._hold.note(assessment, partial(self._diagnosed, assessment))
             entries += self._advise(assessment, withheld, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
             entries += self._reassess(verdict, now_ns)
@@ -323,13 +334,39 @@ class Line:
         return entries
 
     def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
-        if not isinstance(command, DeclareNormal):
-            return self._withholding.obey(command, now_ns)
-        said = self._log.event(
-            EventKind.NORMAL, now_ns, since_ns=command.since_ns, until_ns=command.until_ns, by=command.by,
-            comment=command.comment,
+        match command:
+            case TakeOutOfService() | ReturnToService():
+                return self._withholding.obey(command, now_ns)
+            case DeclareNormal():
+                said = self._log.event(
+                    EventKind.NORMAL, now_ns, since_ns=command.since_ns, until_ns=command.until_ns, by=command.by,
+                    comment=command.comment,
+                )
+                return [said]
+            case SeeChange():
+                return [self._see_change(command.cause, command.about, None, now_ns)]
+            case EndHold():
+                said_of_it = command.comment or "nothing has changed"
+                return self._end_hold(f"{said_of_it}{self._meanwhile(WithheldKind.ON_HOLD)}", command.by, now_ns)
+
+    def _see_change(self, cause: str, about: str, by: str | None, now_ns: int) -> AssetEvent:
+        """Put the alerts on hold; where they are already, for no longer than they would be."""
+        before = self._withholding.way(WithheldKind.ON_HOLD)
+        if before is None:
+            self._hold = Hold()
+        since_ns, until_ns = (now_ns, now_ns + self.settings.hold_ns) if before is None else (
+            before.since_ns, before.until_ns)
+        if until_ns == since_ns:
+            return self._log.event(EventKind.CHANGE_SEEN, now_ns, until_ns=now_ns, by=by, comment=cause, about=about)
+        return self._withholding.begin(
+            Withheld(WithheldKind.ON_HOLD, by, since_ns, until_ns, cause), now_ns, about
         )
-        return [said]
+
+    def _end_hold(self, comment: str, by: str | None, now_ns: int) -> list[AssetEvent]:
+        return self._withholding.end(WithheldKind.ON_HOLD, now_ns, by, comment)
+
+    def _meanwhile(self, kind: WithheldKind) -> str:
+        return f"; {self._hold.sentence()}" if kind is WithheldKind.ON_HOLD else ""
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""
@@ -394,4 +431,7 @@ class Line:
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""
-        return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector, self._symptoms))
+        return self._outlook.complete(self._diagnosed(assessment, row))
+
+    def _diagnosed(self, assessment: Assessment, row: int) -> Verdict:
+        return diagnose(self.asset, assessment, row, self._detector, self._symptoms)

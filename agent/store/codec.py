@@ -21,9 +21,11 @@ from agent.line.alert import (
     Alert,
     Command,
     DeclareNormal,
+    EndHold,
     Group,
     Priority,
     ReturnToService,
+    SeeChange,
     Shelve,
     TakeOutOfService,
     Unshelve,
@@ -65,7 +67,7 @@ def decode_event(text: bytes | str) -> AssetEvent:
 def encode_command(command: Command) -> bytes:
     """Return the canonical JSON of a command."""
     body: dict[str, Json] = {"time": format_time(command.time_ns)}
-    if not isinstance(command, Group):
+    if not isinstance(command, Group | SeeChange):
         body["by"] = command.by
     match command:
         case Group():
@@ -82,6 +84,10 @@ def encode_command(command: Command) -> bytes:
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
         case ReturnToService():
             body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
+        case SeeChange():
+            body |= {"kind": "see_change", "asset": command.asset, "cause": command.cause, "about": command.about}
+        case EndHold():
+            body |= {"kind": "end_hold", "asset": command.asset, "comment": command.comment}
         case DeclareNormal():
             body |= {"kind": "declare_normal", "asset": command.asset, "comment": command.comment}
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
@@ -95,6 +101,8 @@ def decode_command(text: bytes | str) -> Command:
         time_ns = parse_time(body["time"])
         if body["kind"] == "group":
             return Group(body["alert_id"], body["root"], time_ns)
+        if body["kind"] == "see_change":
+            return SeeChange(body["asset"], body["cause"], body["about"], time_ns)
         by = body["by"]
         match body["kind"]:
             case "acknowledge":
@@ -108,6 +116,8 @@ def decode_command(text: bytes | str) -> Command:
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
             case "return_to_service":
                 return ReturnToService(body["asset"], by, time_ns, body["comment"])
+            case "end_hold":
+                return EndHold(body["asset"], by, time_ns, body["comment"])
             case "declare_normal":
                 window = parse_time(body["since"]), parse_time(body["until"])
                 return DeclareNormal(body["asset"], by, time_ns, *window, body["comment"])

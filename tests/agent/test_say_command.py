@@ -61,6 +61,7 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
         (("unshelve", "pump-1", "--by", "Ana"), "pump-1 is not shelved"),
         (("in-service", "pump", "--by", "Ana"), "pump is in service, and nothing else is planned"),
         (("normal", "pump", "--since", "2036-12-01T06:00Z", "--by", "Ana", "--comment", "x"), "only what was seen can"),
+        (("nothing-changed", "pump", "--by", "Ana"), "pump is not on hold"),
         (("normal", "pump", "--since", "noon", "--by", "Ana", "--comment", "x"), "noon is no time"),
         (("in-service", "a b/c?d", "--by", "Ana"), "there is no"),
         (("shelve", "pump-1", "--for", "90d", "--by", "Ana", "--reason", "x"), "body.duration_s: "),
@@ -75,7 +76,9 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
             assert said in result.output
 
 
-@pytest.mark.parametrize("name", ["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal"])
+@pytest.mark.parametrize(
+    "name", ["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed"]
+)
 def test_each_shows_an_example_and_asks_who_says_so(name: str) -> None:
     assert f"Example: forewarn {name}" in forewarn(name, "--help").output
     result = forewarn(name, "pump-1")

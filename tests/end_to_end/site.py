@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ PAUSE_NS_MAX = 200_000_000
 SLEEPERS = 2
 """The read loop, and the one that tells the service manager."""
 ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
+RANGE = "low = 0\nhigh = 100\n"
 FAULT = 6.0
 """What a machine's temperature is higher by in a fault."""
 
@@ -90,6 +92,13 @@ class Site:
         await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
         self.rows += 1
 
+    async def download(self, order: str) -> None:
+        """Stop the PLC, and let it come back with a program that keeps its floats in another byte order."""
+        tags = [replace(tag, address=replace(tag.address, order=order)) for tag in self.plc.tags]  # type: ignore[type-var]
+        await self.plc.stop()
+        self.plc = ModbusPlc(tags, port=self.plc.port)
+        await self.plc.start()
+
     async def get(self, path: str, **query: str) -> Any:
         """Ask the REST API, over a socket."""
         return await self._request(f"{path}?{urllib.parse.urlencode(query)}", None)
@@ -128,7 +137,7 @@ class Site:
             )
             for column, (name, unit) in enumerate((("pressure", "bar"), ("temperature", "degC"), ("cleaning", "1"))):
                 text += f'[[assets.{asset}.tags]]\nname = "{name}"\nunit = "{unit}"\n'
-                text += ADDRESS.format(2 * (3 * place + column)) + ('use = "context"\n' if column == 2 else "")
+                text += ADDRESS.format(2 * (3 * place + column)) + ('use = "context"\n' if column == 2 else RANGE)
         return text
 
 

@@ -1,4 +1,4 @@
-"""What people say of a machine, over the API: that what it did is normal."""
+"""What was done to a machine, as the agent sees it and as people say over the API: normal, changed, unchanged."""
 
 from __future__ import annotations
 
@@ -27,6 +27,38 @@ def test_what_a_person_says_is_normal_is_kept_as_an_event_and_the_alert_stands(t
             assert (event["by"], event["since"], event["comment"]) == ("Ana", since, "hotter oil is what we want")
             (alert,) = (await plant.get("/alerts"))["items"]
             assert alert["state"] == "unacknowledged", "it takes a model that has learnt this to think so too"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_a_download_that_moved_the_words_puts_alerts_on_hold_until_a_person_has_looked(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], "hold_after_change_h = 1\n") as plant, plant.running():
+            await plant.play(200)
+            assert (await plant.get("/events"))["items"] == []
+            await plant.download("CDAB")
+            for _ in range(25):
+                await plant.play(10)
+                if events := (await plant.get("/events"))["items"]:
+                    break
+            told = events[-1]
+            assert (told["kind"], told["about"], told["by"]) == ("change_seen", "plc", None)
+            assert "what its registers mean has changed: as CDAB this is a smooth" in told["comment"]
+            assert [one["kind"] for one in (await plant.get("/assets/pump"))["withheld"]] == ["on_hold"]
+
+            await plant.download("ABCD")
+            plant.faulty = {"pump"}
+            await plant.play(60)
+            assert (await plant.get("/alerts"))["items"] == []
+            await plant.say("/assets/pump/nothing-changed", by="Ana", comment="the old program is back")
+            await plant.play(60)
+            ended = (await plant.get("/events", kind="hold_ended"))["items"][0]
+            assert ended["by"] == "Ana"
+            assert ended["comment"].startswith("the old program is back; meanwhile ")
+            assert "rows deviated" in ended["comment"]
+            (alert,) = (await plant.get("/alerts"))["items"]
+            assert alert["withheld"] == []
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
