@@ -20,6 +20,7 @@ from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
+from agent.line import rebaselining
 from agent.line.assess import Detector
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
@@ -117,7 +118,12 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         memory=start.memory,
         withheld=start.withheld,
         next_event=start.next_event,
+        rebaselining=start.rebaselining,
     )
+
+
+def _scored(detector: Detector) -> tuple[str, ...]:
+    return tuple(detector.manifest.tags[int(column)].name for column in detector.statistics.scored)
 
 
 def _after_ns(hours: float) -> int | None:
@@ -174,7 +180,10 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     ]
     return Agent(
         assets=[
-            AssetInfo(name, layout[name], asset.period_ms, asset.budget, str(asset.bundle), periods_of(config, name))
+            AssetInfo(
+                name, layout[name], asset.period_ms, asset.budget, str(asset.bundle), periods_of(config, name),
+                _scored(detectors[name]),
+            )
             for name, asset in config.assets.items()
         ],
         lines=lines,
@@ -239,7 +248,8 @@ def _start(journal: Journal, memories: Memories, asset: str) -> Start:
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
     withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
     return Start(
-        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld, journal.next_event(asset)
+        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld,
+        journal.next_event(asset), rebaselining.running(journal.last_event(asset, rebaselining.KINDS)),
     )
 
 

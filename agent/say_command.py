@@ -11,7 +11,7 @@ import typer
 from agent.api.command_models import CommandAccepted
 from agent.ask import API_URL, say
 from agent.console import explained
-from agent.options import duration_s
+from agent.options import duration_s, names
 from agent.store.codec import Json
 
 AlertId = Annotated[str, typer.Argument(metavar="ALERT", help="Such as pump-3; see forewarn alerts.")]
@@ -66,10 +66,28 @@ def add_say(app: typer.Typer) -> None:
         """Return an asset to service, or call off that it be taken out."""
         _say(api, f"/assets/{asset}/in-service", {"by": by, "comment": comment})
 
+    _add_say_of_changes(app)
+
+
+def _add_say_of_changes(app: typer.Typer) -> None:
     @app.command("nothing-changed", epilog='Example: forewarn nothing-changed pump --by Ana --comment "a new recipe"')
     def nothing_changed(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Say that a change that was seen changed nothing of the machine: its alerts are no longer on hold."""
         _say(api, f"/assets/{asset}/nothing-changed", {"by": by, "comment": comment})
+
+    @app.command(
+        "rebaseline", epilog='Example: forewarn rebaseline pump --tags temperature --by Ana --comment "new sensor"'
+    )
+    def rebaseline(
+        asset: Asset,
+        tags: Annotated[str, typer.Option("--tags", metavar="A,B,...", help="What has changed, and nothing else has.")],
+        by: By,
+        comment: Comment = "",
+        api: Api = API_URL,
+    ) -> None:
+        """Learn anew where some tags stand, from the rows to come: a sensor was replaced, or its span was changed."""
+        changed: list[Json] = [*(names(tags) or ())]
+        _say(api, f"/assets/{asset}/rebaseline", {"by": by, "tags": changed, "comment": comment})
 
     @app.command(
         "normal",

@@ -14,7 +14,7 @@ from typing import ParamSpec
 
 from agent.clock import Clock
 from agent.line.alert import Alert, Command
-from agent.line.event import Entry
+from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.grouping import Grouping
 from agent.store import codec
 from agent.store.blocks import Step
@@ -215,6 +215,8 @@ class Worker:
         self._telemetry.append(step, monotonic_ns)
         entries = self._lines[step.asset].step(step.frame, step.now_ns)
         self._unrecorded.extend(entries)
+        if any(isinstance(entry, AssetEvent) and entry.kind is EventKind.REBASELINED for entry in entries):
+            self._remember(step.asset)  # what was learnt from hours must outlast what comes next
         self._unpublished.add(step.asset)
         for put in self._grouping.note(entries, step.now_ns) if self._grouping else ():
             line = self._lines[put.asset]

@@ -65,6 +65,16 @@ class NothingChangedBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class RebaselineBody(Model):
+    """A person says that these tags, and nothing else of the machine, have changed: their level is learnt anew."""
+
+    model_config = example({"by": "Ana", "tags": ["temperature"], "comment": "new sensor"})
+
+    by: Person
+    tags: list[str] = Field(min_length=1, max_length=1000)
+    comment: str = Field(default="", max_length=2000)
+
+
 class NormalBody(Model):
     """A person says that what an asset did from one time to another is normal, so that it may be learnt from."""
 
@@ -83,7 +93,9 @@ class CommandAccepted(Model):
         {"command": "acknowledge", "asset": "pump", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"}
     )
 
-    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed"]
+    command: Literal[
+        "acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed", "rebaseline"
+    ]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")
     href: str = Field(description="where the effect will be seen")

@@ -16,6 +16,7 @@ from agent.api.command_models import (
     NormalBody,
     NothingChangedBody,
     OutOfServiceBody,
+    RebaselineBody,
     ShelveBody,
     UnshelveBody,
 )
@@ -28,6 +29,7 @@ from agent.line.alert import (
     Command,
     DeclareNormal,
     EndHold,
+    Rebaseline,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -125,6 +127,19 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         if _way(view, asset, WithheldKind.ON_HOLD) is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is not on hold")
         return _queue(view, "nothing-changed", asset, None, EndHold(asset, body.by, view.now_ns(), body.comment))
+
+    @_post(router, "/assets/{asset}/rebaseline")
+    def rebaseline(asset: AssetName, body: RebaselineBody) -> Response:
+        """Learn the level of some tags anew, from the rows to come; they are not judged until it is known."""
+        scored, tags = find_asset(view, asset).scored, tuple(dict.fromkeys(body.tags))
+        if unknown := [tag for tag in tags if tag not in scored]:
+            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {', '.join(scored)}"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        if len(tags) == len(scored):
+            said = "body.tags: are all tags that have a level; leave out one to go by, or learn another model"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        command = Rebaseline(asset, tags, body.by, view.now_ns(), body.comment)
+        return _queue(view, "rebaseline", asset, None, command)
 
     @_post(router, "/assets/{asset}/normal")
     def declare_normal(asset: AssetName, body: NormalBody) -> Response:

@@ -43,6 +43,7 @@ _THURSDAY: Final = 3
 class Reason(StrEnum):
     """Why a row may not be learnt from; where there are several, the first of these is told."""
 
+    BEFORE_BASELINE = "before a re-baseline"
     OUT_OF_SERVICE = "out of service"
     SUPPRESSED = "suppressed by design"
     ON_HOLD = "on hold"
@@ -155,6 +156,12 @@ def declared_normal(events: Sequence[AssetEvent]) -> list[tuple[int, int]]:
         (event.since_ns, event.until_ns) for event in events
         if event.kind is EventKind.NORMAL and event.until_ns is not None
     ]
+
+
+def of_rebaselining(events: Sequence[AssetEvent]) -> Iterator[Span]:
+    """Give what comes before the last time that a tag was re-baselined: it stands elsewhere since."""
+    if done := [event.time_ns for event in events if event.kind is EventKind.REBASELINED]:
+        yield Span(Reason.BEFORE_BASELINE, 0, done[-1])
 
 
 def waiting(newest_ns: int) -> Span:

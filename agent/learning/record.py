@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agent.build import JOURNAL, load_detectors
+from agent.build import JOURNAL, MEMORIES, load_detectors
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.history import History
@@ -22,6 +22,7 @@ from agent.line.event import AssetEvent
 from agent.line.vigil import Vigil
 from agent.rehearsal.record import Part, Record, span
 from agent.store.journal import AlertFilter, EventFilter, JournalReader
+from agent.store.memories import Memories
 from connectors.frame import Bools, Float32s
 from models.learn import LearnError
 
@@ -52,7 +53,7 @@ def learnable(record: Record, *, thin: bool = False, progress: Callable[[float],
     `thin` history is taken all the same, and what it lacks is one of the notes.
     """
     alerts, events = _said(record)
-    judged = _judge(record, progress)
+    judged = _judge(record, events, progress)
     manifest = record.detector.manifest
     reason = quarantine.reasons(
         judged.seen, _spans(judged, alerts, events), quarantine.declared_normal(events)
@@ -134,7 +135,7 @@ def _said(record: Record) -> tuple[list[Alert], list[AssetEvent]]:
 def _spans(judged: Judged, alerts: Sequence[Alert], events: Sequence[AssetEvent]) -> list[Span]:
     """Return what is left out for what happened: alarms then and as the record is judged now, and withheld times."""
     withheld = list(quarantine.of_events(events))
-    spans = [*withheld, quarantine.waiting(int(judged.seen.time_ns[-1]))]
+    spans = [*withheld, *quarantine.of_rebaselining(events), quarantine.waiting(int(judged.seen.time_ns[-1]))]
     for alert in alerts:
         spans += quarantine.of_alarm(alert.onset_time_ns, alert.returned_time_ns)
     for onset_ns, raised_ns, over_ns in judged.alarms:
@@ -143,15 +144,20 @@ def _spans(judged: Judged, alerts: Sequence[Alert], events: Sequence[AssetEvent]
     return spans
 
 
-def _judge(record: Record, progress: Callable[[float], None]) -> Judged:
-    said, period_ns = record.said, record.period_ns
-    delays = Delays.of(said.on_delay_s, said.off_delay_s, period_ns / 1e9)
-    vigil = Vigil(record.detector, said.alerts_per_s, delays)
+def _judge(record: Record, events: Sequence[AssetEvent], progress: Callable[[float], None]) -> Judged:
+    period_ns = record.period_ns
+    vigil, since_ns = _vigil(record), max((span.end_ns for span in quarantine.of_rebaselining(events)), default=None)
     parts: list[tuple[Part, Int8s, npt.NDArray[np.float32], npt.NDArray[np.int16]]] = []
     alarms: list[tuple[int, int, int | None]] = []
     for part in record.parts():
         if part.fresh:
             vigil.restart(part.wander)
+        if since_ns is not None and part.first_ns >= since_ns:  # from here on the tags stand where they stand now
+            vigil, since_ns = _vigil(record), None
+            if alarms and alarms[-1][2] is None:
+                alarms[-1] = (*alarms[-1][:2], part.first_ns)
+            memory = Memories(record.source / MEMORIES).load(record.asset)
+            vigil.restart(None if memory is None else memory.wander)
         assessment, changes = vigil.take(part.grid)
         new = slice(assessment.grid.rows - assessment.rows, None)
         drift = np.abs(assessment.drift).max(1, initial=0.0).astype(np.float32)
@@ -169,6 +175,12 @@ def _judge(record: Record, progress: Callable[[float], None]) -> Judged:
     )
     values = np.concatenate([part.grid.values for part, *_ in parts])
     return Judged(seen, values, np.concatenate([regime for *_, regime in parts]), fresh, tuple(alarms))
+
+
+def _vigil(record: Record) -> Vigil:
+    said = record.said
+    delays = Delays.of(said.on_delay_s, said.off_delay_s, record.period_ns / 1e9)
+    return Vigil(record.detector, said.alerts_per_s, delays)
 
 
 def _with(

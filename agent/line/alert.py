@@ -215,6 +215,17 @@ class EndHold:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebaseline:
+    """A person says that these tags of an asset, and nothing else, have changed: their level is learnt anew."""
+
+    asset: str
+    tags: tuple[str, ...]
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The agent puts an alert under the root alert of what is one incident, None to let it stand by itself."""
 
@@ -224,5 +235,5 @@ class Group:
 
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group
-AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold
+AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline
 Command = AlertCommand | AssetCommand

@@ -13,6 +13,7 @@ from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.adaptation import BOUND, Adaptation
+from models.baseline import Baseline
 from models.bundle import Manifest, Statistics
 from models.deferred import DeferredFeatures
 from models.drift import DriftMonitor
@@ -22,7 +23,7 @@ from models.leave_one_out import Recent
 from models.modes import ModeTracker
 from models.remaining import RemainingModel
 from models.scored_rows import Scores
-from models.scores import ScoreBank
+from models.scores import SPREAD, ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
@@ -112,6 +113,7 @@ class Assessor:
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
+        self.baseline = Baseline(learnt)
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
         self._stays = StayTracker(len(manifest.tags))
@@ -131,23 +133,29 @@ class Assessor:
 
     @property
     def wander(self) -> Remembered:
-        """Return how far the asset has drifted and how much of that is adapted to, for after a restart."""
-        state = np.concatenate([self._drift.state, self._adaptation.offset])
+        """Return how far the asset has drifted, how much of that is adapted to, and what was re-baselined, for after a
+        restart.
+        """
+        state = np.concatenate([self._drift.state, self._adaptation.offset, self.baseline.state])
         return Remembered(self._detector.hash, tuple(state.tolist()))
 
     def restore(self, wander: Remembered) -> None:
         """Go on from a `wander`; one of another bundle says nothing of this one and is forgotten."""
-        used = len(self._detector.statistics.used)
-        if wander.model_hash == self._detector.hash and len(wander.state) == len(self.wander.state):
-            self._drift.restore(np.array(wander.state[:used]))
-            self._adaptation.restore(np.array(wander.state[used:]))
+        used, scored = len(self._detector.statistics.used), len(self._detector.statistics.scored)
+        if wander.model_hash != self._detector.hash or len(wander.state) not in (used + scored, used + 3 * scored):
+            return
+        drift, adapted, baseline = np.split(np.array(wander.state), [used, used + scored])
+        self._drift.restore(drift)
+        self._adaptation.restore(adapted)
+        if len(baseline):  # earlier versions knew of none
+            self.baseline.restore(baseline)
 
     def update(self, grid: Grid, withheld: Bools | None = None) -> Assessment:
         """Assess new rows, at least one; those in which alerts are `withheld` bool[N] are not adapted to."""
         seen = self._past.then(grid)
         self._past = seen.last(LOOK_BACK_ROWS)
         modes = self._modes.update(grid.values, grid.good)
-        new = self._detector.score(grid.values, grid.good, modes.held)
+        new, values, held = self._score(grid, modes.held)
         scores = self._past_scores.then(new)
         self._past_scores = scores.last(LOOK_BACK_ROWS)
         frozen, stale = self._frozen.update(grid.values, grid.good)
@@ -168,16 +176,31 @@ class Assessor:
         ).astype(np.int8)
         surprise, recent = np.zeros(frozen.shape), np.zeros((grid.rows, 0))
         if self._diagnosable:
-            self._features.take(scores, seen.values, seen.good, modes.held, ignored)
+            self._features.take(scores, seen.values, seen.good, held, ignored)
             counted = ~ignored & ~np.isnan(new.score)
             stay = np.rint(frozen * self._detector.statistics.frozen_limits)
             surprise = self._stays.update(stay, grid.good, counted)
             recent = self._recent.update(new.white, new.regime, counted)
-        told = grid.good & ~modes.held & _counts(condition)[:, None]
+        if self.baseline.learning.any():
+            well = (condition == NORMAL) & ~(alone | np.isnan(evidence))
+            self.baseline.learn(values, grid.good & ~modes.held, well)
+        told = grid.good & ~held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
         return Assessment(
             seen, scores, good_share, coverage, evidence, frozen, surprise, condition, recent, self._features, drift
         )
+
+    def _score(self, grid: Grid, held: Bools) -> tuple[Scores, Float32s, Bools]:
+        """Return the scores of rows, the corrected values f32[N, C] they are of, and which add no evidence, bool[N, C].
+        """
+        values = self.baseline.corrected(grid.values, grid.good)
+        if self.baseline.learning.any():
+            held = held | self.baseline.learning
+        new = self._detector.score(values, grid.good, held)
+        if values is not grid.values:
+            scored = self._detector.statistics.scored
+            new.expected[:, scored] += self.baseline.offset.astype(np.float32)
+        return new, values, held
 
     def _deviations(self, scores: Scores, x: Float32s, told: Bools) -> Float64s:
         """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations.
@@ -216,11 +239,14 @@ class Assessor:
         calibration = self._detector.statistics.calibration
         white, score = scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score)
         evidence = np.empty(len(score))
+        learning = bool(self.baseline.learning.any())
         for rows in self._adaptation.blocks(len(score)):
             statistics = self._bank.update(*self._adaptation.taken_off(white[rows], score[rows]))
+            if learning:  # tags that are not judged have no spread, which is not to look like too little of it
+                statistics[:, SPREAD] = np.where(np.isnan(score[rows]), np.nan, calibration.centre[SPREAD])
             evidence[rows] = calibration.evidence(statistics, self.limits)
-            learnt = evidence[rows] if withheld is None else np.where(withheld[rows], np.nan, evidence[rows])
-            self._adaptation.learn(white[rows], learnt)
+            unfit = learning if withheld is None else withheld[rows] | learning
+            self._adaptation.learn(white[rows], np.where(unfit, np.nan, evidence[rows]))
         # How long a value has stood still says whether it is stuck, not how bad that is.
         still = np.minimum(frozen.max(1), 1.0)
         return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, still))

@@ -19,6 +19,9 @@ class EventKind(StrEnum):
     NORMAL = "normal"
     CHANGE_SEEN = "change_seen"
     HOLD_ENDED = "hold_ended"
+    REBASELINE_BEGUN = "rebaseline_begun"
+    REBASELINED = "rebaselined"
+    REBASELINE_FAILED = "rebaseline_failed"
 
 
 @dataclass(frozen=True, slots=True)

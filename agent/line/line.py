@@ -20,6 +20,7 @@ from agent.line.alert import (
     Consequence,
     DeclareNormal,
     EndHold,
+    Rebaseline,
     ReturnToService,
     SeeChange,
     TakeOutOfService,
@@ -34,6 +35,7 @@ from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
+from agent.line.rebaselining import Rebaselining
 from agent.line.second_look import SecondLook
 from agent.line.sentinel import Hold
 from agent.line.state import StateError
@@ -160,6 +162,7 @@ class Line:
         memory: Memory | None = None,
         withheld: Sequence[Withheld] = (),
         next_event: int = 1,
+        rebaselining: AssetEvent | None = None,
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
         """Start from the learnt reference; what is given beside it continues after a restart.
@@ -194,6 +197,9 @@ class Line:
         self._log = log = EventLog(asset, next_event)
         self._withholding = Withholding(log, withheld)
         self._hold = Hold()
+        self._rebaselining = Rebaselining(detector, self._assessor.baseline, log)
+        if rebaselining is not None:
+            self._rebaselining.resume(rebaselining)
         self._suppression: Suppression | None = None
         if (when := settings.suppressed_when) is not None:
             self._suppression_column = self.tags.index(when.tag)
@@ -233,6 +239,7 @@ class Line:
             assessment = self._assessor.update(grid, withheld)
             if self._observe is not None:
                 self._observe(assessment)
+            entries += self._rebaselining.follow(now_ns)
             self._quality.frozen(self._stood_s(assessment))
             if self._withholding.has(WithheldKind.ON_HOLD):
                 self._hold.note(assessment, partial(self._diagnosed, assessment))
@@ -347,7 +354,11 @@ class Line:
                 return [self._see_change(command.cause, command.about, None, now_ns)]
             case EndHold():
                 said_of_it = command.comment or "nothing has changed"
-                return self._end_hold(f"{said_of_it}{self._meanwhile(WithheldKind.ON_HOLD)}", command.by, now_ns)
+                return self._end_hold(said_of_it, command.by, now_ns)
+            case Rebaseline():
+                begun = self._rebaselining.begin(command.tags, command.by, command.comment, now_ns)
+                why = f"the level of {', '.join(command.tags)} is learnt anew"
+                return self._end_hold(why, command.by, now_ns) + begun if begun else []
 
     def _see_change(self, cause: str, about: str, by: str | None, now_ns: int) -> AssetEvent:
         """Put the alerts on hold; where they are already, for no longer than they would be."""
@@ -362,7 +373,8 @@ class Line:
             Withheld(WithheldKind.ON_HOLD, by, since_ns, until_ns, cause), now_ns, about
         )
 
-    def _end_hold(self, comment: str, by: str | None, now_ns: int) -> list[AssetEvent]:
+    def _end_hold(self, comment: str, by: str, now_ns: int) -> list[AssetEvent]:
+        comment += self._meanwhile(WithheldKind.ON_HOLD)
         return self._withholding.end(WithheldKind.ON_HOLD, now_ns, by, comment)
 
     def _meanwhile(self, kind: WithheldKind) -> str:

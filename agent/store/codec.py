@@ -24,6 +24,7 @@ from agent.line.alert import (
     EndHold,
     Group,
     Priority,
+    Rebaseline,
     ReturnToService,
     SeeChange,
     Shelve,
@@ -86,6 +87,9 @@ def encode_command(command: Command) -> bytes:
             body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
         case SeeChange():
             body |= {"kind": "see_change", "asset": command.asset, "cause": command.cause, "about": command.about}
+        case Rebaseline():
+            body |= {"kind": "rebaseline", "asset": command.asset, "comment": command.comment}
+            body |= {"tags": list(command.tags)}
         case EndHold():
             body |= {"kind": "end_hold", "asset": command.asset, "comment": command.comment}
         case DeclareNormal():
@@ -116,6 +120,8 @@ def decode_command(text: bytes | str) -> Command:
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
             case "return_to_service":
                 return ReturnToService(body["asset"], by, time_ns, body["comment"])
+            case "rebaseline":
+                return Rebaseline(body["asset"], tuple(map(str, body["tags"])), by, time_ns, body["comment"])
             case "end_hold":
                 return EndHold(body["asset"], by, time_ns, body["comment"])
             case "declare_normal":

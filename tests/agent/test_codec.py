@@ -17,6 +17,7 @@ from agent.line.alert import (
     DeclareNormal,
     EndHold,
     Group,
+    Rebaseline,
     ReturnToService,
     SeeChange,
     Shelve,
@@ -132,6 +133,7 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         ReturnToService("pump", "Bo", START_NS, "seal replaced"),
         SeeChange("pump", "the firmware was changed", "line3_plc", START_NS),
         EndHold("pump", "Bo", START_NS, "a recipe"),
+        Rebaseline("pump", ("flow", "heat"), "Bo", START_NS, "new sensors"),
         DeclareNormal("pump", "Bo", START_NS, START_NS - 9, START_NS - 5, "the new product"),
     ],
 )

@@ -46,6 +46,7 @@ def test_what_is_said_is_queued_for_the_asset(plant: Plant) -> None:
             ("normal", "pump", "--since", "2026-01-01T06:00Z", "--by", "Ana", "--comment", "the new product"),
             "pump: normal",
         ),
+        (("rebaseline", "pump", "--tags", "temperature", "--by", "Ana"), "pump: rebaseline"),
     ]
     with served(plant) as url:
         for arguments, answer in said:
@@ -61,6 +62,8 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
         (("unshelve", "pump-1", "--by", "Ana"), "pump-1 is not shelved"),
         (("in-service", "pump", "--by", "Ana"), "pump is in service, and nothing else is planned"),
         (("normal", "pump", "--since", "2036-12-01T06:00Z", "--by", "Ana", "--comment", "x"), "only what was seen can"),
+        (("rebaseline", "pump", "--tags", "speed", "--by", "Ana"), "speed: the model has no level of that; it has of:"),
+        (("rebaseline", "pump", "--tags", "temperature,pressure", "--by", "Ana"), "leave out one to go by"),
         (("nothing-changed", "pump", "--by", "Ana"), "pump is not on hold"),
         (("normal", "pump", "--since", "noon", "--by", "Ana", "--comment", "x"), "noon is no time"),
         (("in-service", "a b/c?d", "--by", "Ana"), "there is no"),
@@ -77,7 +80,8 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed"]
+    "name", ["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed",
+             "rebaseline"]
 )
 def test_each_shows_an_example_and_asks_who_says_so(name: str) -> None:
     assert f"Example: forewarn {name}" in forewarn(name, "--help").output

@@ -9,7 +9,7 @@ import pytest
 
 from agent.store import codec
 from tests.end_to_end.site import site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded
+from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,6 +59,36 @@ def test_a_download_that_moved_the_words_puts_alerts_on_hold_until_a_person_has_
             assert "rows deviated" in ended["comment"]
             (alert,) = (await plant.get("/alerts"))["items"]
             assert alert["withheld"] == []
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_a_sensor_that_was_replaced_is_re_baselined_over_a_restart_and_judged_again(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(30)
+                plant.faulty = {"pump"}  # of the sensor, not of the machine: it shows 6 K more
+                await plant.play(30)
+                assert await states(plant) == [("pump-1", "unacknowledged", None)]
+                await plant.say("/alerts/pump-1/acknowledge", by="Ana")
+                await plant.say("/assets/pump/rebaseline", by="Ana", tags=["temperature"], comment="new sensor")
+                await plant.play(100)
+                assert await states(plant) == [("pump-1", "normal", None)]
+            async with plant.running():
+                await plant.play(660)
+            async with plant.running():
+                await plant.play(40)
+                events = (await plant.get("/events"))["items"]
+                told = [(one["kind"], one["by"]) for one in events]
+                assert told == [("rebaselined", None), ("rebaseline_begun", "Ana")]
+                assert await states(plant) == [("pump-1", "normal", None)]
+                plant.faulty = set()  # 6 K below where it stands now
+                await plant.play(40)
+                assert await states(plant) == [("pump-1", "normal", None), ("pump-2", "unacknowledged", None)]
+                alert = await plant.get("/alerts/pump-2")
+                assert alert["verdict"]["contributions"][0]["tag"] == "temperature"
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)

@@ -65,7 +65,7 @@ def test_of_several_reasons_the_one_furthest_from_the_machine_at_work_is_told() 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_person_can_only_overrule_what_the_agent_made_of_a_machine_at_work(reason: Reason) -> None:
     overruled = reason not in (
-        Reason.OUT_OF_SERVICE, Reason.SUPPRESSED, Reason.ON_HOLD, Reason.BLIND, Reason.SETTLING
+        Reason.BEFORE_BASELINE, Reason.OUT_OF_SERVICE, Reason.SUPPRESSED, Reason.ON_HOLD, Reason.BLIND, Reason.SETTLING
     )
     found = told(seen(), [minutes(reason, 0, 60)], [(20 * MINUTE_NS, 40 * MINUTE_NS)])
     assert found == [reason] * 20 + [None if overruled else reason] * 20 + [reason] * 20
@@ -117,6 +117,15 @@ def test_planned_work_that_was_called_off_leaves_nothing_out() -> None:
         (EventKind.OUT_OF_SERVICE, 0, 10, 50), (EventKind.IN_SERVICE, 5, None, None),
     ))
     assert span.begin_ns >= span.end_ns
+
+
+def test_what_was_before_the_last_re_baseline_is_left_out() -> None:
+    said = events(
+        (EventKind.REBASELINED, 5, None, None), (EventKind.REBASELINE_BEGUN, 20, None, None),
+        (EventKind.REBASELINED, 30, None, None), (EventKind.REBASELINE_BEGUN, 50, None, None),
+    )
+    assert list(quarantine.of_rebaselining(said)) == [minutes(Reason.BEFORE_BASELINE, 0, 30)]
+    assert list(quarantine.of_rebaselining(said[3:])) == []
 
 
 def test_the_newest_rows_wait() -> None:

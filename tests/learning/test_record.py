@@ -9,7 +9,7 @@ import pytest
 
 from agent.config.file import Config, load
 from agent.line.advise import Delays
-from agent.line.alert import AlarmEvent, Alert, DeclareNormal, TakeOutOfService
+from agent.line.alert import AlarmEvent, Alert, DeclareNormal, Rebaseline, TakeOutOfService
 from agent.line.lifecycle import is_standing
 from agent.line.vigil import Vigil
 from agent.line.window import Grid
@@ -92,6 +92,21 @@ def test_only_a_person_can_say_that_a_fault_is_normal(pump: Path, tmp_path: Path
     new = evidence(tmp_path / "anew", values)[15 * DAY_ROWS :]
     assert (new >= 1.0).mean() < 0.01
     assert bundle.load(tmp_path / "anew").manifest.learnt_rows > 20 * DAY_ROWS
+
+
+def test_after_a_re_baseline_only_what_comes_later_is_learnt(pump: Path, tmp_path: Path) -> None:
+    config = fresh(pump, tmp_path)
+    values = healthy(20, 8)
+    values[3 * DAY_ROWS :, 1] += 6.0
+    said = Rebaseline("pump", ("temperature",), "Ana", BEGIN_NS + 4 * DAY_NS, "new sensor")
+    watch(config, values, {4 * DAY_ROWS: [said]})
+    code, told = learnt(config, tmp_path)
+    assert code == 0, told
+    assert " before a re-baseline" in told
+    assert "in alarm" not in told, "it is judged by where its tags stand now"
+    new = evidence(tmp_path / "anew", values)
+    assert (new[8 * DAY_ROWS :] >= 1.0).mean() < 0.01
+    assert new[DAY_ROWS : 3 * DAY_ROWS].min() > 1.0, "the old sensor would deviate"
 
 
 def test_a_thin_record_is_refused_with_what_is_missing(pump: Path, tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.build import JOURNAL, layout_of, load_detectors, make_line
+from agent.build import JOURNAL, MEMORIES, layout_of, load_detectors, make_line
 from agent.config.file import Config, load
 from agent.line.alert import Command
 from agent.line.event import Entry
 from agent.replay import TELEMETRY
 from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal
+from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
 from connectors.frame import GOOD, Float32s, Frame
 from models.learn import learn
@@ -96,6 +97,9 @@ def watch(config: Config, values: Float32s, commands: Mapping[int, Sequence[Comm
             assert line.submit(command)
         entries += line.step(frame, step.now_ns)
         line.publish()
+    memories = Memories(config.agent.state_dir / MEMORIES)
+    if line.memory is not None:
+        memories.keep("pump", line.memory)
     for entry in entries:
         journal.record(entry)
     log.close()
