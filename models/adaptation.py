@@ -19,8 +19,8 @@ RATE = 0.003
 BOUND = 0.5
 """The largest offset of a component of the white residual, in its standard deviations."""
 QUIET = 0.8
-"""Rows with more evidence than this are not adapted to. Most healthy rows must have less: where the offset decides which
-rows are quiet enough, it learns from those that agree with it, and walks away by itself."""
+"""Rows with more evidence than this are not adapted to. Most healthy rows must have less: where the offset decides
+which rows are quiet enough, it learns from those that agree with it, and walks away by itself."""
 AFTER_ROWS = 600
 """Nor are so many rows after one at or above the limit: a fault that comes and goes is quiet in between."""
 BLOCK_ROWS = 16

@@ -37,7 +37,7 @@ from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
 from agent.line.rebaselining import Rebaselining
 from agent.line.second_look import SecondLook
-from agent.line.sentinel import Hold
+from agent.line.sentinel import Hold, SensorWatch, SetpointWatch
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Grid, Window
@@ -197,6 +197,7 @@ class Line:
         self._log = log = EventLog(asset, next_event)
         self._withholding = Withholding(log, withheld)
         self._hold = Hold()
+        self._setpoints, self._sensors = SetpointWatch(detector), SensorWatch(detector, self._assessor.baseline)
         self._rebaselining = Rebaselining(detector, self._assessor.baseline, log)
         if rebaselining is not None:
             self._rebaselining.resume(rebaselining)
@@ -240,6 +241,7 @@ class Line:
             if self._observe is not None:
                 self._observe(assessment)
             entries += self._rebaselining.follow(now_ns)
+            entries += self._see_changes(assessment, now_ns)
             self._quality.frozen(self._stood_s(assessment))
             if self._withholding.has(WithheldKind.ON_HOLD):
                 self._hold.note(assessment, partial(self._diagnosed, assessment))
@@ -360,11 +362,22 @@ class Line:
                 why = f"the level of {', '.join(command.tags)} is learnt anew"
                 return self._end_hold(why, command.by, now_ns) + begun if begun else []
 
+    def _see_changes(self, assessment: Assessment, now_ns: int) -> list[AssetEvent]:
+        """Return what the rows tell of changes of the machine; one that is over ends the hold that it began."""
+        events: list[AssetEvent] = []
+        learning = self._assessor.baseline.learning.any()
+        for seen in self._setpoints.follow(assessment) + ([] if learning else self._sensors.follow(assessment)):
+            if not seen.over:
+                events.append(self._see_change(seen.cause, seen.about, None, now_ns))
+            elif self._hold.about == seen.about:
+                events += self._end_hold(seen.cause, None, now_ns)
+        return events
+
     def _see_change(self, cause: str, about: str, by: str | None, now_ns: int) -> AssetEvent:
         """Put the alerts on hold; where they are already, for no longer than they would be."""
         before = self._withholding.way(WithheldKind.ON_HOLD)
         if before is None:
-            self._hold = Hold()
+            self._hold = Hold(about)
         since_ns, until_ns = (now_ns, now_ns + self.settings.hold_ns) if before is None else (
             before.since_ns, before.until_ns)
         if until_ns == since_ns:
@@ -373,7 +386,7 @@ class Line:
             Withheld(WithheldKind.ON_HOLD, by, since_ns, until_ns, cause), now_ns, about
         )
 
-    def _end_hold(self, comment: str, by: str, now_ns: int) -> list[AssetEvent]:
+    def _end_hold(self, comment: str, by: str | None, now_ns: int) -> list[AssetEvent]:
         comment += self._meanwhile(WithheldKind.ON_HOLD)
         return self._withholding.end(WithheldKind.ON_HOLD, now_ns, by, comment)
 

@@ -32,6 +32,8 @@ PAUSE_NS_MAX = 200_000_000
 SLEEPERS = 2
 """The read loop, and the one that tells the service manager."""
 ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
+OPEN_CIRCUIT = 3276.7
+"""What a temperature shows whose sensor is not connected; it is out of its range."""
 RANGE = "low = 0\nhigh = 100\n"
 FAULT = 6.0
 """What a machine's temperature is higher by in a fault."""
@@ -40,13 +42,15 @@ FAULT = 6.0
 class Site:
     """Machines that go together well, or not: each has a `pressure` and a `temperature`, and a tag `cleaning`.
 
-    `faulty` and `cleaning` say which ones are; the agent is stopped and started by `running`.
+    `faulty`, `broken` (the sensor of its temperature) and `cleaning` say which ones are; the agent is stopped and
+    started by `running`.
     """
 
     def __init__(self, folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {}) -> None:
         self.assets = tuple(assets)
         self.clock = ManualClock()
         self.faulty: set[str] = set()
+        self.broken: set[str] = set()
         self.cleaning: set[str] = set()
         self.rows = 0
         tags = [Tag(str(place), "", ModbusAddress(1, Table.INPUT_REGISTER, 2 * place), Dtype.FLOAT32)
@@ -88,7 +92,8 @@ class Site:
         row = []
         for place, asset in enumerate(self.assets):
             pressure, temperature = self._healthy[800 + (self.rows + 7 * place) % 700].tolist()
-            row += [pressure, temperature + FAULT * (asset in self.faulty), float(asset in self.cleaning)]
+            temperature = OPEN_CIRCUIT if asset in self.broken else temperature + FAULT * (asset in self.faulty)
+            row += [pressure, temperature, float(asset in self.cleaning)]
         await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
         self.rows += 1
 

@@ -92,3 +92,26 @@ def test_a_sensor_that_was_replaced_is_re_baselined_over_a_restart_and_judged_ag
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
+
+
+def test_a_sensor_that_comes_back_as_another_is_a_change_that_is_told_with_the_remedy(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant, plant.running():
+            await plant.play(60)
+            plant.broken = {"pump"}
+            await plant.play(70)
+            plant.broken, plant.faulty = set(), {"pump"}
+            await plant.play(60)
+            (event,) = (await plant.get("/events"))["items"]
+            assert (event["kind"], event["about"]) == ("change_seen", "temperature")
+            assert "standard deviations above where it was" in event["comment"]
+            assert "re-baselined" in event["comment"]
+            (alert,) = (await plant.get("/alerts"))["items"]
+            assert [one["reason"] for one in alert["withheld"]] == [event["comment"]]
+            await plant.say("/assets/pump/rebaseline", by="Ana", tags=["temperature"])
+            await plant.play(2)
+            told = [(one["kind"], one["by"]) for one in (await plant.get("/events"))["items"]]
+            assert told == [("rebaseline_begun", "Ana"), ("hold_ended", "Ana"), ("change_seen", None)]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
