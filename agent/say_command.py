@@ -11,6 +11,7 @@ import typer
 from agent.api.command_models import CommandAccepted
 from agent.ask import API_URL, say
 from agent.console import explained
+from agent.line.alert import Answer
 from agent.options import duration_s
 from agent.store.codec import Json
 
@@ -40,6 +41,28 @@ def add_say(app: typer.Typer) -> None:
     def unshelve(alert: AlertId, by: By, api: Api = API_URL) -> None:
         """Take a shelved alert back."""
         _say(api, f"/alerts/{alert}/unshelve", {"by": by})
+
+    @app.command("label", epilog='Example: forewarn label pump-3 --real "impeller blockage" --by Ana')
+    def label(
+        alert: AlertId,
+        by: By,
+        real: Annotated[str | None, typer.Option("--real", metavar="FAULT", help="A fault, and which.")] = None,
+        normal: Annotated[bool, typer.Option("--normal", help="Nothing was wrong.")] = False,
+        sensor: Annotated[bool, typer.Option("--sensor", help="A sensor or its wiring, not the machine.")] = False,
+        not_looked_at: Annotated[bool, typer.Option("--not-looked-at", help="Nobody looked, or will.")] = False,
+        comment: Comment = "",
+        api: Api = API_URL,
+    ) -> None:
+        """Say what an alert was, open or over, or correct what was said."""
+        said = {
+            Answer.REAL: real is not None, Answer.NORMAL: normal, Answer.SENSOR: sensor,
+            Answer.NOT_LOOKED_AT: not_looked_at,
+        }
+        answers = [answer for answer, is_said in said.items() if is_said]
+        if len(answers) != 1:
+            raise typer.BadParameter("say one of --real FAULT, --normal, --sensor and --not-looked-at")
+        body: dict[str, Json] = {"by": by, "answer": answers[0].value, "fault": real, "comment": comment}
+        _say(api, f"/alerts/{alert}/label", body)
 
     @app.command(
         "out-of-service",

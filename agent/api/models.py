@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from agent.line.alert import AlarmEvent, AlarmState, Priority, WithheldKind
+from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
 from connectors.link import LinkState
@@ -112,6 +112,16 @@ class AcknowledgementModel(Model):
     comment: str
 
 
+class LabelModel(Model):
+    """What a person says that an alert was."""
+
+    answer: Answer
+    fault: str | None = Field(description='what was wrong, in their words; null unless the answer is "real"')
+    by: str
+    time: Time
+    comment: str
+
+
 class WithheldModel(Model):
     """What keeps alerts from people for a time; their alarm states go on underneath."""
 
@@ -170,6 +180,7 @@ ALERT_EXAMPLE: JsonDict = {
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
     "withheld": [],
     "root": None,
+    "label": {"answer": "real", "fault": "impeller blockage", "by": "Ana", "time": TIME, "comment": ""},
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -196,6 +207,7 @@ class AlertModel(Model):
     acknowledgement: AcknowledgementModel | None
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
     root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
+    label: LabelModel | None = Field(description="the newest that a person gave it; null before the first")
     verdict: VerdictModel
 
 

@@ -16,6 +16,7 @@ from agent.line.alert import (
     Alert,
     Command,
     Consequence,
+    GiveLabel,
     ReturnToService,
     TakeOutOfService,
     Withheld,
@@ -317,9 +318,19 @@ class Line:
             command = self._commands.popleft()
             if isinstance(command, TakeOutOfService | ReturnToService):
                 entries += self._withholding.obey(command, now_ns) if command.asset == self.asset else []
-            elif self._alert is not None:
+            elif self._alert is not None and self._alert.id == command.alert_id:
                 entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
+            elif isinstance(command, GiveLabel):
+                entries += self._label_past(command, now_ns)
         return entries
+
+    def _label_past(self, command: GiveLabel, now_ns: int) -> list[Alert]:
+        """Label an alert that is over."""
+        alert = command.alert
+        if alert is None or alert.asset != self.asset or lifecycle.is_open(alert):
+            return []
+        labelled = lifecycle.obey(alert, command, now_ns)
+        return [] if labelled is None else [labelled]
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""

@@ -19,8 +19,11 @@ from agent.line.alert import (
     AlarmEvent,
     AlarmState,
     Alert,
+    Answer,
     Command,
+    GiveLabel,
     Group,
+    Label,
     Priority,
     ReturnToService,
     Shelve,
@@ -76,6 +79,10 @@ def encode_command(command: Command) -> bytes:
             body |= {"until": format_time(command.until_ns), "reason": command.reason}
         case Unshelve():
             body |= {"kind": "unshelve", "alert_id": command.alert_id}
+        case GiveLabel():
+            alert = command.alert
+            body |= {"kind": "label", "alert_id": command.alert_id, "label": label_json(command.label)}
+            body |= {"alert": None if alert is None else alert_json(alert)}
         case TakeOutOfService():
             body |= {"kind": "take_out_of_service", "asset": command.asset, "reason": command.reason}
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
@@ -99,6 +106,9 @@ def decode_command(text: bytes | str) -> Command:
                 return Shelve(body["alert_id"], by, time_ns, parse_time(body["until"]), body["reason"])
             case "unshelve":
                 return Unshelve(body["alert_id"], by, time_ns)
+            case "label":
+                alert = body["alert"]
+                return GiveLabel(body["alert_id"], _label(body["label"]), None if alert is None else _alert(alert))
             case "take_out_of_service":
                 window = parse_time(body["since"]), parse_time(body["until"])
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
@@ -221,7 +231,19 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
+        "label": None if alert.label is None else label_json(alert.label),
         "verdict": verdict_json(alert.verdict),
+    }
+
+
+def label_json(label: Label) -> dict[str, Json]:
+    """Return a label as plain values."""
+    return {
+        "answer": label.answer.value,
+        "fault": label.fault,
+        "by": label.by,
+        "time": format_time(label.time_ns),
+        "comment": label.comment,
     }
 
 
@@ -293,8 +315,13 @@ def _alert(body: Any) -> Alert:
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
+        label=None if body.get("label") is None else _label(body["label"]),
         verdict=_verdict(body["verdict"]),
     )
+
+
+def _label(body: Any) -> Label:
+    return Label(Answer(body["answer"]), body["fault"], body["by"], parse_time(body["time"]), body["comment"])
 
 
 def withheld_of(body: Any) -> Withheld:

@@ -101,6 +101,7 @@ def alert(
         acknowledgement=None,
         withheld=(),
         root=None,
+        label=None,
         verdict=verdict(asset, raised_ns),
     )
 

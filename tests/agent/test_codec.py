@@ -13,8 +13,11 @@ from agent.line.alert import (
     Acknowledgement,
     AlarmEvent,
     Alert,
+    Answer,
     Command,
+    GiveLabel,
     Group,
+    Label,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -34,6 +37,7 @@ def rich() -> Alert:
         alert(),
         acknowledgement=Acknowledgement("Ana", START_NS + 5, "seen"),
         returned_time_ns=START_NS + 9,
+        label=Label(Answer.SENSOR, None, "Bo", START_NS + 8),
         event=AlarmEvent.SHELVE,
         by="Bo",
         withheld=(
@@ -66,7 +70,7 @@ def test_an_alert_of_a_version_without_health_is_read() -> None:
 
 def test_an_alert_of_a_version_that_knew_only_shelves_is_read() -> None:
     body = json.loads(codec.encode(alert()))
-    for key in ("withheld", "event", "by", "standing_since"):
+    for key in ("withheld", "label", "event", "by", "standing_since"):
         del body[key]
     window = {"since": codec.format_time(START_NS), "until": codec.format_time(START_NS + 7)}
     shelf = {"by": "Bo", "reason": "part"} | window
@@ -115,6 +119,15 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
     assert codec.parse_time("1970-01-01 00:00:01,25Z") == 1_250_000_000
     with pytest.raises(ValueError, match="time zone"):
         codec.parse_time("1970-01-01T00:00:01")
+
+
+def test_a_label_survives_the_journey_with_the_alert_that_it_is_of() -> None:
+    label = Label(Answer.REAL, "impeller blockage", "Ana", START_NS, "a rag")
+    for past in (None, replace(rich(), label=label)):
+        text = codec.encode_command(GiveLabel("pump-1", label, past))
+        again = codec.decode_command(text)
+        assert codec.encode_command(again) == text
+        assert repr(again) == repr(GiveLabel("pump-1", label, past))
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def alert(
         acknowledgement=None,
         withheld=[],
         root=None,
+        label=None,
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 

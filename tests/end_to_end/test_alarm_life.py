@@ -150,3 +150,31 @@ def test_machines_on_one_cooling_water_are_one_alert_and_a_flood_is_one_too(tmp_
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
+
+
+def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(30)
+                plant.faulty = {"pump"}
+                await plant.play(30)
+                await plant.say("/alerts/pump-1/acknowledge", by="Ana")
+                plant.faulty = set()
+                await plant.play(60)
+                assert await states(plant) == [("pump-1", "normal", None)]
+                await plant.say("/alerts/pump-1/label", by="Ana", answer="normal")
+                await plant.say("/alerts/pump-1/label", by="Ana", answer="sensor", comment="loose plug")
+                await plant.play(3)
+            async with plant.running():
+                await plant.say("/alerts/pump-1/label", by="Bo", answer="real", fault="impeller blockage")
+                await plant.play(3)
+                told = await revisions(plant)
+            assert [one["event"] for one in told] == ["raise", "acknowledge", "return", "label", "label", "label"]
+            said = [(one["label"]["answer"], one["label"]["fault"], one["label"]["by"]) for one in told[-3:]]
+            assert said == [
+                ("normal", None, "Ana"), ("sensor", None, "Ana"), ("real", "impeller blockage", "Bo"),
+            ]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
