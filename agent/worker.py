@@ -71,12 +71,13 @@ class Worker:
         *,
         memories: Memories | None = None,
         grouping: Grouping | None = None,
+        kin: Mapping[str, Sequence[str]] = {},
         jobs_max: int = 1000,
         state_steps: int = STATE_STEPS,
     ) -> None:
         self._lines = lines
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
-        self._memories, self._grouping = memories, grouping
+        self._memories, self._grouping, self._kin = memories, grouping, kin
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
         self._commands: dict[str, deque[Command]] = {
@@ -194,6 +195,9 @@ class Worker:
         state = line.state() if self._is_state_due(job.asset) else b""
         commands = self._hand_over(line, self._commands[job.asset])
         self._step(Step(job.asset, job.now_ns, job.frame, tuple(commands), state=state), monotonic_ns)
+        for command in commands:
+            if isinstance(command, GiveLabel):
+                self._tell_kin(job.asset, command, job.now_ns, monotonic_ns)
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
@@ -248,6 +252,12 @@ class Worker:
             if line.submit(put.command):
                 frame = Frame.empty(len(line.tags))
                 self._step(Step(put.asset, step.now_ns, frame, (put.command,)), monotonic_ns)
+
+    def _tell_kin(self, asset: str, command: GiveLabel, now_ns: int, monotonic_ns: int) -> None:
+        """Give a label to the other lines of the asset's bundle, too: they learn from it."""
+        for other in self._kin.get(asset, ()):
+            if other != asset and self._lines[other].submit(command):
+                self._step(Step(other, now_ns, Frame.empty(len(self._lines[other].tags)), (command,)), monotonic_ns)
 
     def _remember(self, asset: str) -> None:
         if self._memories is not None and (memory := self._lines[asset].memory) is not None:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Response
 
-from agent.api import PREFIX, metrics, models, present, problems
+from agent.api import PREFIX, metrics, models, present, problems, telemetry_models
 from agent.api.commands import commands
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
@@ -94,7 +94,7 @@ def _status(view: AgentView) -> APIRouter:
         return models.ConnectionList(items=[present.connection(info) for info in view.connections()])
 
     @router.get("/telemetry")
-    async def telemetry() -> models.Historian:
+    async def telemetry() -> telemetry_models.Historian:
         """Show how the telemetry is kept, and how long the flash card lasts at this pace."""
         return present.historian(view.historian())
 
@@ -131,7 +131,7 @@ def _assets(view: AgentView) -> APIRouter:
         since: Annotated[models.TimeNs | None, Query(description="default: an hour before `until`")] = None,
         until: Annotated[models.TimeNs | None, Query(description="default: now")] = None,
         max_points: Annotated[int, Query(ge=1, le=5000)] = 500,
-    ) -> models.TelemetryWindow:
+    ) -> telemetry_models.TelemetryWindow:
         """Show recorded values with since <= time < until, summarised into `max_points` at most.
 
         One request at a time: another one meanwhile is answered with 503 and Retry-After.

@@ -121,6 +121,35 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
+class Trait:
+    """What one tag does, in standard deviations of its white residual; `still` is 1 where it is stuck, else 0.
+
+    `level` is the mean over the last 32 rows, signed, `spread` what it scatters beyond a healthy tag.
+    """
+
+    tag: str
+    level: float
+    spread: float
+    still: float
+
+
+Signature = tuple[Trait, ...]
+"""What a deviation looks like in residual space: its largest traits, the largest first."""
+Shapes = tuple[tuple[str, float], ...]
+"""Types of fault and their probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The labelled alert that an alert is like: when it was raised (UTC, ns), what people say it was, 0..1 how near."""
+
+    alert_id: str
+    raised_time_ns: int
+    name: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One occurrence of an alarm, as it stands after `revision` changes. All times are UTC in ns.
 
@@ -128,8 +157,9 @@ class Alert:
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
     goes under, None where it stands by itself. `label` is the newest that a person gave it, None before the first.
-    `verdict` is the one that raised it, or the one that last told another cause; `peak_evidence` is the highest
-    evidence since.
+    `verdict` is the one that raised it, or the one that last told another cause. `signature` is what it looked like
+    when it was raised, and `like` the labelled alert that it was like, None where it was like none. `peak_evidence` is
+    the highest evidence since, and `peak_signature` what it looked like when it deviated most.
     """
 
     id: str
@@ -150,6 +180,9 @@ class Alert:
     withheld: tuple[Withheld, ...]
     root: str | None
     label: Label | None
+    like: Likeness | None
+    signature: Signature
+    peak_signature: Signature
     verdict: Verdict
 
 

@@ -15,8 +15,10 @@ from agent.line.alert import (
     AlertCommand,
     GiveLabel,
     Group,
+    Likeness,
     Priority,
     Shelve,
+    Signature,
     Unshelve,
     Withheld,
     WithheldKind,
@@ -58,7 +60,16 @@ class Patience:
 NEVER: Final = Patience()
 
 
-def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority: Priority, message: str) -> Alert:
+def raised(
+    alert_id: str,
+    onset_ns: int,
+    now_ns: int,
+    verdict: Verdict,
+    priority: Priority,
+    message: str,
+    signature: Signature = (),
+    like: Likeness | None = None,
+) -> Alert:
     """Return the new alert that a verdict calls for."""
     return Alert(
         id=alert_id,
@@ -79,6 +90,9 @@ def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority
         withheld=(),
         root=None,
         label=None,
+        like=like,
+        signature=signature,
+        peak_signature=signature,
         verdict=verdict,
     )
 
@@ -113,7 +127,7 @@ def worsened(alert: Alert, new: Alert) -> Alert | None:
     state = TRANSITIONS.get((alert.state, _E.REALARM))
     if state is None or alert.withheld:
         return None
-    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict)
+    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like)
     return _next(replace(worse, state=state, acknowledgement=None), _E.REALARM, None, new.updated_time_ns)
 
 

@@ -24,15 +24,19 @@ from agent.line.alert import (
     GiveLabel,
     Group,
     Label,
+    Likeness,
     Priority,
     ReturnToService,
     Shelve,
+    Signature,
     TakeOutOfService,
+    Trait,
     Unshelve,
     Withheld,
     WithheldKind,
 )
 from agent.line.event import AssetEvent, Entry, EventKind
+from agent.line.likeness import Prototype
 from agent.line.memory import Memory, Remembered
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
@@ -232,8 +236,62 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
         "label": None if alert.label is None else label_json(alert.label),
+        "like": None if alert.like is None else likeness_json(alert.like),
+        "signature": signature_json(alert.signature),
+        "peak_signature": signature_json(alert.peak_signature),
         "verdict": verdict_json(alert.verdict),
     }
+
+
+def likeness_json(like: Likeness) -> dict[str, Json]:
+    """Return which labelled alert an alert is like as plain values."""
+    return {
+        "alert_id": like.alert_id,
+        "raised_time": format_time(like.raised_time_ns),
+        "name": like.name,
+        "similarity": number(like.similarity),
+    }
+
+
+def signature_json(signature: Signature) -> list[Json]:
+    """Return a signature as plain values."""
+    return [
+        {
+            "tag": trait.tag,
+            "level": number(trait.level),
+            "spread": number(trait.spread),
+            "still": number(trait.still),
+        }
+        for trait in signature
+    ]
+
+
+def prototype_json(prototype: Prototype) -> dict[str, Json]:
+    """Return a labelled alert that others may be like as plain values."""
+    return {
+        "alert_id": prototype.alert_id,
+        "raised_time": format_time(prototype.raised_time_ns),
+        "name": prototype.name,
+        "is_normal": prototype.is_normal,
+        "signature": signature_json(prototype.signature),
+        "peak_signature": signature_json(prototype.peak_signature),
+        "shapes": [[fault, number(share)] for fault, share in prototype.shapes],
+        "model_hash": prototype.model_hash,
+    }
+
+
+def prototype_of(body: Any) -> Prototype:
+    """Read what `prototype_json` returned."""
+    return Prototype(
+        str(body["alert_id"]),
+        parse_time(body["raised_time"]),
+        str(body["name"]),
+        bool(body["is_normal"]),
+        _signature(body["signature"]),
+        _signature(body["peak_signature"]),
+        tuple((str(fault), _float(share)) for fault, share in body["shapes"]),
+        str(body["model_hash"]),
+    )
 
 
 def label_json(label: Label) -> dict[str, Json]:
@@ -316,8 +374,19 @@ def _alert(body: Any) -> Alert:
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
         label=None if body.get("label") is None else _label(body["label"]),
+        like=None if body.get("like") is None else _likeness(body["like"]),
+        signature=_signature(body.get("signature", [])),
+        peak_signature=_signature(body.get("peak_signature", [])),
         verdict=_verdict(body["verdict"]),
     )
+
+
+def _likeness(body: Any) -> Likeness:
+    return Likeness(body["alert_id"], parse_time(body["raised_time"]), body["name"], _float(body["similarity"]))
+
+
+def _signature(body: Any) -> Signature:
+    return tuple(Trait(one["tag"], *(_float(one[key]) for key in ("level", "spread", "still"))) for one in body)
 
 
 def _label(body: Any) -> Label:

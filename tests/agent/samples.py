@@ -102,6 +102,9 @@ def alert(
         withheld=(),
         root=None,
         label=None,
+        like=None,
+        signature=(),
+        peak_signature=(),
         verdict=verdict(asset, raised_ns),
     )
 

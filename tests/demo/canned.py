@@ -90,6 +90,9 @@ def alert(
         withheld=[],
         root=None,
         label=None,
+        like=None,
+        signature=(),
+        peak_signature=(),
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 
