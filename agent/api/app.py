@@ -18,10 +18,12 @@ from agent.api import PREFIX, metrics, models, present, problems, telemetry_mode
 from agent.api.commands import commands
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
+from agent.api.label_page import label_pages
 from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
 from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
+from agent.label_link import LabelLinks
 from agent.line.alert import AlarmState
 from agent.line.event import EventKind
 from agent.store import codec
@@ -39,8 +41,11 @@ _COMMON = describe(
 _NOT_FOUND = describe(HTTPStatus.NOT_FOUND)
 
 
-def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI:
-    """Return the API over `view`, guarded; `allowed_hosts` are names beside localhost that Host may carry."""
+def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = (), links: LabelLinks | None = None) -> FastAPI:
+    """Return the API over `view`, guarded; `allowed_hosts` are names beside localhost that Host may carry.
+
+    With `links` it has the pages behind them.
+    """
     app = FastAPI(
         title="Forewarn",
         version=present.package_version(),
@@ -53,6 +58,8 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI
         _status(view), _assets(view), _rehearsals(view), _alerts(view), _events(view), commands(view),
     ):
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
+    if links is not None:
+        app.include_router(label_pages(view, links))
     app.add_api_route("/metrics", lambda: _metrics(view), include_in_schema=False)
     problems.install(app)
     app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts))

@@ -104,6 +104,13 @@ class JournalReader:
         rows = self._read(f"{_LATEST} WHERE c.id = ?", (alert_id,))
         return self._decode(*rows[0][1:]) if rows else None
 
+    def known(self, alert_id: str) -> Alert:
+        """Return the latest revision of an alert; raise StoreError, with those there are, where there is no such."""
+        if (alert := self.alert(alert_id)) is None:
+            newest = ", ".join(one.id for one in self.alerts(limit=5).alerts)
+            raise StoreError(f"there is no alert {alert_id!r}; the newest are: {newest or 'none'}")
+        return alert
+
     def history(self, alert_id: str) -> tuple[Alert, ...]:
         """Return all revisions of an alert, the oldest first."""
         return tuple(map(codec.decode, self.revisions(alert_id)))
