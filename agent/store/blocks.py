@@ -24,6 +24,7 @@ import numpy as np
 from backports import zstd
 
 from agent.line.alert import Alert, Command, Withheld
+from agent.line.likeness import Prototype
 from agent.line.memory import Memory
 from agent.store import codec, packing
 from connectors.frame import Frame
@@ -61,7 +62,7 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Start:
     """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered;
-    what its alerts were withheld by, and the number of its next event.
+    what its alerts were withheld by, the number of its next event, and the labelled alerts that the next may be like.
     """
 
     next_number: int = 1
@@ -69,6 +70,7 @@ class Start:
     memory: Memory | None = None
     withheld: tuple[Withheld, ...] = ()
     next_event: int = 1
+    prototypes: tuple[Prototype, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
                 "memory": None if start.memory is None else codec.memory_json(start.memory),
                 "withheld": [codec.withheld_json(one) for one in start.withheld],
                 "next_event": start.next_event,
+                "prototypes": [codec.prototype_json(one) for one in start.prototypes],
             }
             for asset, start in started.starts.items()
         }
@@ -285,6 +288,7 @@ def _start(body: Any) -> Start:
         None if memory is None else codec.decode_memory(json.dumps(memory)),
         tuple(codec.withheld_of(one) for one in body.get("withheld", ())),  # nor did they know of events
         int(body.get("next_event", 1)),
+        tuple(codec.prototype_of(one) for one in body.get("prototypes", ())),  # nor of labels
     )
 
 
