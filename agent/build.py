@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from agent.line import rebaselining
 from agent.line.assess import Detector
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
+from agent.line.likeness import PROTOTYPES_MAX, Prototype, prototype
 from agent.line.line import Line, LineSettings
 from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
 from agent.notify import Notifier
@@ -119,6 +120,7 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         withheld=start.withheld,
         next_event=start.next_event,
         rebaselining=start.rebaselining,
+        prototypes=start.prototypes,
     )
 
 
@@ -151,7 +153,8 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     journal = Journal(state / JOURNAL, clock.time_ns())
     memories = Memories(state / MEMORIES)
     try:
-        starts = {name: _start(journal, memories, name) for name in detectors}
+        kin = _kin(detectors)
+        starts = {name: _start(journal, memories, name, kin[name]) for name in detectors}
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -163,7 +166,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal.close()
         raise
     lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
-    worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts))
+    worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts), kin=kin)
     columns = {name: line.tags for name, line in lines.items()}
     archive = Archive(telemetry, clock)
     recorded = _recorded(config, archive, clock.time_ns(), speed)
@@ -243,14 +246,34 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _start(journal: Journal, memories: Memories, asset: str) -> Start:
+def _kin(detectors: Mapping[str, Detector]) -> dict[str, tuple[str, ...]]:
+    """Return for each asset those of the same bundle, itself included: they share what people labelled."""
+    return {
+        name: tuple(other for other, its in detectors.items() if its.hash == detector.hash)
+        for name, detector in detectors.items()
+    }
+
+
+def _start(journal: Journal, memories: Memories, asset: str, kin: Sequence[str]) -> Start:
     """Return how an asset stands: of each kind of event that withholds its alerts, or ends that, the last counts."""
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
     withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
     return Start(
-        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld,
-        journal.next_event(asset), rebaselining.running(journal.last_event(asset, rebaselining.KINDS)),
+        journal.next_number(asset),
+        journal.open_alert(asset),
+        memories.load(asset),
+        withheld,
+        journal.next_event(asset),
+        rebaselining.running(journal.last_event(asset, rebaselining.KINDS)),
+        _prototypes(journal, kin),
     )
+
+
+def _prototypes(journal: Journal, assets: Sequence[str]) -> tuple[Prototype, ...]:
+    """Return what people labelled of these assets, the newest label last."""
+    labelled = [alert for asset in assets for alert in journal.labelled(asset, limit=PROTOTYPES_MAX)]
+    labelled.sort(key=lambda alert: (alert.label.time_ns if alert.label else 0, alert.id))
+    return tuple(one for alert in labelled if (one := prototype(alert)) is not None)[-PROTOTYPES_MAX:]
 
 
 def _grouping(config: Config, starts: Mapping[str, Start]) -> Grouping:

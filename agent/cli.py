@@ -35,6 +35,7 @@ from agent.daemon import LoopFactory, run_until_stopped
 from agent.evidence.command import add_evidence, replay_alert, replay_file
 from agent.export_command import add_export
 from agent.history import History, Reading, read_history
+from agent.label_link import LabelLinks
 from agent.learning.bundle import learn_bundle
 from agent.learning.record import learnable, record_of
 from agent.line.alert import Alert
@@ -118,7 +119,8 @@ def run(
         logs.configure(log_level)
         with sole_owner(read.agent.state_dir), listen(read.api.host, read.api.port) as listener:
             agent = build(read, SystemClock(speed), Notifier(os.environ, os.getpid()), speed=speed)
-            server = ApiServer(create_app(agent, allowed_hosts=read.api.allowed_hosts), listener)
+            links = LabelLinks(read.agent.state_dir)
+            server = ApiServer(create_app(agent, allowed_hosts=read.api.hosts, links=links), listener)
             del read  # of thousands of tags it takes tens of megabytes, which the lines can use
             ended_well = run_until_stopped(agent, server, _fast_loop())
     if not ended_well:
@@ -247,7 +249,10 @@ def alerts(
 
 
 def _standing(alert: Alert) -> str:
+    """Say how an alert stands, and what people say that it was."""
     words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
+    if (label := alert.label) is not None:
+        words.append(label.fault or label.answer.replace("_", " "))
     return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 
@@ -418,7 +423,7 @@ add_import(app)
 add_report(app)
 add_budget(app)
 add_drill(app, SystemClock())
-add_say(app)
+add_say(app, SystemClock())
 add_tags(app)
 add_export(app)
 add_evidence(app, SystemClock())

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent.api.command_models import CommandAccepted
 from agent.ask import API_URL, say
+from agent.build import JOURNAL
+from agent.clock import Clock
+from agent.config.file import Config, load
 from agent.console import explained
+from agent.label_link import LabelLinks, Ticket
+from agent.line.alert import Answer
 from agent.options import duration_s, names
 from agent.store.codec import Json
+from agent.store.journal import JournalReader
 
 AlertId = Annotated[str, typer.Argument(metavar="ALERT", help="Such as pump-3; see forewarn alerts.")]
 Asset = Annotated[str, typer.Argument(metavar="ASSET", help="The asset's name in the configuration.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="What else is to be kept.")]
@@ -23,8 +32,8 @@ For = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long, s
 Api = Annotated[str, typer.Option("--api", metavar="URL", help="Tell the agent at this address.")]
 
 
-def add_say(app: typer.Typer) -> None:
-    """Give `app` the commands by which people say something to an alert or an asset."""
+def add_say(app: typer.Typer, clock: Clock) -> None:
+    """Give `app` the commands by which people say something to an alert or an asset; a link is good from now on."""
 
     @app.command("acknowledge", epilog='Example: forewarn acknowledge pump-3 --by Ana --comment "looking at the seal"')
     def acknowledge(alert: AlertId, by: By, comment: Comment = "", api: Api = API_URL) -> None:
@@ -41,6 +50,38 @@ def add_say(app: typer.Typer) -> None:
         """Take a shelved alert back."""
         _say(api, f"/alerts/{alert}/unshelve", {"by": by})
 
+    @app.command("label", epilog='Example: forewarn label pump-3 --real "impeller blockage" --by Ana')
+    def label(
+        alert: AlertId,
+        by: By,
+        real: Annotated[str | None, typer.Option("--real", metavar="FAULT", help="A fault, and which.")] = None,
+        normal: Annotated[bool, typer.Option("--normal", help="Nothing was wrong.")] = False,
+        sensor: Annotated[bool, typer.Option("--sensor", help="A sensor or its wiring, not the machine.")] = False,
+        not_looked_at: Annotated[bool, typer.Option("--not-looked-at", help="Nobody looked, or will.")] = False,
+        comment: Comment = "",
+        api: Api = API_URL,
+    ) -> None:
+        """Say what an alert was, open or over, or correct what was said."""
+        said = {
+            Answer.REAL: real is not None, Answer.NORMAL: normal, Answer.SENSOR: sensor,
+            Answer.NOT_LOOKED_AT: not_looked_at,
+        }
+        answers = [answer for answer, is_said in said.items() if is_said]
+        if len(answers) != 1:
+            raise typer.BadParameter("say one of --real FAULT, --normal, --sensor and --not-looked-at")
+        body: dict[str, Json] = {"by": by, "answer": answers[0].value, "fault": real, "comment": comment}
+        _say(api, f"/alerts/{alert}/label", body)
+
+    @app.command("label-link", epilog="Example: forewarn label-link pump-3 /etc/forewarn/agent.toml")
+    def label_link(alert: AlertId, config: ConfigFile) -> None:
+        """Print a link by which anyone can say what this alert was, in two taps and without an account."""
+        with explained():
+            typer.echo(link_to(alert, load(config), clock.time_ns()))
+
+    _add_say_to_assets(app)
+
+
+def _add_say_to_assets(app: typer.Typer) -> None:
     @app.command(
         "out-of-service",
         epilog='Example: forewarn out-of-service pump --for 4h --from 2026-12-01T06:00Z --by Ana --reason "new seal"',
@@ -66,10 +107,6 @@ def add_say(app: typer.Typer) -> None:
         """Return an asset to service, or call off that it be taken out."""
         _say(api, f"/assets/{asset}/in-service", {"by": by, "comment": comment})
 
-    _add_say_of_changes(app)
-
-
-def _add_say_of_changes(app: typer.Typer) -> None:
     @app.command("nothing-changed", epilog='Example: forewarn nothing-changed pump --by Ana --comment "a new recipe"')
     def nothing_changed(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Say that a change that was seen changed nothing of the machine: its alerts are no longer on hold."""
@@ -108,6 +145,14 @@ def _add_say_of_changes(app: typer.Typer) -> None:
         body: dict[str, Json] = {"by": by, "since": _moment("--since", since), "comment": comment}
         body |= {} if until is None else {"until": _moment("--until", until)}
         _say(api, f"/assets/{asset}/normal", body)
+
+
+def link_to(alert_id: str, config: Config, now_ns: int) -> str:
+    """Return a link to label an alert; raise StoreError where there is no such, BundleError where it cannot be."""
+    with closing(JournalReader.open(config.agent.state_dir / JOURNAL)) as journal:
+        journal.known(alert_id)
+    ticket = Ticket(alert_id, now_ns + int(config.api.label_links_days * 86_400e9))
+    return f"{config.api.url}/l/{LabelLinks(config.agent.state_dir).token(ticket)}"
 
 
 def _say(api: str, path: str, body: dict[str, Json]) -> None:

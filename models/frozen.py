@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from models.features import Averages
+from models.averages import Averages
 
 Bools = npt.NDArray[np.bool_]
 Float64s = npt.NDArray[np.float64]

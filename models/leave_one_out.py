@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from models.averages import Averages
 from models.experts import Experts
-from models.features import Averages
 from models.regimes import Regimes
 from models.scores import MEMORIES, Reference
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.api.models import TIME, Model, Person, TimeNs, example
+from agent.line.alert import Answer
 
 
 class AcknowledgeBody(Model):
@@ -34,6 +35,27 @@ class UnshelveBody(Model):
     model_config = example({"by": "Ana"})
 
     by: Person
+
+
+class LabelBody(Model):
+    """A person says what an alert was, or corrects what was said: the newest counts."""
+
+    model_config = example(
+        {"by": "Ana", "answer": "real", "fault": "impeller blockage", "comment": "a rag in the inlet"}
+    )
+
+    by: Person
+    answer: Answer
+    fault: str | None = Field(
+        default=None, min_length=1, max_length=100, pattern=r"\S", description='what was wrong; only with "real"'
+    )
+    comment: str = Field(default="", max_length=2000)
+
+    @model_validator(mode="after")
+    def _fault_where_real(self) -> Self:
+        if (self.answer is Answer.REAL) != (self.fault is not None):
+            raise ValueError('fault: is needed with the answer "real", and only with that')
+        return self
 
 
 class OutOfServiceBody(Model):
@@ -94,7 +116,8 @@ class CommandAccepted(Model):
     )
 
     command: Literal[
-        "acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "normal", "nothing-changed", "rebaseline"
+        "acknowledge", "shelve", "unshelve", "label", "out-of-service", "in-service", "normal", "nothing-changed",
+        "rebaseline",
     ]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")

@@ -13,6 +13,7 @@ from agent.api.command_models import (
     AcknowledgeBody,
     CommandAccepted,
     InServiceBody,
+    LabelBody,
     NormalBody,
     NothingChangedBody,
     OutOfServiceBody,
@@ -29,6 +30,8 @@ from agent.line.alert import (
     Command,
     DeclareNormal,
     EndHold,
+    GiveLabel,
+    Label,
     Rebaseline,
     ReturnToService,
     Shelve,
@@ -93,6 +96,13 @@ def _say_to_alerts(view: AgentView, router: APIRouter) -> None:
         if shelf_of(alert) is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{alert_id} is not shelved")
         return _queue(view, "unshelve", alert.asset, alert_id, Unshelve(alert_id, body.by, view.now_ns()))
+
+    @_post(router, "/alerts/{alert_id}/label")
+    def label(alert_id: AlertId, body: LabelBody) -> Response:
+        """Say what an alert was, open or over, or correct what was said. It takes effect at the next step."""
+        alert = find_alert(view, alert_id)
+        label = Label(body.answer, body.fault, body.by, view.now_ns(), body.comment)
+        return _queue(view, "label", alert.asset, alert_id, GiveLabel(alert_id, label))
 
 
 def _say_to_assets(view: AgentView, router: APIRouter) -> None:

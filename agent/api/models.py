@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from agent.line.alert import AlarmEvent, AlarmState, Priority, WithheldKind
+from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
 from connectors.link import LinkState
@@ -112,6 +112,34 @@ class AcknowledgementModel(Model):
     comment: str
 
 
+class LabelModel(Model):
+    """What a person says that an alert was."""
+
+    answer: Answer
+    fault: str | None = Field(description='what was wrong, in their words; null unless the answer is "real"')
+    by: str
+    time: Time
+    comment: str
+
+
+class LikenessModel(Model):
+    """A labelled alert that another one is like."""
+
+    alert_id: str
+    raised_time: Time
+    name: str = Field(description='the fault that it was, or "sensor", or "normal"')
+    similarity: float | None = Field(description="0.6 to 1")
+
+
+class TraitModel(Model):
+    """What one tag does, in standard deviations of its white residual."""
+
+    tag: str
+    level: float | None = Field(description="mean of the last 32 rows, signed")
+    spread: float | None = Field(description="beyond that of a healthy machine")
+    still: float | None = Field(description="1 where it stands still, else 0")
+
+
 class WithheldModel(Model):
     """What keeps alerts from people for a time; their alarm states go on underneath."""
 
@@ -170,6 +198,10 @@ ALERT_EXAMPLE: JsonDict = {
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
     "withheld": [],
     "root": None,
+    "label": {"answer": "real", "fault": "impeller blockage", "by": "Ana", "time": TIME, "comment": ""},
+    "like": {"alert_id": "pump-1", "raised_time": TIME, "name": "impeller blockage", "similarity": 0.91},
+    "signature": [{"tag": "discharge_pressure", "level": 2.9, "spread": 0.4, "still": 0.0}],
+    "peak_signature": [{"tag": "discharge_pressure", "level": 5.1, "spread": 0.9, "still": 0.0}],
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -196,6 +228,10 @@ class AlertModel(Model):
     acknowledgement: AcknowledgementModel | None
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
     root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
+    label: LabelModel | None = Field(description="the newest that a person gave it; null before the first")
+    like: LikenessModel | None = Field(description="the labelled alert that it was like when raised; null for none")
+    signature: list[TraitModel] = Field(description="what it looked like when raised, the largest traits first")
+    peak_signature: list[TraitModel] = Field(description="what it looked like when it deviated most")
     verdict: VerdictModel
 
 
@@ -308,88 +344,6 @@ class AssetDetail(Model):
     rows_late: int
     commands_dropped: int
     clock_steps: int
-
-
-class TagSeries(Model):
-    """One tag in a window: mean, least and greatest value per point, null where nothing was measured."""
-
-    tag: str
-    unit: str
-    mean: list[float | None]
-    low: list[float | None]
-    high: list[float | None]
-
-
-class TelemetryWindow(Model):
-    """Recorded telemetry; a point stands for one row, or for several."""
-
-    model_config = example(
-        {
-            "asset": "pump",
-            "since": TIME,
-            "until": TIME,
-            "rows": 2,
-            "times": [TIME],
-            "tags": [
-                {
-                    "tag": "discharge_pressure",
-                    "unit": "bar",
-                    "mean": [9.3],
-                    "low": [9.2],
-                    "high": [9.4],
-                }
-            ],
-        }
-    )
-
-    asset: str
-    since: Time
-    until: Time
-    rows: int = Field(description="rows summarised")
-    times: list[Time]
-    tags: list[TagSeries]
-
-
-class Historian(Model):
-    """How the telemetry is kept, counted since the start, and what the agent writes to the flash card."""
-
-    model_config = example(
-        {
-            "steps": 8640,
-            "steps_lost": 0,
-            "values": 103680,
-            "log_bytes_written": 160000,
-            "sealed_bytes_written": 170000,
-            "segments_sealed": 2,
-            "seal_failures": 0,
-            "bytes_kept": 330000,
-            "bytes_kept_max": 1024000000,
-            "days_kept_max": 400.0,
-            "bytes_dropped": 0,
-            "bytes_damaged": 0,
-            "error": None,
-            "flash_bytes_written": 35000000,
-            "flash_bytes_per_day": 350000000.0,
-            "flash_life_years": 125.2,
-        }
-    )
-
-    steps: int
-    steps_lost: int
-    values: int
-    log_bytes_written: int
-    sealed_bytes_written: int
-    segments_sealed: int
-    seal_failures: int = Field(description="child processes that failed to seal; it is tried again")
-    bytes_kept: int = Field(description="as of the last segment that was begun")
-    bytes_kept_max: int
-    days_kept_max: float
-    bytes_dropped: int
-    bytes_damaged: int
-    error: str | None
-    flash_bytes_written: int | None = Field(description="by all of the agent, journal included; null: not known")
-    flash_bytes_per_day: float | None = Field(description="null in the first ten minutes")
-    flash_life_years: float | None = Field(description="of a card of flash_gb and flash_cycles, at this pace")
 
 
 class ConnectionModel(Model):

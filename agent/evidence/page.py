@@ -30,7 +30,7 @@ _BEFORE_PLOTS: Final = 2
 """Parts of the record's section before its first plot, which names the marks."""
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _CSS: Final = Path(__file__).with_name("page.css")
-_MACHINERY: Final = frozenset({"revision", "updated_time", "verdict"})
+_MACHINERY: Final = frozenset({"revision", "updated_time", "verdict", "signature", "peak_signature"})
 """What of a revision is told otherwise: it is its number, its time, and the table above."""
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from calendar import month_name
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import isnan
 from typing import Final, Self
 
-from agent.line.alert import AlarmEvent, Consequence, Priority, TimeToAct
+from agent.line.alert import AlarmEvent, Consequence, Likeness, Priority, TimeToAct
 from agent.line.assess import Assessment
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
@@ -191,10 +193,11 @@ class Watch:
         return change
 
 
-def message(verdict: Verdict) -> str:
+def message(verdict: Verdict, like: Likeness | None = None) -> str:
     """Return one sentence for a person: cause first, then the tag that deviates most and what was expected of it.
 
-    How long the machine has comes last, where that was learnt from failures; without them it is too wide to go by.
+    How long the machine has comes then, where that was learnt from failures; without them it is too wide to go by. Last
+    is the labelled alert that it is like.
     """
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
@@ -203,12 +206,19 @@ def message(verdict: Verdict) -> str:
         None: f"{verdict.asset} deviates",
     }[verdict.cause]
     left = f"; {remaining_life(verdict)}" if verdict.remaining_life_until is LifeEnd.FAILURE else ""
+    left += "" if like is None else f"; {known_as(like)}"
     if not verdict.contributions:
         return first + left
     tag = verdict.contributions[0]
     looks = f", looks like {verdict.fault_probabilities[0][0]}" if verdict.fault_probabilities else ""
     expected = "" if isnan(tag.expected) else f", expected {_quantity(tag.expected, tag.unit)}"
     return f"{first}: {tag.tag} is {_quantity(tag.measured, tag.unit)}{expected}{looks}{left}"
+
+
+def known_as(like: Likeness) -> str:
+    """Return in words which labelled alert another one is like: "like 12 March 2026: impeller blockage, 0.91"."""
+    day = datetime.fromtimestamp(like.raised_time_ns // 1_000_000_000, UTC)
+    return f"like {day.day} {month_name[day.month]} {day.year}: {like.name}, {like.similarity:.2f}"
 
 
 def _quantity(value: float, unit: str) -> str:

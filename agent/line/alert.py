@@ -35,6 +35,7 @@ class AlarmEvent(StrEnum):
     ESCALATE = "escalate"
     GROUP = "group"
     REASSESS = "reassess"
+    LABEL = "label"
 
 
 class Priority(StrEnum):
@@ -70,6 +71,29 @@ class Acknowledgement:
     comment: str = ""
 
 
+class Answer(StrEnum):
+    """What a person found when they looked at what an alert was about."""
+
+    REAL = "real"
+    NORMAL = "normal"
+    SENSOR = "sensor"
+    NOT_LOOKED_AT = "not_looked_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What an alert was: who says so, when (UTC, ns), and what else is to be kept.
+
+    `fault` is what was wrong, in their words; None where the answer is not `real`.
+    """
+
+    answer: Answer
+    fault: str | None
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
 class WithheldKind(StrEnum):
     """Why an alert is kept from people: a person shelved it, or its machine is cleaned, serviced, or has been changed.
 
@@ -97,14 +121,45 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
+class Trait:
+    """What one tag does, in standard deviations of its white residual; `still` is 1 where it is stuck, else 0.
+
+    `level` is the mean over the last 32 rows, signed, `spread` what it scatters beyond a healthy tag.
+    """
+
+    tag: str
+    level: float
+    spread: float
+    still: float
+
+
+Signature = tuple[Trait, ...]
+"""What a deviation looks like in residual space: its largest traits, the largest first."""
+Shapes = tuple[tuple[str, float], ...]
+"""Types of fault and their probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The labelled alert that an alert is like: when it was raised (UTC, ns), what people say it was, 0..1 how near."""
+
+    alert_id: str
+    raised_time_ns: int
+    name: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One occurrence of an alarm, as it stands after `revision` changes. All times are UTC in ns.
 
     `id` is unique in the agent's journal ("pump-3"). `event` made this revision, None where an earlier version did not
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
-    goes under, None where it stands by itself. `verdict` is the one that raised it, or the one that last told another
-    cause; `peak_evidence` is the highest evidence since.
+    goes under, None where it stands by itself. `label` is the newest that a person gave it, None before the first.
+    `verdict` is the one that raised it, or the one that last told another cause. `signature` is what it looked like
+    when it was raised, and `like` the labelled alert that it was like, None where it was like none. `peak_evidence` is
+    the highest evidence since, and `peak_signature` what it looked like when it deviated most.
     """
 
     id: str
@@ -124,6 +179,10 @@ class Alert:
     acknowledgement: Acknowledgement | None
     withheld: tuple[Withheld, ...]
     root: str | None
+    label: Label | None
+    like: Likeness | None
+    signature: Signature
+    peak_signature: Signature
     verdict: Verdict
 
 
@@ -155,6 +214,28 @@ class Unshelve:
     alert_id: str
     by: str
     time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveLabel:
+    """A person says what an alert was, or corrects what was said.
+
+    Most are over by then, and their line has forgotten them: `alert` is the one that is labelled, as it stood before.
+    """
+
+    alert_id: str
+    label: Label
+    alert: Alert | None = None
+
+    @property
+    def by(self) -> str:
+        """Who says so."""
+        return self.label.by
+
+    @property
+    def time_ns(self) -> int:
+        """When, UTC."""
+        return self.label.time_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +315,6 @@ class Group:
     time_ns: int
 
 
-AlertCommand = Acknowledge | Shelve | Unshelve | Group
+AlertCommand = Acknowledge | Shelve | Unshelve | Group | GiveLabel
 AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline
 Command = AlertCommand | AssetCommand

@@ -22,6 +22,7 @@ class EventKind(StrEnum):
     REBASELINE_BEGUN = "rebaseline_begun"
     REBASELINED = "rebaselined"
     REBASELINE_FAILED = "rebaseline_failed"
+    KNOWN_PATTERN = "known_pattern"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class AssetEvent:
 
     `id` is unique in the agent's journal ("pump:3"). It was told at `time_ns` and holds from `since_ns`, which may be
     to come, until `until_ns`, None where nobody can say. `by` is the person, None where it was the agent; `about` names
-    what it is about, such as a tag, None where that is the asset itself.
+    what it is about, such as a tag or an alert, None where that is the asset itself.
     """
 
     id: str

@@ -13,9 +13,12 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     AlertCommand,
+    GiveLabel,
     Group,
+    Likeness,
     Priority,
     Shelve,
+    Signature,
     Unshelve,
     Withheld,
     WithheldKind,
@@ -57,7 +60,16 @@ class Patience:
 NEVER: Final = Patience()
 
 
-def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority: Priority, message: str) -> Alert:
+def raised(
+    alert_id: str,
+    onset_ns: int,
+    now_ns: int,
+    verdict: Verdict,
+    priority: Priority,
+    message: str,
+    signature: Signature = (),
+    like: Likeness | None = None,
+) -> Alert:
     """Return the new alert that a verdict calls for."""
     return Alert(
         id=alert_id,
@@ -77,6 +89,10 @@ def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority
         acknowledgement=None,
         withheld=(),
         root=None,
+        label=None,
+        like=like,
+        signature=signature,
+        peak_signature=signature,
         verdict=verdict,
     )
 
@@ -84,12 +100,15 @@ def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority
 def raised_again(alert: Alert, new: Alert) -> Alert | None:
     """Return the alert's next revision where it is raised again as `new`, None where the table has none.
 
-    It says what it is raised for this time: it may be another fault.
+    It says what it is raised for this time: it may be another fault. What people said of the alert stays.
     """
     state = TRANSITIONS.get((alert.state, _E.RAISE))
     if state is None:
         return None
-    return replace(new, id=alert.id, revision=alert.revision + 1, state=state, withheld=alert.withheld, root=alert.root)
+    return replace(
+        new, id=alert.id, revision=alert.revision + 1, state=state, withheld=alert.withheld, root=alert.root,
+        label=alert.label,
+    )
 
 
 def returned(alert: Alert, time_ns: int, now_ns: int) -> Alert | None:
@@ -108,7 +127,7 @@ def worsened(alert: Alert, new: Alert) -> Alert | None:
     state = TRANSITIONS.get((alert.state, _E.REALARM))
     if state is None or alert.withheld:
         return None
-    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict)
+    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like)
     return _next(replace(worse, state=state, acknowledgement=None), _E.REALARM, None, new.updated_time_ns)
 
 
@@ -132,8 +151,9 @@ def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
         case Group():
             if command.root in (alert.root, alert.id):
                 return None
-            grouped = _next(replace(alert, root=command.root), _E.GROUP, None, now_ns)
-            return replace(grouped, standing_since_ns=alert.standing_since_ns)
+            return _beside(replace(alert, root=command.root), _E.GROUP, None, now_ns)
+        case GiveLabel():
+            return _beside(replace(alert, label=command.label), _E.LABEL, command.by, now_ns)
 
 
 def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, now_ns: int) -> Alert | None:
@@ -197,6 +217,11 @@ def is_standing(alert: Alert) -> bool:
 
 def _is_over(stood_ns: int, patience_ns: int | None) -> bool:
     return patience_ns is not None and stood_ns >= patience_ns
+
+
+def _beside(changed: Alert, event: AlarmEvent, by: str | None, now_ns: int) -> Alert:
+    """Return the next revision after an event that changes nothing in how the alert stands."""
+    return replace(_next(changed, event, by, now_ns), standing_since_ns=changed.standing_since_ns)
 
 
 def _next(changed: Alert, event: AlarmEvent, by: str | None, now_ns: int) -> Alert:

@@ -18,26 +18,23 @@ from agent.line.alert import (
     AssetCommand,
     Command,
     Consequence,
-    DeclareNormal,
-    EndHold,
-    Rebaseline,
+    GiveLabel,
     ReturnToService,
-    SeeChange,
     TakeOutOfService,
     Withheld,
     WithheldKind,
 )
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
+from agent.line.changes import Changes
 from agent.line.diagnose import diagnose, rounded
 from agent.line.event import AssetEvent, Entry, EventKind, EventLog
 from agent.line.lifecycle import NEVER, Patience
+from agent.line.likeness import Familiar, Prototype, Prototypes, Signatures
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
-from agent.line.rebaselining import Rebaselining
 from agent.line.second_look import SecondLook
-from agent.line.sentinel import Hold, SensorWatch, SetpointWatch
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Grid, Window
@@ -163,6 +160,7 @@ class Line:
         withheld: Sequence[Withheld] = (),
         next_event: int = 1,
         rebaselining: AssetEvent | None = None,
+        prototypes: Sequence[Prototype] = (),
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
         """Start from the learnt reference; what is given beside it continues after a restart.
@@ -193,14 +191,15 @@ class Line:
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
+        self._signatures = Signatures(detector)
+        self._prototypes = Prototypes(prototypes)
+        self._familiar = Familiar(delays.on_rows)
         self._next_number = next_number
         self._log = log = EventLog(asset, next_event)
         self._withholding = Withholding(log, withheld)
-        self._hold = Hold()
-        self._setpoints, self._sensors = SetpointWatch(detector), SensorWatch(detector, self._assessor.baseline)
-        self._rebaselining = Rebaselining(detector, self._assessor.baseline, log)
+        self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns)
         if rebaselining is not None:
-            self._rebaselining.resume(rebaselining)
+            self._changes.rebaselining.resume(rebaselining)
         self._suppression: Suppression | None = None
         if (when := settings.suppressed_when) is not None:
             self._suppression_column = self.tags.index(when.tag)
@@ -227,7 +226,7 @@ class Line:
         the agent's UTC time. The caller records them and then calls `publish`.
         """
         entries = self._obey(now_ns)
-        entries += self._withholding.expire(now_ns, self._meanwhile)
+        entries += self._changes.expire(now_ns)
         frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
         self._quality.note(frame, now_ns, too_fast)
@@ -240,11 +239,8 @@ class Line:
             assessment = self._assessor.update(grid, withheld)
             if self._observe is not None:
                 self._observe(assessment)
-            entries += self._rebaselining.follow(now_ns)
-            entries += self._see_changes(assessment, now_ns)
             self._quality.frozen(self._stood_s(assessment))
-            if self._withholding.has(WithheldKind.ON_HOLD):
-                self._hold.note(assessment, partial(self._diagnosed, assessment))
+            entries += self._changes.follow(assessment, partial(self._diagnosed, assessment), now_ns)
             entries += self._advise(assessment, withheld, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
             entries += self._reassess(verdict, now_ns)
@@ -338,60 +334,27 @@ class Line:
             command = self._commands.popleft()
             if isinstance(command, AssetCommand):
                 entries += self._obey_of_asset(command, now_ns) if command.asset == self.asset else []
+            elif isinstance(command, GiveLabel):
+                entries += self._label(command, now_ns)
             elif self._alert is not None:
                 entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
         return entries
 
     def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
-        match command:
-            case TakeOutOfService() | ReturnToService():
-                return self._withholding.obey(command, now_ns)
-            case DeclareNormal():
-                said = self._log.event(
-                    EventKind.NORMAL, now_ns, since_ns=command.since_ns, until_ns=command.until_ns, by=command.by,
-                    comment=command.comment,
-                )
-                return [said]
-            case SeeChange():
-                return [self._see_change(command.cause, command.about, None, now_ns)]
-            case EndHold():
-                said_of_it = command.comment or "nothing has changed"
-                return self._end_hold(said_of_it, command.by, now_ns)
-            case Rebaseline():
-                begun = self._rebaselining.begin(command.tags, command.by, command.comment, now_ns)
-                why = f"the level of {', '.join(command.tags)} is learnt anew"
-                return self._end_hold(why, command.by, now_ns) + begun if begun else []
+        if isinstance(command, TakeOutOfService | ReturnToService):
+            return self._withholding.obey(command, now_ns)
+        return self._changes.obey(command, now_ns)
 
-    def _see_changes(self, assessment: Assessment, now_ns: int) -> list[AssetEvent]:
-        """Return what the rows tell of changes of the machine; one that is over ends the hold that it began."""
-        events: list[AssetEvent] = []
-        learning = self._assessor.baseline.learning.any()
-        for seen in self._setpoints.follow(assessment) + ([] if learning else self._sensors.follow(assessment)):
-            if not seen.over:
-                events.append(self._see_change(seen.cause, seen.about, None, now_ns))
-            elif self._hold.about == seen.about:
-                events += self._end_hold(seen.cause, None, now_ns)
-        return events
-
-    def _see_change(self, cause: str, about: str, by: str | None, now_ns: int) -> AssetEvent:
-        """Put the alerts on hold; where they are already, for no longer than they would be."""
-        before = self._withholding.way(WithheldKind.ON_HOLD)
-        if before is None:
-            self._hold = Hold(about)
-        since_ns, until_ns = (now_ns, now_ns + self.settings.hold_ns) if before is None else (
-            before.since_ns, before.until_ns)
-        if until_ns == since_ns:
-            return self._log.event(EventKind.CHANGE_SEEN, now_ns, until_ns=now_ns, by=by, comment=cause, about=about)
-        return self._withholding.begin(
-            Withheld(WithheldKind.ON_HOLD, by, since_ns, until_ns, cause), now_ns, about
-        )
-
-    def _end_hold(self, comment: str, by: str | None, now_ns: int) -> list[AssetEvent]:
-        comment += self._meanwhile(WithheldKind.ON_HOLD)
-        return self._withholding.end(WithheldKind.ON_HOLD, now_ns, by, comment)
-
-    def _meanwhile(self, kind: WithheldKind) -> str:
-        return f"; {self._hold.sentence()}" if kind is WithheldKind.ON_HOLD else ""
+    def _label(self, command: GiveLabel, now_ns: int) -> list[Alert]:
+        """Label the open alert, or one that is over; learn from it, and from that of another asset of the bundle."""
+        if self._alert is not None and self._alert.id == command.alert_id:
+            revised = self._revise(lifecycle.obey(self._alert, command, now_ns))
+            self._prototypes.learn(revised[0])
+            return revised
+        if command.alert is None or (labelled := lifecycle.obey(command.alert, command, now_ns)) is None:
+            return []
+        self._prototypes.learn(labelled)
+        return [] if labelled.asset != self.asset or lifecycle.is_open(labelled) else [labelled]
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""
@@ -404,19 +367,39 @@ class Line:
             revisions += changed
         return revisions
 
-    def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Alert]:
-        changed: list[Alert] = []
-        evidence = np.where(assessment.judged, assessment.evidence, 0.0)
+    def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Entry]:
+        changed: list[Entry] = []
         noted = 0
         for change in self._watch.changes(assessment, withheld):
-            self._peak = max(self._peak, float(evidence[noted : change.row + 1].max(initial=0.0)))
-            self._outlook.follow(assessment, noted, change.row + 1)
+            changed += self._follow(assessment, noted, change.row + 1, withheld, now_ns)
             changed += self._apply(change, assessment, now_ns)
             noted = change.row + 1
         # The next revision of the alert will tell.
-        self._peak = max(self._peak, float(evidence[noted:].max(initial=0.0)))
-        self._outlook.follow(assessment, noted, assessment.rows)
-        return changed
+        return changed + self._follow(assessment, noted, assessment.rows, withheld, now_ns)
+
+    def _follow(
+        self, assessment: Assessment, begin: int, end: int, withheld: Bools | None, now_ns: int
+    ) -> list[Entry]:
+        """Note rows in which the alarm does not change; what a pattern labelled normal has become in them is raised."""
+        if not self._familiar.stands:
+            self._note(assessment, begin, end)
+            return []
+        row = self._familiar.outgrown(assessment, begin, end, withheld, self._signatures, self._prototypes)
+        if row is None:
+            self._note(assessment, begin, end)
+            return []
+        self._note(assessment, begin, row + 1)
+        change = Change(row, AlarmEvent.RAISE, self._familiar.on_rows - 1)
+        raised = self._raise(change, self._verdict(assessment, row), assessment, now_ns)
+        self._note(assessment, row + 1, end)
+        return raised
+
+    def _note(self, assessment: Assessment, begin: int, end: int) -> None:
+        evidence = np.where(assessment.judged[begin:end], assessment.evidence[begin:end], 0.0)
+        self._peak = max(self._peak, float(evidence.max(initial=0.0)))
+        self._outlook.follow(assessment, begin, end)
+        if self._alert is not None and lifecycle.is_standing(self._alert):
+            self._signatures.follow(assessment, begin, end)
 
     def _reassess(self, verdict: Verdict, now_ns: int) -> list[Alert]:
         """Revise the alert that stands where another cause has become clear."""
@@ -427,32 +410,53 @@ class Line:
         if not self._second_look.differs(alert.verdict.cause, verdict):
             return []
         priority = advise.priority(verdict, self._consequence)
-        return self._revise(lifecycle.reassessed(alert, verdict, priority, advise.message(verdict), now_ns))
+        return self._revise(lifecycle.reassessed(alert, verdict, priority, advise.message(verdict, alert.like), now_ns))
 
     def _revise(self, alert: Alert | None) -> list[Alert]:
         """Take over the alert's next revision, if there is one."""
         if alert is None:
             return []
-        revised = replace(alert, peak_evidence=max(alert.peak_evidence, rounded(self._peak)))
+        revised = replace(
+            alert, peak_evidence=max(alert.peak_evidence, rounded(self._peak)),
+            peak_signature=self._signatures.peak(alert.peak_signature),
+        )
         self._alert = revised if lifecycle.is_open(revised) else None
         return [revised]
 
-    def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Alert]:
+    def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Entry]:
         verdict = self._verdict(assessment, change.row)
+        if self._familiar.stands:
+            if change.event is AlarmEvent.RETURN:
+                self._familiar.over()
+            return []
         if change.event is AlarmEvent.RETURN:
             alert = self._alert
-            return [] if alert is None else self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))
-        onset_ns = verdict.time_ns - change.since_rows * self.period_ns
+            return [] if alert is None else [*self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))]
+        signature = self._signatures.at(assessment, change.row)
+        known = self._prototypes.normal(signature, self._signatures.model_hash)
+        if change.event is AlarmEvent.RAISE and known is not None:
+            self._familiar.begin()
+            said = f"known since {known.alert_id} as normal, and no larger: no alert is raised"
+            return [self._log.event(EventKind.KNOWN_PATTERN, now_ns, since_ns=verdict.time_ns, comment=said,
+                                    about=known.alert_id)]
+        return self._raise(change, verdict, assessment, now_ns)
+
+    def _raise(self, change: Change, verdict: Verdict, assessment: Assessment, now_ns: int) -> list[Entry]:
+        """Return the alert that a change calls for: a new one, or the next revision of the open one."""
+        onset_ns, row = verdict.time_ns - change.since_rows * self.period_ns, change.row
+        signature = self._signatures.at(assessment, row)
+        like = self._prototypes.nearest(signature, verdict.fault_probabilities)
         new = lifecycle.raised(
             f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
-            advise.message(verdict),
+            advise.message(verdict, like), signature, like,
         )
+        self._signatures.begin()
         if self._alert is not None:
             again = lifecycle.worsened if change.event is AlarmEvent.REALARM else lifecycle.raised_again
-            return self._revise(again(self._alert, new))
+            return [*self._revise(again(self._alert, new))]
         self._next_number += 1
         self._peak = verdict.evidence
-        return self._revise(new)
+        return [*self._revise(new)]
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""

@@ -25,6 +25,7 @@ from backports import zstd
 
 from agent.line.alert import Alert, Command, Withheld
 from agent.line.event import AssetEvent
+from agent.line.likeness import Prototype
 from agent.line.memory import Memory
 from agent.store import codec, packing
 from connectors.frame import Frame
@@ -62,7 +63,8 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Start:
     """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered;
-    what its alerts were withheld by, the number of its next event, and the event of a re-baselining that still ran.
+    what its alerts were withheld by, the number of its next event, the event of a re-baselining that still ran, and the
+    labelled alerts that the next may be like.
     """
 
     next_number: int = 1
@@ -71,6 +73,7 @@ class Start:
     withheld: tuple[Withheld, ...] = ()
     next_event: int = 1
     rebaselining: AssetEvent | None = None
+    prototypes: tuple[Prototype, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
                 "withheld": [codec.withheld_json(one) for one in start.withheld],
                 "next_event": start.next_event,
                 "rebaselining": None if start.rebaselining is None else codec.event_json(start.rebaselining),
+                "prototypes": [codec.prototype_json(one) for one in start.prototypes],
             }
             for asset, start in started.starts.items()
         }
@@ -290,6 +294,7 @@ def _start(body: Any) -> Start:
         tuple(codec.withheld_of(one) for one in body.get("withheld", ())),  # nor did they know of events
         int(body.get("next_event", 1)),
         None if begun is None else codec.decode_event(json.dumps(begun)),
+        tuple(codec.prototype_of(one) for one in body.get("prototypes", ())),  # nor of labels
     )
 
 

@@ -19,21 +19,28 @@ from agent.line.alert import (
     AlarmEvent,
     AlarmState,
     Alert,
+    Answer,
     Command,
     DeclareNormal,
     EndHold,
+    GiveLabel,
     Group,
+    Label,
+    Likeness,
     Priority,
     Rebaseline,
     ReturnToService,
     SeeChange,
     Shelve,
+    Signature,
     TakeOutOfService,
+    Trait,
     Unshelve,
     Withheld,
     WithheldKind,
 )
 from agent.line.event import AssetEvent, Entry, EventKind
+from agent.line.likeness import Prototype
 from agent.line.memory import Memory, Remembered
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
@@ -80,6 +87,10 @@ def encode_command(command: Command) -> bytes:
             body |= {"until": format_time(command.until_ns), "reason": command.reason}
         case Unshelve():
             body |= {"kind": "unshelve", "alert_id": command.alert_id}
+        case GiveLabel():
+            alert = command.alert
+            body |= {"kind": "label", "alert_id": command.alert_id, "label": label_json(command.label)}
+            body |= {"alert": None if alert is None else alert_json(alert)}
         case TakeOutOfService():
             body |= {"kind": "take_out_of_service", "asset": command.asset, "reason": command.reason}
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
@@ -115,6 +126,9 @@ def decode_command(text: bytes | str) -> Command:
                 return Shelve(body["alert_id"], by, time_ns, parse_time(body["until"]), body["reason"])
             case "unshelve":
                 return Unshelve(body["alert_id"], by, time_ns)
+            case "label":
+                alert = body["alert"]
+                return GiveLabel(body["alert_id"], _label(body["label"]), None if alert is None else _alert(alert))
             case "take_out_of_service":
                 window = parse_time(body["since"]), parse_time(body["until"])
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
@@ -244,7 +258,73 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
+        "label": None if alert.label is None else label_json(alert.label),
+        "like": None if alert.like is None else likeness_json(alert.like),
+        "signature": signature_json(alert.signature),
+        "peak_signature": signature_json(alert.peak_signature),
         "verdict": verdict_json(alert.verdict),
+    }
+
+
+def likeness_json(like: Likeness) -> dict[str, Json]:
+    """Return which labelled alert an alert is like as plain values."""
+    return {
+        "alert_id": like.alert_id,
+        "raised_time": format_time(like.raised_time_ns),
+        "name": like.name,
+        "similarity": number(like.similarity),
+    }
+
+
+def signature_json(signature: Signature) -> list[Json]:
+    """Return a signature as plain values."""
+    return [
+        {
+            "tag": trait.tag,
+            "level": number(trait.level),
+            "spread": number(trait.spread),
+            "still": number(trait.still),
+        }
+        for trait in signature
+    ]
+
+
+def prototype_json(prototype: Prototype) -> dict[str, Json]:
+    """Return a labelled alert that others may be like as plain values."""
+    return {
+        "alert_id": prototype.alert_id,
+        "raised_time": format_time(prototype.raised_time_ns),
+        "name": prototype.name,
+        "is_normal": prototype.is_normal,
+        "signature": signature_json(prototype.signature),
+        "peak_signature": signature_json(prototype.peak_signature),
+        "shapes": [[fault, number(share)] for fault, share in prototype.shapes],
+        "model_hash": prototype.model_hash,
+    }
+
+
+def prototype_of(body: Any) -> Prototype:
+    """Read what `prototype_json` returned."""
+    return Prototype(
+        str(body["alert_id"]),
+        parse_time(body["raised_time"]),
+        str(body["name"]),
+        bool(body["is_normal"]),
+        _signature(body["signature"]),
+        _signature(body["peak_signature"]),
+        tuple((str(fault), _float(share)) for fault, share in body["shapes"]),
+        str(body["model_hash"]),
+    )
+
+
+def label_json(label: Label) -> dict[str, Json]:
+    """Return a label as plain values."""
+    return {
+        "answer": label.answer.value,
+        "fault": label.fault,
+        "by": label.by,
+        "time": format_time(label.time_ns),
+        "comment": label.comment,
     }
 
 
@@ -316,8 +396,24 @@ def _alert(body: Any) -> Alert:
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
+        label=None if body.get("label") is None else _label(body["label"]),
+        like=None if body.get("like") is None else _likeness(body["like"]),
+        signature=_signature(body.get("signature", [])),
+        peak_signature=_signature(body.get("peak_signature", [])),
         verdict=_verdict(body["verdict"]),
     )
+
+
+def _likeness(body: Any) -> Likeness:
+    return Likeness(body["alert_id"], parse_time(body["raised_time"]), body["name"], _float(body["similarity"]))
+
+
+def _signature(body: Any) -> Signature:
+    return tuple(Trait(one["tag"], *(_float(one[key]) for key in ("level", "spread", "still"))) for one in body)
+
+
+def _label(body: Any) -> Label:
+    return Label(Answer(body["answer"]), body["fault"], body["by"], parse_time(body["time"]), body["comment"])
 
 
 def withheld_of(body: Any) -> Withheld:

@@ -101,6 +101,10 @@ def alert(
         acknowledgement=None,
         withheld=(),
         root=None,
+        label=None,
+        like=None,
+        signature=(),
+        peak_signature=(),
         verdict=verdict(asset, raised_ns),
     )
 

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from agent.api import command_models, event_models, guard, models, problems
+from agent.api import command_models, event_models, guard, models, problems, telemetry_models
 from agent.api.app import create_app
 from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
@@ -305,7 +305,7 @@ def test_a_window_of_telemetry(plant: Plant) -> None:
             query = {"tags": ["temperature", "pressure"], "max_points": 5000, "since": since}
             return await http.get("/api/v1/assets/pump/telemetry", params=query)
 
-    window = models.TelemetryWindow.model_validate(asyncio.run(scenario()).json())
+    window = telemetry_models.TelemetryWindow.model_validate(asyncio.run(scenario()).json())
     assert [(tag.tag, tag.unit) for tag in window.tags] == [("temperature", "degC"), ("pressure", "bar")]
     assert window.rows == 17
     assert window.tags[1].mean == [9.0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]

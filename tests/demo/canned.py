@@ -89,6 +89,10 @@ def alert(
         acknowledgement=None,
         withheld=[],
         root=None,
+        label=None,
+        like=None,
+        signature=(),
+        peak_signature=(),
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 

@@ -42,8 +42,8 @@ FAULT = 6.0
 class Site:
     """Machines that go together well, or not: each has a `pressure` and a `temperature`, and a tag `cleaning`.
 
-    `faulty`, `broken` (the sensor of its temperature) and `cleaning` say which ones are; the agent is stopped and
-    started by `running`.
+    `faulty`, `broken` (the sensor of its temperature) and `cleaning` say which ones are, `off` by what pressure and
+    temperature of one are higher beside that. The agent is stopped and started by `running`.
     """
 
     def __init__(self, folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {}) -> None:
@@ -52,6 +52,7 @@ class Site:
         self.faulty: set[str] = set()
         self.broken: set[str] = set()
         self.cleaning: set[str] = set()
+        self.off: dict[str, tuple[float, float]] = {}
         self.rows = 0
         tags = [Tag(str(place), "", ModbusAddress(1, Table.INPUT_REGISTER, 2 * place), Dtype.FLOAT32)
                 for place in range(3 * len(assets))]
@@ -92,8 +93,10 @@ class Site:
         row = []
         for place, asset in enumerate(self.assets):
             pressure, temperature = self._healthy[800 + (self.rows + 7 * place) % 700].tolist()
-            temperature = OPEN_CIRCUIT if asset in self.broken else temperature + FAULT * (asset in self.faulty)
-            row += [pressure, temperature, float(asset in self.cleaning)]
+            of_pressure, of_temperature = self.off.get(asset, (0.0, 0.0))
+            temperature += FAULT * (asset in self.faulty) + of_temperature
+            temperature = OPEN_CIRCUIT if asset in self.broken else temperature
+            row += [pressure + of_pressure, temperature, float(asset in self.cleaning)]
         await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
         self.rows += 1
 

@@ -62,7 +62,7 @@ class ScriptedDetector:
             np.zeros(1, np.int64),
             0 * one,
             one,
-            Experts(Regimes(0 * one, 0 * one[None], one[None, None]), np.empty(0), np.empty(0)),
+            Experts(Regimes(np.zeros(2), np.zeros((2, 1)), np.ones((2, 1, 1))), np.empty(0), np.empty(0)),
             Reference(np.ones((len(MEMORIES), 1, 1)), 0 * one),
             HeadReference(
                 np.ones((POWERS, 1)),
