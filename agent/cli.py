@@ -252,7 +252,7 @@ def _standing(alert: Alert) -> str:
     """Say how an alert stands, and what people say that it was."""
     words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
     if (label := alert.label) is not None:
-        words.append(label.fault or label.answer.replace("_", " "))
+        words.append(f"labelled {label.fault or label.answer.replace('_', ' ')}")
     return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 
