@@ -10,7 +10,6 @@ from pydantic.config import JsonDict
 from agent.line.alert import AlarmEvent, AlarmState, Priority, WithheldKind
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
-from connectors.link import LinkState
 
 TIME = "2026-11-23T20:27:00.123456789Z"
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [TIME]})]
@@ -122,6 +121,22 @@ class WithheldModel(Model):
     reason: str
 
 
+class CheckModel(Model):
+    """One thing to do, and why that is worth it."""
+
+    do: str
+    why: str
+
+
+class AdvisoryModel(Model):
+    """What most likely has failed, in the terms of ISO 14224, and what to check first."""
+
+    machine_type: str = Field(description='the kind of machine that it was written for, "generic" for any')
+    failure_mode: str
+    mechanism: str
+    checks: list[CheckModel] = Field(description="in order")
+
+
 VERDICT_EXAMPLE: JsonDict = {
     "asset": "pump",
     "time": TIME,
@@ -170,6 +185,14 @@ ALERT_EXAMPLE: JsonDict = {
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
     "withheld": [],
     "root": None,
+    "advisory": {
+        "machine_type": "pump",
+        "failure_mode": "ELP, external leakage of process medium",
+        "mechanism": "1.1 leakage",
+        "checks": [
+            {"do": "Look for drops at the shaft seal.", "why": "The seal pressure falls before the leak is seen."}
+        ],
+    },
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -196,6 +219,7 @@ class AlertModel(Model):
     acknowledgement: AcknowledgementModel | None
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
     root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
+    advisory: AdvisoryModel | None = Field(description="what to check first; null where an earlier version raised it")
     verdict: VerdictModel
 
 
@@ -390,70 +414,6 @@ class Historian(Model):
     flash_bytes_written: int | None = Field(description="by all of the agent, journal included; null: not known")
     flash_bytes_per_day: float | None = Field(description="null in the first ten minutes")
     flash_life_years: float | None = Field(description="of a card of flash_gb and flash_cycles, at this pace")
-
-
-class ConnectionModel(Model):
-    """One connection and its health."""
-
-    model_config = example(
-        {
-            "connection": "line3_plc",
-            "protocol": "modbus-tcp",
-            "device": "192.0.2.10:502",
-            "tags": 12,
-            "period_ms": 1000,
-            "state": "delivering",
-            "since": TIME,
-            "last_good": TIME,
-            "attempts": 1,
-            "reads": 900,
-            "reads_failed": 2,
-            "requests": 1800,
-            "latency_ms": 4.2,
-            "retry_in_ms": 0.0,
-            "error": "",
-            "ticks_missed": 0,
-            "frames_dropped": 0,
-            "values_dropped": 0,
-            "server": "",
-            "clock_skew_ms": None,
-            "rows_recovered": 0,
-            "missing_s": 0.0,
-            "given_up_s": 0.0,
-            "notes": ["unit 7 does not answer; it is asked ever more rarely, up to 16 s apart"],
-        }
-    )
-
-    connection: str
-    protocol: str
-    device: str
-    tags: int
-    period_ms: int
-    state: LinkState
-    since: Time
-    last_good: Time | None
-    attempts: int
-    reads: int
-    reads_failed: int
-    requests: int
-    latency_ms: float
-    retry_in_ms: float
-    error: str = Field(description="the last fault in words, empty while all is well")
-    ticks_missed: int = Field(description="reads that were due while another still ran")
-    frames_dropped: int = Field(description="frames that found the queue to the lines full")
-    values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
-    server: str = Field(description="which of redundant servers is in use; empty where the device does not say")
-    clock_skew_ms: float | None = Field(description="the device's clock minus this machine's; null where unknown")
-    rows_recovered: int = Field(description="rows of past outages that the device's own history filled")
-    missing_s: float = Field(description="how much of past outages it is still asked for")
-    given_up_s: float = Field(description="how much of past outages it could not fill")
-    notes: list[str] = Field(description="what to know although values come: silent units, a backup in use")
-
-
-class ConnectionList(Model):
-    """All connections, in the order of the configuration."""
-
-    items: list[ConnectionModel]
 
 
 class Health(Model):

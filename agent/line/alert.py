@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.line.advisory import Advisory
 from agent.line.verdict import Verdict
 
 
@@ -103,8 +104,8 @@ class Alert:
     `id` is unique in the agent's journal ("pump-3"). `event` made this revision, None where an earlier version did not
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
-    goes under, None where it stands by itself. `verdict` is the one that raised it, or the one that last told another
-    cause; `peak_evidence` is the highest evidence since.
+    goes under, None where it stands by itself. `advisory` says what to check first. `verdict` is the one that raised
+    it, or the one that last told another cause; `peak_evidence` is the highest evidence since.
     """
 
     id: str
@@ -124,6 +125,7 @@ class Alert:
     acknowledgement: Acknowledgement | None
     withheld: tuple[Withheld, ...]
     root: str | None
+    advisory: Advisory | None
     verdict: Verdict
 
 

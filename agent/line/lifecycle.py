@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agent.line.advisory import Advisory
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -57,7 +58,10 @@ class Patience:
 NEVER: Final = Patience()
 
 
-def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority: Priority, message: str) -> Alert:
+def raised(
+    alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority: Priority, message: str,
+    advisory: Advisory | None,
+) -> Alert:
     """Return the new alert that a verdict calls for."""
     return Alert(
         id=alert_id,
@@ -77,6 +81,7 @@ def raised(alert_id: str, onset_ns: int, now_ns: int, verdict: Verdict, priority
         acknowledgement=None,
         withheld=(),
         root=None,
+        advisory=advisory,
         verdict=verdict,
     )
 
@@ -147,12 +152,15 @@ def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, no
     return None
 
 
-def reassessed(alert: Alert, verdict: Verdict, priority: Priority, message: str, now_ns: int) -> Alert:
+def reassessed(
+    alert: Alert, verdict: Verdict, priority: Priority, message: str, advisory: Advisory | None, now_ns: int
+) -> Alert:
     """Return the alert's next revision, which tells another cause: that of a later verdict.
 
     For how long it has stood does not begin anew: what it is about has not changed, but what is known of it.
     """
-    told = _next(replace(alert, verdict=verdict, priority=priority, message=message), _E.REASSESS, None, now_ns)
+    changed = replace(alert, verdict=verdict, priority=priority, message=message, advisory=advisory)
+    told = _next(changed, _E.REASSESS, None, now_ns)
     return replace(told, standing_since_ns=alert.standing_since_ns)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.line import advise, lifecycle, state
 from agent.line.advise import Change, Delays, Watch
+from agent.line.advisory import Rule, advisory_of
 from agent.line.alert import (
     AlarmEvent,
     Alert,
@@ -49,7 +50,7 @@ class LineSettings:
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
     `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
-    `symptoms` are the tags that are measured to see faults of the machine.
+    `symptoms` are the tags that are measured to see faults of the machine, `rules` say what to check first.
     """
 
     alerts_per_s: float
@@ -62,6 +63,7 @@ class LineSettings:
     patience: Patience = NEVER
     consequence: Consequence = Consequence.MAJOR
     symptoms: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,8 +355,9 @@ class Line:
             return []
         if not self._second_look.differs(alert.verdict.cause, verdict):
             return []
-        priority = advise.priority(verdict, self._consequence)
-        return self._revise(lifecycle.reassessed(alert, verdict, priority, advise.message(verdict), now_ns))
+        priority, message = advise.priority(verdict, self._consequence), advise.message(verdict)
+        advisory = advisory_of(self.settings.rules, verdict)
+        return self._revise(lifecycle.reassessed(alert, verdict, priority, message, advisory, now_ns))
 
     def _revise(self, alert: Alert | None) -> list[Alert]:
         """Take over the alert's next revision, if there is one."""
@@ -372,7 +375,7 @@ class Line:
         onset_ns = verdict.time_ns - change.since_rows * self.period_ns
         new = lifecycle.raised(
             f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
-            advise.message(verdict),
+            advise.message(verdict), advisory_of(self.settings.rules, verdict),
         )
         if self._alert is not None:
             return self._revise(lifecycle.raised_again(self._alert, new))

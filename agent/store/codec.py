@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.line.advisory import Advisory, Check
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -221,7 +222,17 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
+        "advisory": None if alert.advisory is None else _advisory_json(alert.advisory),
         "verdict": verdict_json(alert.verdict),
+    }
+
+
+def _advisory_json(advisory: Advisory) -> dict[str, Json]:
+    return {
+        "machine_type": advisory.machine_type,
+        "failure_mode": advisory.failure_mode,
+        "mechanism": advisory.mechanism,
+        "checks": [{"do": check.do, "why": check.why} for check in advisory.checks],
     }
 
 
@@ -293,8 +304,16 @@ def _alert(body: Any) -> Alert:
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
+        advisory=_advisory(body.get("advisory")),
         verdict=_verdict(body["verdict"]),
     )
+
+
+def _advisory(body: Any) -> Advisory | None:
+    if body is None:
+        return None
+    checks = tuple(Check(str(check["do"]), str(check["why"])) for check in body["checks"])
+    return Advisory(str(body["machine_type"]), str(body["failure_mode"]), str(body["mechanism"]), checks)
 
 
 def withheld_of(body: Any) -> Withheld:

@@ -52,7 +52,8 @@ def person(command: Callable[[int], Acknowledge | Shelve | Unshelve]) -> Callabl
 
 
 def new(now_ns: int) -> Alert:
-    return lifecycle.raised("pump-1", now_ns, now_ns, samples.verdict(time_ns=now_ns), Priority.LOW, "pump deviates")
+    verdict = samples.verdict(time_ns=now_ns)
+    return lifecycle.raised("pump-1", now_ns, now_ns, verdict, Priority.LOW, "pump deviates", samples.ADVISORY)
 
 
 HAPPENINGS = (
