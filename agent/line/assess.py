@@ -74,6 +74,7 @@ class Assessment:
     frozen: Float64s
     stay_surprise: Float64s
     condition: npt.NDArray[np.int8]
+    mode: npt.NDArray[np.int64]
     recent: Float64s
     features: DeferredFeatures
     drift: Float64s
@@ -187,7 +188,8 @@ class Assessor:
         told = grid.good & ~held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
         return Assessment(
-            seen, scores, good_share, coverage, evidence, frozen, surprise, condition, recent, self._features, drift
+            seen, scores, good_share, coverage, evidence, frozen, surprise, condition, modes.mode, recent,
+            self._features, drift,
         )
 
     def _score(self, grid: Grid, held: Bools) -> tuple[Scores, Float32s, Bools]:
