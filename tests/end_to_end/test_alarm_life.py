@@ -163,7 +163,7 @@ def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restar
                 await plant.play(30)
                 await plant.say("/alerts/pump-1/acknowledge", by="Ana")
                 plant.faulty = set()
-                await plant.play(60)
+                await plant.play(90)
                 assert await states(plant) == [("pump-1", "normal", None)]
                 await plant.say("/alerts/pump-1/label", by="Ana", answer="normal")
                 await plant.say("/alerts/pump-1/label", by="Ana", answer="sensor", comment="loose plug")
