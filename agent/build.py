@@ -7,11 +7,11 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from agent import wiring
+from agent import view, wiring
 from agent.archive import Archive
 from agent.clock import Clock
 from agent.config.assets import AssetConfig
@@ -21,16 +21,20 @@ from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
 from agent.line.assess import Detector
+from agent.line.collecting import CollectingLine
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
 from agent.line.line import Line, LineSettings
+from agent.line.stage import Stage
 from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.replay import TELEMETRY
+from agent.shadow import versions
+from agent.shadow.commissioning import Commissioning
 from agent.store.blocks import Layout, Start, Started
 from agent.store.holes import Asked
-from agent.store.journal import Journal, StoreError
+from agent.store.journal import Journal, JournalReader, StoreError
 from agent.store.loads import FILE as LOADS
 from agent.store.loads import Loads
 from agent.store.memories import Memories
@@ -53,18 +57,22 @@ SEARCHED_H_MAX = 720
 
 
 def load_detectors(config: Config) -> dict[str, Detector]:
-    """Load each asset's bundle, once for all that share it; raise ConfigError with everything that does not fit."""
+    """Load the bundle of each asset that has one, once for all that share it.
+
+    Raise ConfigError with everything that does not fit, StoreError where the journal cannot be read.
+    """
     from models.runtime import Detector as LoadedDetector  # onnxruntime, which most commands need not wait for
 
     problems: list[str] = []
     detectors: dict[str, Detector] = {}
     loaded: dict[str, Detector] = {}  # by hash: a detector knows nothing of the assets, which are judged in turn
     trust = _trust(config)
-    for name, asset in config.assets.items():
+    for name, path in models_in_force(config).items():
+        asset = config.assets[name]
         try:
-            bundle = bundles.load(asset.bundle)
+            bundle = bundles.load(path)
             if refusal := trust.refusal(bundle):
-                problems.append(f"assets.{name}.bundle: {asset.bundle}: {refusal}")
+                problems.append(f"assets.{name}.bundle: {path}: {refusal}")
                 continue
             detector = loaded.get(bundle.hash) or LoadedDetector(bundle)
             loaded[bundle.hash] = detector
@@ -78,13 +86,43 @@ def load_detectors(config: Config) -> dict[str, Detector]:
     return detectors
 
 
+def detector_of(detectors: Mapping[str, Detector], asset: str) -> Detector:
+    """Return the detector of an asset; raise StoreError where it has no model yet."""
+    if asset not in detectors:
+        raise StoreError(f"{asset}: has no model yet, so nothing can be judged; see `forewarn commissioning {asset}`")
+    return detectors[asset]
+
+
 def origins(config: Config) -> dict[str, str]:
     """Return who vouches for each asset's bundle, as far as it can be loaded."""
     trust, said = _trust(config), {}
-    for name, asset in config.assets.items():
+    for name, path in models_in_force(config).items():
         with suppress(BundleError):
-            said[name] = trust.origin(bundles.load(asset.bundle))
+            said[name] = trust.origin(bundles.load(path))
     return said
+
+
+def models_in_force(config: Config) -> dict[str, Path]:
+    """Return where the bundle is that judges each asset, of those that have one; raise ConfigError, StoreError."""
+    journal = config.agent.state_dir / JOURNAL
+    reader = JournalReader.open(journal) if journal.exists() else None
+    found: dict[str, Path] = {}
+    gone: list[str] = []
+    for name, asset in config.assets.items():
+        model = versions.standing(config, name, reader).model
+        path = asset.bundle if model is None else versions.path_of(config, name, model)
+        if path is not None:
+            found[name] = path
+        elif model is not None:
+            gone.append(
+                f"assets.{name}: its model {versions.version(model)} is no longer in {versions.folder(config, name)}; "
+                "copy it back, or name a bundle"
+            )
+    if reader is not None:
+        reader.close()
+    if gone:
+        raise ConfigError(tuple(gone))
+    return found
 
 
 def _trust(config: Config) -> Trust:
@@ -94,18 +132,14 @@ def _trust(config: Config) -> Trust:
         raise ConfigError((f"agent.state_dir: {error}",)) from error
 
 
-def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
-    """Return an asset's line, going on from where its alerts stood."""
-    said = config.assets[asset]
-    when = said.suppressed_when
-    settings = LineSettings(
-        said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset),
-        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.columns),
-        context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
-        suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
-        consequence=said.consequence,
-        patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
-    )
+def make_line(config: Config, asset: str, detector: Detector | None, start: Start) -> Line | CollectingLine:
+    """Return an asset's line, going on from where its alerts stood; without a detector it only collects."""
+    settings = line_settings(config, asset)
+    if detector is None:
+        return CollectingLine(
+            asset, layout_of(config)[asset], settings, stage=start.stage, withheld=start.withheld,
+            next_event=start.next_event,
+        )  # fmt: skip
     return Line(
         asset,
         detector,
@@ -115,6 +149,46 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         memory=start.memory,
         withheld=start.withheld,
         next_event=start.next_event,
+        shadow=start.stage is Stage.SHADOW,
+    )
+
+
+def line_maker(config: Config) -> Callable[[str, Start], Line | CollectingLine]:
+    """Return what makes lines for a replay; raise ConfigError, StoreError.
+
+    Each is of the model that it had then, where that is still there, else of the one that the asset has now.
+    """
+    now = load_detectors(config)
+    found = {detector.hash: detector for detector in now.values()}
+
+    def make(asset: str, start: Start) -> Line | CollectingLine:
+        if start.stage in (Stage.COLLECTING, Stage.LEARNING):
+            return make_line(config, asset, None, start)
+        if start.model and start.model not in found:
+            path = versions.path_of(config, asset, start.model)
+            found[start.model] = now[asset] if path is None else _loaded(path)
+        return make_line(config, asset, found[start.model] if start.model else now[asset], start)
+
+    return make
+
+
+def _loaded(path: Path) -> Detector:
+    from models.runtime import Detector as LoadedDetector
+
+    return LoadedDetector(bundles.load(path))
+
+
+def line_settings(config: Config, asset: str) -> LineSettings:
+    """Return what an asset's line is told."""
+    said = config.assets[asset]
+    when = said.suppressed_when
+    return LineSettings(
+        said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset),
+        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.columns),
+        context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
+        suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
+        consequence=said.consequence,
+        patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
 
 
@@ -143,7 +217,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     journal = Journal(state / JOURNAL, clock.time_ns())
     memories = Memories(state / MEMORIES)
     try:
-        starts = {name: _start(journal, memories, name) for name in detectors}
+        starts = {name: _start(config, journal, memories, name) for name in config.assets}
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -154,7 +228,9 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     except StoreError:
         journal.close()
         raise
-    lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
+    lines: dict[str, view.Line] = {
+        name: make_line(config, name, detectors.get(name), start) for name, start in starts.items()
+    }
     worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts))
     columns = {name: line.tags for name, line in lines.items()}
     archive = Archive(telemetry, clock)
@@ -172,7 +248,10 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     ]
     return Agent(
         assets=[
-            AssetInfo(name, layout[name], asset.period_ms, asset.budget, str(asset.bundle), periods_of(config, name))
+            AssetInfo(
+                name, layout[name], asset.period_ms, asset.budget, None if asset.bundle is None else str(asset.bundle),
+                periods_of(config, name),
+            )
             for name, asset in config.assets.items()
         ],
         lines=lines,
@@ -185,6 +264,11 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal=journal,
         telemetry=telemetry,
         archive=archive,
+        commissioning=Commissioning(
+            config, journal, worker, clock, {name: line_settings(config, name) for name in config.assets},
+            lambda asset, model: _renewal(config, journal, memories, asset, model),
+            {name: detector.hash for name, detector in detectors.items()},
+        ),
         wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
         loads=Loads(state / LOADS),
         clock=clock,
@@ -232,12 +316,34 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _start(journal: Journal, memories: Memories, asset: str) -> Start:
+def _renewal(
+    config: Config, journal: Journal, memories: Memories, asset: str, model: str
+) -> Callable[[], tuple[Start, Line | CollectingLine]]:
+    """Return how an asset's line is made anew of a model; raise BundleError."""
+    path = versions.path_of(config, asset, model)
+    if path is None:
+        raise BundleError(f"the model {versions.version(model)} of {asset} is not there any more; copy it back")
+    if (refusal := _trust(config).refusal(bundles.load(path))) is not None:
+        raise BundleError(f"{path}: {refusal}")
+    detector = _loaded(path)
+    if misfits := "; ".join(_misfits(config.assets[asset], detector)):
+        raise BundleError(f"{path}: {misfits}")
+
+    def make() -> tuple[Start, Line | CollectingLine]:
+        start = _start(config, journal, memories, asset)
+        return start, make_line(config, asset, detector, start)
+
+    return make
+
+
+def _start(config: Config, journal: Journal, memories: Memories, asset: str) -> Start:
     """Return how an asset stands: of each kind of event that withholds its alerts, or ends that, the last counts."""
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
     withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
+    now = versions.standing(config, asset, journal)
     return Start(
-        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld, journal.next_event(asset)
+        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld,
+        journal.next_event(asset), now.stage, now.model or "",
     )
 
 

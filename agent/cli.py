@@ -20,7 +20,7 @@ from agent.api.present import package_version
 from agent.ask import API_URL, ask, nobody
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
-from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, origins, sole_owner
+from agent.build import JOURNAL, build, is_owned, layout_of, line_maker, load_detectors, origins, sole_owner
 from agent.cells import cells
 from agent.checktable import as_json as check_json
 from agent.checktable import show as show_checks
@@ -46,6 +46,7 @@ from agent.replay import recorded, replay
 from agent.report import add_report
 from agent.say_command import add_say
 from agent.server import ApiServer, listen
+from agent.shadow.command import add_commissioning
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
 from agent.tags_command import add_tags
@@ -201,9 +202,7 @@ def replay_command(
                 raise typer.Exit(FAILED)
             return
         read = load(config)
-        detectors = load_detectors(read)
-        events = recorded(source, layout_of(read))
-        for entry in replay(events, lambda name, start: make_line(read, name, detectors[name], start)):
+        for entry in replay(recorded(source, layout_of(read)), line_maker(read)):
             typer.echo(codec.encode(entry))
 
 
@@ -393,6 +392,7 @@ add_report(app)
 add_budget(app)
 add_drill(app, SystemClock())
 add_say(app)
+add_commissioning(app)
 add_tags(app)
 add_export(app)
 add_evidence(app, SystemClock())

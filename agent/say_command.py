@@ -60,6 +60,11 @@ def add_say(app: typer.Typer) -> None:
         body: dict[str, Json] = {"by": by, "reason": reason, "duration_s": _seconds(time)}
         _say(api, f"/assets/{asset}/out-of-service", body | ({} if start is None else {"since": _moment(start)}))
 
+    @app.command("go-live", epilog='Example: forewarn go-live pump --by Ana --comment "all of it was real"')
+    def go_live(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
+        """Let people see the alerts of an asset that was in shadow."""
+        _say(api, f"/assets/{asset}/go-live", {"by": by, "comment": comment})
+
     @app.command("in-service", epilog='Example: forewarn in-service pump --by Ana --comment "seal replaced"')
     def in_service(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Return an asset to service, or call off that it be taken out."""

@@ -56,6 +56,15 @@ class InServiceBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class GoLiveBody(Model):
+    """A person decides that people are shown an asset's alerts from now on."""
+
+    model_config = example({"by": "Ana", "comment": "both alerts of last week were real"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
 class CommandAccepted(Model):
     """The command is queued and takes effect at the asset's next step, within about one of its periods."""
 
@@ -63,7 +72,7 @@ class CommandAccepted(Model):
         {"command": "acknowledge", "asset": "pump", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"}
     )
 
-    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service"]
+    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "go-live"]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")
     href: str = Field(description="where the effect will be seen")

@@ -12,6 +12,7 @@ from agent.api import PREFIX
 from agent.api.command_models import (
     AcknowledgeBody,
     CommandAccepted,
+    GoLiveBody,
     InServiceBody,
     OutOfServiceBody,
     ShelveBody,
@@ -32,6 +33,7 @@ from agent.line.alert import (
     WithheldKind,
 )
 from agent.line.lifecycle import shelf_of
+from agent.line.stage import Decide, Decision, Stage
 from agent.store import codec
 from agent.view import AgentView, Submitted
 
@@ -47,6 +49,7 @@ def commands(view: AgentView) -> APIRouter:
     router = APIRouter(tags=["commands"])
     _say_to_alerts(view, router)
     _say_to_assets(view, router)
+    _decide(view, router)
     return router
 
 
@@ -116,6 +119,18 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         return _queue(view, "in-service", asset, None, command)
 
 
+def _decide(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/assets/{asset}/go-live")
+    def go_live(asset: AssetName, body: GoLiveBody) -> Response:
+        """Let people see an asset's alerts from now on. 409 where they do, or where there is no model yet."""
+        stage = view.snapshot(find_asset(view, asset).name).stage
+        if stage is not Stage.SHADOW:
+            why = "live already" if stage is Stage.LIVE else f"{stage}: there is no model that could raise anything"
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is {why}")
+        command = Decide(asset, Decision.GO_LIVE, body.by, view.now_ns(), body.comment)
+        return _queue(view, "go-live", asset, None, command)
+
+
 def _out_of_service(view: AgentView, asset: str) -> Withheld | None:
     """Return how an asset is out of service, now or at a time to come."""
     ways = view.snapshot(find_asset(view, asset).name).withheld
@@ -123,6 +138,8 @@ def _out_of_service(view: AgentView, asset: str) -> Withheld | None:
 
 
 def _refuse_if_over(alert: Alert) -> None:
+    if alert.shadow:
+        raise ApiError(HTTPStatus.CONFLICT, f"{alert.id} is in shadow: nobody was told of it")
     if alert.state is AlarmState.NORMAL:
         raise ApiError(HTTPStatus.CONFLICT, f"{alert.id} is over")
 

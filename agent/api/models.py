@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.config import JsonDict
 
 from agent.line.alert import AlarmEvent, AlarmState, Priority, WithheldKind
+from agent.line.stage import Stage
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
 from connectors.link import LinkState
@@ -166,6 +167,7 @@ ALERT_EXAMPLE: JsonDict = {
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
     "withheld": [],
     "root": None,
+    "shadow": False,
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -192,6 +194,7 @@ class AlertModel(Model):
     acknowledgement: AcknowledgementModel | None
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
     root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
+    shadow: bool = Field(description="true where it only tells what would have been raised: nobody was told of it")
     verdict: VerdictModel
 
 
@@ -218,6 +221,7 @@ class AssetSummary(Model):
     model_config = example(
         {
             "asset": "pump",
+            "stage": "live",
             "time": TIME,
             "condition": "deviating",
             "regime": "R2",
@@ -231,6 +235,7 @@ class AssetSummary(Model):
     )
 
     asset: str
+    stage: Stage
     time: Time | None = Field(description="of the newest verdict")
     condition: Condition
     regime: str | None
@@ -267,6 +272,7 @@ class AssetDetail(Model):
     model_config = example(
         {
             "asset": "pump",
+            "stage": "live",
             "period_ms": 1000,
             "budget": "1/week",
             "bundle": "bundles/pump",
@@ -292,9 +298,10 @@ class AssetDetail(Model):
     )
 
     asset: str
+    stage: Stage = Field(description="how far it is on the way to alerts that people see")
     period_ms: int
     budget: str
-    bundle: str
+    bundle: str | None = Field(description="the folder that is configured; null where the model is learnt here")
     snapshot_time: Time
     verdict: VerdictModel | None
     alert: AlertModel | None = Field(description="the open alert")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.line.stage import Decide
 from agent.line.verdict import Verdict
 
 
@@ -34,6 +35,7 @@ class AlarmEvent(StrEnum):
     RELEASE = "release"
     ESCALATE = "escalate"
     GROUP = "group"
+    GO_LIVE = "go_live"
 
 
 class Priority(StrEnum):
@@ -103,7 +105,7 @@ class Alert:
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
     goes under, None where it stands by itself. `verdict` is the one that raised it, `peak_evidence` the highest
-    evidence since.
+    evidence since. One in `shadow` is kept to see what would have been raised, and no alert that people are shown.
     """
 
     id: str
@@ -124,6 +126,7 @@ class Alert:
     withheld: tuple[Withheld, ...]
     root: str | None
     verdict: Verdict
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,4 +192,4 @@ class Group:
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group
 AssetCommand = TakeOutOfService | ReturnToService
-Command = AlertCommand | AssetCommand
+Command = AlertCommand | AssetCommand | Decide

@@ -29,6 +29,7 @@ from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
+from agent.line.stage import Decide, Decision, Stage
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Grid, Window
@@ -112,12 +113,13 @@ class Newest:
 class Snapshot:
     """What the API may see of an asset at one moment; never changes.
 
-    `alert` is the open one, `withheld` what keeps the asset's alerts from people, now or at a time to come. `rows`
-    counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands refused because the
-    queue was full, `clock_steps` how often the source's clock was set, back or ahead.
+    `alert` is the open one that people are shown, `withheld` what keeps the asset's alerts from them, now or at a time
+    to come. `rows` counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands
+    refused because the queue was full, `clock_steps` how often the source's clock was set, back or ahead.
     """
 
     asset: str
+    stage: Stage
     time_ns: int
     verdict: Verdict | None
     alert: Alert | None
@@ -149,11 +151,13 @@ class Line:
         memory: Memory | None = None,
         withheld: Sequence[Withheld] = (),
         next_event: int = 1,
+        shadow: bool = False,
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
         """Start from the learnt reference; what is given beside it continues after a restart.
 
-        `observe` is told what each step has made of its rows.
+        `observe` is told what each step has made of its rows. In `shadow` what is raised is for nobody to see, until a
+        person decides to go live.
         """
         manifest = detector.manifest
         self.settings, self._observe = settings, observe
@@ -178,6 +182,8 @@ class Line:
         self._peak = 0.0
         self._next_number = next_number
         log = EventLog(asset, next_event)
+        self._events = log
+        self._shadow = shadow
         self._withholding = Withholding(log, withheld)
         self._suppression: Suppression | None = None
         if (when := settings.suppressed_when) is not None:
@@ -264,9 +270,10 @@ class Line:
     def _snapshot(self, now_ns: int, verdict: Verdict | None) -> Snapshot:
         return Snapshot(
             self.asset,
+            Stage.SHADOW if self._shadow else Stage.LIVE,
             now_ns,
             verdict,
-            self._alert,
+            None if self._alert is None or self._alert.shadow else self._alert,
             self._withholding.standing(),
             self._newest,
             self._rows,
@@ -310,9 +317,22 @@ class Line:
             command = self._commands.popleft()
             if isinstance(command, TakeOutOfService | ReturnToService):
                 entries += self._withholding.obey(command, now_ns) if command.asset == self.asset else []
+            elif isinstance(command, Decide):
+                entries += self._decide(command, now_ns) if command.asset == self.asset else []
             elif self._alert is not None:
                 entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
         return entries
+
+    def _decide(self, command: Decide, now_ns: int) -> list[Entry]:
+        """Take a decision over; an alert that stands in shadow is one for people to see once the asset is live."""
+        if command.decision is Decision.GO_LIVE:
+            if not self._shadow:
+                return []
+            self._shadow = False
+            standing = self._alert if self._alert is not None and self._alert.shadow else None
+            shown = None if standing is None else lifecycle.gone_live(standing, command.by, now_ns)
+            return [self._events.decided(command, now_ns), *self._revise(shown)]
+        return [self._events.decided(command, now_ns)]
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""
@@ -355,7 +375,7 @@ class Line:
         onset_ns = verdict.time_ns - change.since_rows * self.period_ns
         new = lifecycle.raised(
             f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
-            advise.message(verdict),
+            advise.message(verdict), shadow=self._shadow,
         )
         if self._alert is not None:
             return self._revise(lifecycle.raised_again(self._alert, new))

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.api.rehearsal_models import DrillModel
-from agent.build import load_detectors
+from agent.build import detector_of, load_detectors
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -104,7 +104,7 @@ def _hold(
     found, refused = [], []
     for asset in assets:
         try:
-            record = _record(config, asset, detectors[asset], source, bounds_ns)
+            record = _record(config, asset, detector_of(detectors, asset), source, bounds_ns)
             with share_bar(f"{asset}: drill") as progress:
                 held = drill(
                     record, span_of(record), clock.time_ns(), tags=wanted.tags, faults=wanted.faults,

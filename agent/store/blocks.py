@@ -25,6 +25,7 @@ from backports import zstd
 
 from agent.line.alert import Alert, Command, Withheld
 from agent.line.memory import Memory
+from agent.line.stage import Stage
 from agent.store import codec, packing
 from connectors.frame import Frame
 
@@ -61,7 +62,8 @@ class Step:
 @dataclass(frozen=True, slots=True)
 class Start:
     """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered;
-    what its alerts were withheld by, and the number of its next event.
+    what its alerts were withheld by, the number of its next event, its stage, and the hash of the model that judges it,
+    empty where there is none, or an earlier version did not say.
     """
 
     next_number: int = 1
@@ -69,6 +71,8 @@ class Start:
     memory: Memory | None = None
     withheld: tuple[Withheld, ...] = ()
     next_event: int = 1
+    stage: Stage = Stage.LIVE
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,8 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
                 "memory": None if start.memory is None else codec.memory_json(start.memory),
                 "withheld": [codec.withheld_json(one) for one in start.withheld],
                 "next_event": start.next_event,
+                "stage": start.stage.value,
+                "model": start.model,
             }
             for asset, start in started.starts.items()
         }
@@ -285,6 +291,8 @@ def _start(body: Any) -> Start:
         None if memory is None else codec.decode_memory(json.dumps(memory)),
         tuple(codec.withheld_of(one) for one in body.get("withheld", ())),  # nor did they know of events
         int(body.get("next_event", 1)),
+        Stage(body.get("stage", Stage.LIVE)),  # nor of stages
+        str(body.get("model", "")),
     )
 
 

@@ -31,6 +31,7 @@ from agent.line.alert import (
 )
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.memory import Memory, Remembered
+from agent.line.stage import Decide, Decision
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -81,6 +82,9 @@ def encode_command(command: Command) -> bytes:
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
         case ReturnToService():
             body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
+        case Decide():
+            body |= {"kind": "decide", "asset": command.asset, "comment": command.comment}
+            body |= {"decision": command.decision.value, "about": command.about}
     return dumps(body)
 
 
@@ -104,6 +108,9 @@ def decode_command(text: bytes | str) -> Command:
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
             case "return_to_service":
                 return ReturnToService(body["asset"], by, time_ns, body["comment"])
+            case "decide":
+                decision = Decision(body["decision"])
+                return Decide(body["asset"], decision, by, time_ns, body["comment"], body["about"])
             case kind:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:
@@ -220,6 +227,7 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
+        "shadow": alert.shadow,
         "verdict": verdict_json(alert.verdict),
     }
 
@@ -293,6 +301,7 @@ def _alert(body: Any) -> Alert:
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
         verdict=_verdict(body["verdict"]),
+        shadow=bool(body.get("shadow", False)),
     )
 
 

@@ -23,6 +23,7 @@ from agent.line.alert import (
     WithheldKind,
 )
 from agent.line.event import AssetEvent, EventKind
+from agent.line.stage import Decide, Decision
 from agent.store import codec
 from tests.agent.samples import START_NS, alert, verdict
 
@@ -127,6 +128,8 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         Group("pump-1", "fan-3", START_NS),
         Group("pump-1", None, START_NS),
         ReturnToService("pump", "Bo", START_NS, "seal replaced"),
+        Decide("pump", Decision.GO_LIVE, "Bo", START_NS, "all of it was real"),
+        Decide("pump", Decision.LEARNT, None, START_NS, "", "ab12"),
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:

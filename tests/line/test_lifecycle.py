@@ -124,7 +124,7 @@ def test_nothing_escalates_or_is_raised_again_while_it_is_withheld(steps: list[t
 
 def test_every_event_is_in_one_of_the_tables() -> None:
     in_tables = {event for _, event in TRANSITIONS} | {event for pair in WITHHOLDING.values() for event in pair}
-    assert in_tables | {AlarmEvent.ESCALATE, AlarmEvent.GROUP} == set(AlarmEvent)
+    assert in_tables | {AlarmEvent.ESCALATE, AlarmEvent.GROUP, AlarmEvent.GO_LIVE} == set(AlarmEvent)
     assert set(WITHHOLDING) == set(WithheldKind)
 
 
