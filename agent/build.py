@@ -8,19 +8,19 @@ import math
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from agent import view, wiring
 from agent.archive import Archive
 from agent.clock import Clock
-from agent.config.assets import AssetConfig
-from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
 from agent.line.assess import Detector
+from agent.line.beside import BesideLine
 from agent.line.collecting import CollectingLine
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
@@ -31,116 +31,46 @@ from agent.notify import Notifier
 from agent.reader import Reader
 from agent.replay import TELEMETRY
 from agent.shadow import versions
-from agent.shadow.commissioning import Commissioning
-from agent.store.blocks import Layout, Start, Started
+from agent.shadow.commissioning import Commissioning, Models
+from agent.shadow.loading import JOURNAL, load_detectors, loaded_from, origins, usable
+from agent.store.blocks import Beside, Layout, Start, Started
 from agent.store.holes import Asked
-from agent.store.journal import Journal, JournalReader, StoreError
+from agent.store.journal import Journal, StoreError
 from agent.store.loads import FILE as LOADS
 from agent.store.loads import Loads
 from agent.store.memories import Memories
 from agent.store.telemetry import Retention, TelemetryLog
-from agent.trust import Trust
 from agent.view import AssetInfo
-from agent.worker import Worker
+from agent.worker import Renewal, Worker
 from connectors.link import Link
 from connectors.opcua.gaps import NOTHING_RECORDED, Recorded, Span
-from models import bundle as bundles
 from models.bundle import BundleError
 
 log = logging.getLogger(__name__)
 
-JOURNAL = "journal.sqlite3"
 MEMORIES = "memories"
 LOCK = "lock"
 SEARCHED_H_MAX = 720
 """How much of the record is searched for gaps: the start waits for it, 10 ms for an hour of 500 tags."""
 
 
-def load_detectors(config: Config) -> dict[str, Detector]:
-    """Load the bundle of each asset that has one, once for all that share it.
+AnyLine = Line | BesideLine | CollectingLine
 
-    Raise ConfigError with everything that does not fit, StoreError where the journal cannot be read.
+
+def make_line(
+    config: Config, asset: str, detector: Detector | None, start: Start, challenger: Detector | None = None
+) -> AnyLine:
+    """Return an asset's line, going on from where its alerts stood; without a detector it only collects.
+
+    With a challenger, as `start` has it, that judges beside it.
     """
-    from models.runtime import Detector as LoadedDetector  # onnxruntime, which most commands need not wait for
-
-    problems: list[str] = []
-    detectors: dict[str, Detector] = {}
-    loaded: dict[str, Detector] = {}  # by hash: a detector knows nothing of the assets, which are judged in turn
-    trust = _trust(config)
-    for name, path in models_in_force(config).items():
-        asset = config.assets[name]
-        try:
-            bundle = bundles.load(path)
-            if refusal := trust.refusal(bundle):
-                problems.append(f"assets.{name}.bundle: {path}: {refusal}")
-                continue
-            detector = loaded.get(bundle.hash) or LoadedDetector(bundle)
-            loaded[bundle.hash] = detector
-        except BundleError as error:
-            problems.append(f"assets.{name}.bundle: {error}")
-            continue
-        problems += [f"assets.{name}.{problem}" for problem in _misfits(asset, detector)]
-        detectors[name] = detector
-    if problems:
-        raise ConfigError(tuple(problems))
-    return detectors
-
-
-def detector_of(detectors: Mapping[str, Detector], asset: str) -> Detector:
-    """Return the detector of an asset; raise StoreError where it has no model yet."""
-    if asset not in detectors:
-        raise StoreError(f"{asset}: has no model yet, so nothing can be judged; see `forewarn commissioning {asset}`")
-    return detectors[asset]
-
-
-def origins(config: Config) -> dict[str, str]:
-    """Return who vouches for each asset's bundle, as far as it can be loaded."""
-    trust, said = _trust(config), {}
-    for name, path in models_in_force(config).items():
-        with suppress(BundleError):
-            said[name] = trust.origin(bundles.load(path))
-    return said
-
-
-def models_in_force(config: Config) -> dict[str, Path]:
-    """Return where the bundle is that judges each asset, of those that have one; raise ConfigError, StoreError."""
-    journal = config.agent.state_dir / JOURNAL
-    reader = JournalReader.open(journal) if journal.exists() else None
-    found: dict[str, Path] = {}
-    gone: list[str] = []
-    for name, asset in config.assets.items():
-        model = versions.standing(config, name, reader).model
-        path = asset.bundle if model is None else versions.path_of(config, name, model)
-        if path is not None:
-            found[name] = path
-        elif model is not None:
-            gone.append(
-                f"assets.{name}: its model {versions.version(model)} is no longer in {versions.folder(config, name)}; "
-                "copy it back, or name a bundle"
-            )
-    if reader is not None:
-        reader.close()
-    if gone:
-        raise ConfigError(tuple(gone))
-    return found
-
-
-def _trust(config: Config) -> Trust:
-    try:
-        return Trust.of(config.agent)
-    except BundleError as error:
-        raise ConfigError((f"agent.state_dir: {error}",)) from error
-
-
-def make_line(config: Config, asset: str, detector: Detector | None, start: Start) -> Line | CollectingLine:
-    """Return an asset's line, going on from where its alerts stood; without a detector it only collects."""
     settings = line_settings(config, asset)
     if detector is None:
         return CollectingLine(
-            asset, layout_of(config)[asset], settings, stage=start.stage, withheld=start.withheld,
+            asset, _info(config, asset).tags, settings, stage=start.stage, withheld=start.withheld,
             next_event=start.next_event,
         )  # fmt: skip
-    return Line(
+    champion = Line(
         asset,
         detector,
         settings,
@@ -151,31 +81,43 @@ def make_line(config: Config, asset: str, detector: Detector | None, start: Star
         next_event=start.next_event,
         shadow=start.stage is Stage.SHADOW,
     )
+    if challenger is None or start.challenger is None:
+        return champion
+    return BesideLine(champion, Line(
+        asset,
+        challenger,
+        settings,
+        open_alert=start.challenger.open_alert,
+        next_number=start.challenger.next_number,
+        withheld=start.withheld,
+        shadow=True,
+        series=versions.series(asset, challenger.hash),
+    ))  # fmt: skip
 
 
-def line_maker(config: Config) -> Callable[[str, Start], Line | CollectingLine]:
+def line_maker(config: Config) -> Callable[[str, Start], AnyLine]:
     """Return what makes lines for a replay; raise ConfigError, StoreError.
 
-    Each is of the model that it had then, where that is still there, else of the one that the asset has now.
+    Each is of the model that it had then, where that is still there, else of the one that the asset has now; without
+    the challenger it had, where that is not there any more.
     """
     now = load_detectors(config)
-    found = {detector.hash: detector for detector in now.values()}
+    found: dict[str, Detector | None] = {detector.hash: detector for detector in now.values()}
 
-    def make(asset: str, start: Start) -> Line | CollectingLine:
+    def detector(asset: str, model: str) -> Detector | None:
+        if model not in found:
+            path = versions.path_of(config, asset, model)
+            found[model] = None if path is None else loaded_from(path)
+        return found[model]
+
+    def make(asset: str, start: Start) -> AnyLine:
         if start.stage in (Stage.COLLECTING, Stage.LEARNING):
             return make_line(config, asset, None, start)
-        if start.model and start.model not in found:
-            path = versions.path_of(config, asset, start.model)
-            found[start.model] = now[asset] if path is None else _loaded(path)
-        return make_line(config, asset, found[start.model] if start.model else now[asset], start)
+        champion = detector(asset, start.model) if start.model else None
+        beside = None if start.challenger is None else detector(asset, start.challenger.model)
+        return make_line(config, asset, champion or now[asset], start, beside)
 
     return make
-
-
-def _loaded(path: Path) -> Detector:
-    from models.runtime import Detector as LoadedDetector
-
-    return LoadedDetector(bundles.load(path))
 
 
 def line_settings(config: Config, asset: str) -> LineSettings:
@@ -218,6 +160,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     memories = Memories(state / MEMORIES)
     try:
         starts = {name: _start(config, journal, memories, name) for name in config.assets}
+        challengers = _challengers(config, starts)
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -229,7 +172,8 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal.close()
         raise
     lines: dict[str, view.Line] = {
-        name: make_line(config, name, detectors.get(name), start) for name, start in starts.items()
+        name: make_line(config, name, detectors.get(name), start, challengers.get(name))
+        for name, start in starts.items()
     }
     worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts))
     columns = {name: line.tags for name, line in lines.items()}
@@ -247,13 +191,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         for name in config.connections
     ]
     return Agent(
-        assets=[
-            AssetInfo(
-                name, layout[name], asset.period_ms, asset.budget, None if asset.bundle is None else str(asset.bundle),
-                periods_of(config, name),
-            )
-            for name, asset in config.assets.items()
-        ],
+        assets=[_info(config, name) for name in config.assets],
         lines=lines,
         readers=readers,
         devices={
@@ -266,8 +204,9 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         archive=archive,
         commissioning=Commissioning(
             config, journal, worker, clock, {name: line_settings(config, name) for name in config.assets},
-            lambda asset, model: _renewal(config, journal, memories, asset, model),
-            {name: detector.hash for name, detector in detectors.items()},
+            lambda asset, models: _renewal(config, journal, memories, asset, models),
+            {name: Models(start.model, None if start.challenger is None else start.challenger.model)
+             for name, start in starts.items() if name in detectors},
         ),
         wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
         loads=Loads(state / LOADS),
@@ -275,6 +214,13 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         notifier=notifier,
         stall_ns=int(STALL_NS * max(speed, 1.0)),
     )
+
+
+def _info(config: Config, asset: str) -> AssetInfo:
+    said = config.assets[asset]
+    bundle = None if said.bundle is None else str(said.bundle)
+    tags = tuple((tag.name, tag.unit) for tag in said.columns)
+    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset))
 
 
 @contextmanager
@@ -316,24 +262,31 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _renewal(
-    config: Config, journal: Journal, memories: Memories, asset: str, model: str
-) -> Callable[[], tuple[Start, Line | CollectingLine]]:
-    """Return how an asset's line is made anew of a model; raise BundleError."""
-    path = versions.path_of(config, asset, model)
-    if path is None:
-        raise BundleError(f"the model {versions.version(model)} of {asset} is not there any more; copy it back")
-    if (refusal := _trust(config).refusal(bundles.load(path))) is not None:
-        raise BundleError(f"{path}: {refusal}")
-    detector = _loaded(path)
-    if misfits := "; ".join(_misfits(config.assets[asset], detector)):
-        raise BundleError(f"{path}: {misfits}")
+def _renewal(config: Config, journal: Journal, memories: Memories, asset: str, models: Models) -> Renewal:
+    """Return how an asset's line is made anew of its models; raise BundleError."""
+    champion = usable(config, asset, models.champion)
+    challenger = None if models.challenger is None else usable(config, asset, models.challenger)
 
-    def make() -> tuple[Start, Line | CollectingLine]:
+    def make() -> tuple[Start, AnyLine]:
         start = _start(config, journal, memories, asset)
-        return start, make_line(config, asset, detector, start)
+        if challenger is None:
+            start = replace(start, challenger=None)
+        return start, make_line(config, asset, champion, start, challenger)
 
     return make
+
+
+def _challengers(config: Config, starts: dict[str, Start]) -> dict[str, Detector]:
+    """Return the detectors of the challengers; an asset whose challenger cannot be used starts without it."""
+    found: dict[str, Detector] = {}
+    for name, start in starts.items():
+        if start.challenger is None:
+            continue
+        try:
+            found[name] = usable(config, name, start.challenger.model)
+        except BundleError:  # commissioning finds it missing, and tells why
+            starts[name] = replace(start, challenger=None)
+    return found
 
 
 def _start(config: Config, journal: Journal, memories: Memories, asset: str) -> Start:
@@ -341,9 +294,13 @@ def _start(config: Config, journal: Journal, memories: Memories, asset: str) -> 
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
     withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
     now = versions.standing(config, asset, journal)
+    beside = None
+    if now.model is not None and now.challenger is not None:
+        series = versions.series(asset, now.challenger)
+        beside = Beside(now.challenger, journal.next_number(series), journal.open_alert(series))
     return Start(
         journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld,
-        journal.next_event(asset), now.stage, now.model or "",
+        journal.next_event(asset), now.stage, now.model or "", beside,
     )
 
 
@@ -380,35 +337,3 @@ def _link(config: Config, connection: str, clock: Clock, speed: float, recorded:
     return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}", recorded)
 
 
-def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:
-    """Tell where an asset's tags or period are not those its model was learnt on."""
-    manifest = detector.manifest
-    learnt = {tag.name: tag.unit for tag in manifest.tags}
-    said = {tag.name: tag.unit for tag in asset.tags if tag.use == "model"}
-    if unused := [tag.name for tag in asset.tags if tag.use == "context" and tag.name in learnt]:
-        yield f'tags: the bundle was learnt with {", ".join(unused)}; remove use = "context", or learn one without'
-        return
-    if missing := [name for name in learnt if name not in said]:
-        yield f"tags: the bundle was learnt with {', '.join(missing)}, not configured here; add them"
-    if extra := [name for name in said if name not in learnt]:
-        yield (
-            f"tags: the bundle knows no {', '.join(extra)}; remove them, learn a bundle with them, "
-            'or write use = "context" for what is only to be kept'
-        )
-    if not missing and not extra and list(said) != list(learnt):
-        place, here, there = next((i, a, b) for i, (a, b) in enumerate(zip(said, learnt, strict=True)) if a != b)
-        yield (
-            f"tags[{place}]: is {here}, and the bundle was learnt with {there} in this place; "
-            f"put the tags in its order: {', '.join(learnt)}"
-        )
-    for name in sorted(said.keys() & learnt.keys()):
-        if said[name] != learnt[name]:
-            yield (
-                f'tags ({name}).unit: is "{said[name]}" and the bundle was learnt in "{learnt[name]}"; '
-                "change the unit (with scale and offset), or learn it anew"
-            )
-    if asset.period_ms != manifest.period_ms:
-        yield (
-            f"period_ms: is {asset.period_ms} and the bundle was learnt at {manifest.period_ms}; "
-            f"set it to {manifest.period_ms}, or learn it anew"
-        )

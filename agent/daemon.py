@@ -19,7 +19,9 @@ from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
 from agent.server import ApiServer
 from agent.shadow.commissioning import Commissioning
+from agent.shadow.comparison import Comparison
 from agent.shadow.standing import Collected, Standing
+from agent.shadow.versions import Version
 from agent.store import reading
 from agent.store.journal import AlertFilter, EventFilter, EventPage, Journal, Page
 from agent.store.loads import Loads
@@ -229,6 +231,15 @@ class Agent:
     def standing(self, asset: str) -> Standing:
         """Return the stage of an asset and the model that judges it; raise StoreError."""
         return self._commissioning.standing(asset)
+
+    def versions(self, asset: str) -> Sequence[Version]:
+        """Return the models of an asset; raise StoreError."""
+        return self._commissioning.versions(asset)
+
+    def trial(self, asset: str) -> tuple[Comparison | None, Achieved | None]:
+        """Return how the challenger of an asset does, and how its promoted model does; raise StoreError."""
+        now = self.standing(asset)
+        return self._commissioning.comparison(asset, now), self._commissioning.since_promotion(asset, now)
 
     def collected(self, asset: str) -> Collected:
         """Return how much of an asset is recorded, and how much is needed; raise StoreError."""

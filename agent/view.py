@@ -21,7 +21,9 @@ from agent.line.stage import Stage
 from agent.line.verdict import Verdict
 from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
+from agent.shadow.comparison import Comparison
 from agent.shadow.standing import Collected, Standing
+from agent.shadow.versions import Version
 from agent.store.journal import AlertFilter, EventFilter, EventPage, Page
 from agent.store.series import Series
 from agent.store.telemetry import TelemetryHealth
@@ -259,6 +261,12 @@ class AgentView(Protocol):
 
     def standing(self, asset: str) -> Standing:
         """Return the stage of a configured asset and the model that judges it; raise StoreError."""
+
+    def versions(self, asset: str) -> Sequence[Version]:
+        """Return the models of a configured asset; raise StoreError."""
+
+    def trial(self, asset: str) -> tuple[Comparison | None, Achieved | None]:
+        """Return how the challenger of a configured asset does, and how its promoted model does; raise StoreError."""
 
     def collected(self, asset: str) -> Collected:
         """Return how much of a configured asset is recorded, and how much is needed; raise StoreError."""

@@ -23,6 +23,7 @@ from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
 from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
+from agent.api.version_models import RateModel, TrialModel, VersionList, VersionModel
 from agent.line.alert import AlarmState
 from agent.line.event import EventKind
 from agent.store import codec
@@ -186,6 +187,18 @@ def _rehearsals(view: AgentView) -> APIRouter:
         alerts = view.alerts(AlertFilter(info.name, shadow=True), limit=SHADOW_MAX, before=None).alerts
         snapshot, found = view.snapshot(info.name), view.collected(info.name)
         return present.commissioning(info, now, found, snapshot, looked[0] if looked else None, alerts)
+
+    @router.get("/assets/{asset}/models", responses=_NOT_FOUND)
+    def versions(asset: AssetName) -> VersionList:
+        """List the models of an asset, what was decided of each, and how a challenger does beside the champion."""
+        info = find_asset(view, asset)
+        trial, promoted = view.trial(info.name)
+        return VersionList(
+            asset=info.name,
+            items=[VersionModel.of(one) for one in view.versions(info.name)],
+            trial=None if trial is None else TrialModel.of(trial),
+            since_promotion=None if promoted is None else RateModel.of(promoted),
+        )
 
     @router.get("/assets/{asset}/drill", responses=_NOT_FOUND)
     def drill(asset: AssetName) -> DrillModel:

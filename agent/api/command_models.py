@@ -65,6 +65,15 @@ class GoLiveBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class ModelBody(Model):
+    """A person decides which model judges an asset."""
+
+    model_config = example({"by": "Ana", "comment": "it found the leak a day earlier"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
 class CommandAccepted(Model):
     """The command is queued and takes effect at the asset's next step, within about one of its periods."""
 
@@ -72,7 +81,9 @@ class CommandAccepted(Model):
         {"command": "acknowledge", "asset": "pump", "alert_id": "pump-3", "href": "/api/v1/alerts/pump-3"}
     )
 
-    command: Literal["acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "go-live"]
+    command: Literal[
+        "acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "go-live", "promote", "rollback"
+    ]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")
     href: str = Field(description="where the effect will be seen")

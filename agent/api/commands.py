@@ -14,6 +14,7 @@ from agent.api.command_models import (
     CommandAccepted,
     GoLiveBody,
     InServiceBody,
+    ModelBody,
     OutOfServiceBody,
     ShelveBody,
     UnshelveBody,
@@ -50,6 +51,7 @@ def commands(view: AgentView) -> APIRouter:
     _say_to_alerts(view, router)
     _say_to_assets(view, router)
     _decide(view, router)
+    _choose(view, router)
     return router
 
 
@@ -129,6 +131,26 @@ def _decide(view: AgentView, router: APIRouter) -> None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is {why}")
         command = Decide(asset, Decision.GO_LIVE, body.by, view.now_ns(), body.comment)
         return _queue(view, "go-live", asset, None, command)
+
+
+def _choose(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/assets/{asset}/promote")
+    def promote(asset: AssetName, body: ModelBody) -> Response:
+        """Let the challenger of an asset take the champion's place, within a minute. 409 where there is none."""
+        challenger = view.standing(find_asset(view, asset).name).challenger
+        if challenger is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} has no challenger; forewarn models add puts one beside it")
+        command = Decide(asset, Decision.PROMOTE, body.by, view.now_ns(), body.comment, challenger)
+        return _queue(view, "promote", asset, None, command)
+
+    @_post(router, "/assets/{asset}/rollback")
+    def roll_back(asset: AssetName, body: ModelBody) -> Response:
+        """Give the place back to the model before the promoted one, within a minute. 409 where nothing was promoted."""
+        previous = view.standing(find_asset(view, asset).name).previous
+        if previous is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is judged by no model that was promoted")
+        command = Decide(asset, Decision.ROLL_BACK, body.by, view.now_ns(), body.comment, previous)
+        return _queue(view, "rollback", asset, None, command)
 
 
 def _out_of_service(view: AgentView, asset: str) -> Withheld | None:

@@ -98,6 +98,10 @@ def assets(view: AgentView) -> Iterator[Metric]:
         {(name, one.value): float(one is snapshot.stage) for name, snapshot in seen.items() for one in Stage},
     )
     yield gauge(
+        "asset_challenger", "1 while a second model judges the asset in shadow", ["asset"],
+        {(name,): float(view.standing(name).challenger is not None) for name in seen},
+    )
+    yield gauge(
         "asset_model_info", "hash of the model that judges", ["asset", "model"],
         {(name, verdict.model_hash): 1 for name, verdict in verdicts.items() if verdict},
     )

@@ -102,7 +102,7 @@ def commissioning(
 ) -> CommissioningModel:
     """Return the stage of an asset and what `alerts` it has, or would have, raised in shadow, the newest first."""
     silent_ns = snapshot.time_ns - snapshot.quality.good_ns
-    before = [alert for alert in alerts if series_of(alert) != info.name]
+    before = [alert for alert in alerts if now.model and series_of(alert) == versions.past_series(info.name, now.model)]
     raised = [alert for alert in alerts if series_of(alert) == info.name]
     return CommissioningModel(
         asset=info.name,

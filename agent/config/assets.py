@@ -155,6 +155,12 @@ class AssetConfig(Model):
     learn_after_h: float = Field(
         default=168.0, gt=0, le=8760, description="hours that are recorded before a model is learnt, without a bundle"
     )
+    promote: Literal["person", "rule"] = Field(
+        default="person", description="who decides that a challenger takes its model's place"
+    )
+    promote_after_days: float = Field(
+        default=14.0, gt=0, le=3650, description="days that a challenger is watched before the rule may decide"
+    )
     period_ms: PeriodMs = Field(description="milliseconds between two reads")
     budget: str = Field(default="1/week", description='the alarm budget, such as "1/week"')
     on_delay_s: float = Field(

@@ -8,7 +8,6 @@ from typing import Final
 
 from rich.status import Status
 
-from agent.build import JOURNAL, models_in_force
 from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
@@ -17,6 +16,7 @@ from agent.line.alert import Alert
 from agent.line.state import StateError
 from agent.replay import TELEMETRY
 from agent.shadow import versions
+from agent.shadow.loading import JOURNAL, models_in_force
 from agent.store import codec
 from agent.store.journal import JournalReader, StoreError
 from models import bundle as bundles

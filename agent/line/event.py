@@ -22,6 +22,10 @@ class EventKind(StrEnum):
     LEARNT = "learnt"
     LOOKED_BACK = "looked_back"
     LIVE = "live"
+    CHALLENGED = "challenged"
+    DISMISSED = "dismissed"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,18 +152,19 @@ class Line:
         withheld: Sequence[Withheld] = (),
         next_event: int = 1,
         shadow: bool = False,
+        series: str | None = None,
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
         """Start from the learnt reference; what is given beside it continues after a restart.
 
         `observe` is told what each step has made of its rows. In `shadow` what is raised is for nobody to see, until a
-        person decides to go live.
+        person decides to go live. Alerts are numbered within a `series`, that of the asset where none is said.
         """
         manifest = detector.manifest
         self.settings, self._observe = settings, observe
         context = tuple(TagSchema(name, unit, "context") for name, unit in settings.context)
         tags = manifest.tags + context
-        self.asset = asset
+        self.asset, self._series = asset, series or asset
         self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
@@ -374,8 +375,8 @@ class Line:
             return [] if alert is None else self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))
         onset_ns = verdict.time_ns - change.since_rows * self.period_ns
         new = lifecycle.raised(
-            f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
-            advise.message(verdict), shadow=self._shadow,
+            f"{self._series}-{self._next_number}", onset_ns, now_ns, verdict,
+            advise.priority(verdict, self._consequence), advise.message(verdict), shadow=self._shadow,
         )
         if self._alert is not None:
             return self._revise(lifecycle.raised_again(self._alert, new))

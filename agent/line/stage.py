@@ -27,6 +27,10 @@ class Decision(StrEnum):
     LEARNT = "learnt"
     LOOKED_BACK = "looked_back"
     GO_LIVE = "live"
+    CHALLENGE = "challenged"
+    DISMISS = "dismissed"
+    PROMOTE = "promoted"
+    ROLL_BACK = "rolled_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.build import JOURNAL, detector_of, load_detectors
 from agent.cells import cells
 from agent.config.assets import parse_budget
 from agent.config.base import ConfigError
@@ -26,6 +25,7 @@ from agent.rehearsal.rates import rate_interval
 from agent.rehearsal.record import Record, span
 from agent.rehearsal.wording import lasting
 from agent.replay import TELEMETRY
+from agent.shadow.loading import JOURNAL, detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import AlertFilter, JournalReader, StoreError

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.api.rehearsal_models import DrillModel
-from agent.build import detector_of, load_detectors
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -27,6 +26,7 @@ from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
 from agent.rehearsal.record import NS_PER_S, Record, span
 from agent.rehearsal.wording import lasting
+from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import StoreError

@@ -25,7 +25,7 @@ from agent.line import state
 from agent.line.alert import Alert, ReturnToService, TakeOutOfService
 from agent.line.line import Line, LineSettings
 from agent.replay import recorded, replay
-from agent.shadow.versions import FOLDER, version
+from agent.shadow.versions import FOLDER, past_series, version
 from agent.store import codec
 from agent.store.blocks import Started, Step
 from agent.store.journal import StoreError
@@ -107,7 +107,7 @@ def look_back(asked: dict[str, Any]) -> dict[str, Any]:
         if isinstance(entry, Alert):
             if entry.revision == 1:
                 raised.append(entry)
-            raised[-1] = replace(entry, id=f"{asset}~{version(detector.hash)}-{len(raised)}", revision=1)
+            raised[-1] = replace(entry, id=f"{past_series(asset, detector.hash)}-{len(raised)}", revision=1)
     return {"alerts": [codec.encode(alert).decode() for alert in raised]}
 
 

@@ -12,6 +12,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.clock import Clock
@@ -19,12 +20,16 @@ from agent.config.file import Config
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
 from agent.line.stage import Decide, Decision, Stage
+from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
-from agent.shadow.standing import Collected, Standing
+from agent.shadow.comparison import Comparison, compare, may_be_promoted, must_be_rolled_back
+from agent.shadow.standing import KINDS, Collected, Standing
+from agent.shadow.versions import Version
 from agent.store import codec, reading
 from agent.store.journal import Journal, StoreError
 from agent.worker import Renewal, Worker
+from models import bundle as bundles
 from models.bundle import BundleError
 
 log = logging.getLogger(__name__)
@@ -36,8 +41,16 @@ TIMEOUT_NS: Final = 12 * 3_600_000_000_000
 _ERROR_BYTES: Final = 500
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The hashes of the models that judge an asset: the champion, whose alerts people see, and a challenger, if any."""
+
+    champion: str
+    challenger: str | None = None
+
+
 class Commissioning:
-    """Leads each asset from collecting to shadow; going live is for people to decide."""
+    """Leads each asset from collecting to shadow, and tries challengers; going live is for people to decide."""
 
     def __init__(
         self,
@@ -46,14 +59,13 @@ class Commissioning:
         worker: Worker,
         clock: Clock,
         settings: Mapping[str, LineSettings],
-        load: Callable[[str, str], Renewal],
-        models: Mapping[str, str],
+        load: Callable[[str, Models], Renewal],
+        models: Mapping[str, Models],
         python: Sequence[str] = (sys.executable,),
     ) -> None:
-        """Begin with the settings of each asset's line, and the hash of the model of each that has one.
+        """Begin with the settings of each asset's line, and the models of each that has any.
 
-        `load` says, of an asset and a model's hash, how its line is made anew; it takes a second and may raise
-        BundleError.
+        `load` says, of an asset and its models, how its line is made anew; it takes a second and may raise BundleError.
         """
         self._config, self._journal, self._worker, self._clock = config, journal, worker, clock
         self._settings, self._load, self._python = settings, load, tuple(python)
@@ -78,6 +90,28 @@ class Commissioning:
         refused = last.comment if last is not None and last.kind is EventKind.NOT_LEARNT else None
         return Collected(recorded_ns / 3.6e12, self._config.assets[asset].learn_after_h, refused)
 
+    def comparison(self, asset: str, now: Standing) -> Comparison | None:
+        """Return what the champion and the challenger of an asset have raised, None without one; raise StoreError."""
+        if now.challenger is None:
+            return None
+        since_ns = now.challenged_ns
+        champion = self._journal.series(asset, since_ns)
+        challenger = self._journal.series(versions.series(asset, now.challenger), since_ns)
+        alerts_per_s = self._config.assets[asset].alerts_per_s
+        return compare(champion, challenger, alerts_per_s, since_ns, self._clock.time_ns())
+
+    def since_promotion(self, asset: str, now: Standing) -> Achieved | None:
+        """Return what a promoted model has raised since, against the budget, None for one that was not."""
+        if now.previous is None:
+            return None
+        alerts = self._journal.series(asset, now.promoted_ns)
+        watched_s = max(self._clock.time_ns() - now.promoted_ns, 0) / 1e9
+        return Achieved.of(self._config.assets[asset].alerts_per_s, len(alerts), watched_s)
+
+    def versions(self, asset: str) -> tuple[Version, ...]:
+        """Return the models of an asset; raise StoreError."""
+        return versions.versions_of(self._config, asset, self._journal)
+
     async def _each(self, see_to: Callable[[str, Standing], Awaitable[None]]) -> None:
         while True:
             for asset in self._config.assets:
@@ -98,9 +132,47 @@ class Commissioning:
             found = self.collected(asset)
             if not waits and found.recorded_h >= found.needed_h:
                 self._decide(asset, now, Decision.LEARN, f"{found.recorded_h:.3g} hours are recorded")
-        elif now.model is not None and self._models.get(asset) != now.model:
-            self._worker.renew(asset, await asyncio.to_thread(self._load, asset, now.model))
-            self._models[asset] = now.model
+        elif now.model is not None:
+            wanted = Models(now.model, now.challenger)
+            if self._models.get(asset) != wanted:
+                await self._renew(asset, now, wanted)
+            elif not self._rule(asset, now):
+                await self._welcome(asset, now)
+
+    async def _renew(self, asset: str, now: Standing, wanted: Models) -> None:
+        """Let an asset be judged by other models than it is; a challenger that cannot be used is dismissed."""
+        try:
+            renewal = await asyncio.to_thread(self._load, asset, wanted)
+        except BundleError as error:
+            if wanted.challenger is None:
+                raise
+            self._decide(asset, now, Decision.DISMISS, str(error), wanted.challenger)
+            return
+        self._worker.renew(asset, renewal)
+        self._models[asset] = wanted
+
+    async def _welcome(self, asset: str, now: Standing) -> None:
+        """Let a model that was put beside the others, and that nobody has decided of yet, be the challenger."""
+        known = {event.about for event in self._journal.events_of(asset, KINDS)} | {now.model}
+        for model, path in versions.learnt(self._config, asset).items():
+            if model not in known:
+                bundle = await asyncio.to_thread(bundles.load, path)
+                comment = f"{bundle.manifest.name}, learnt from {bundle.manifest.learnt_from or 'what nobody said'}"
+                self._decide(asset, now, Decision.CHALLENGE, comment, model)
+                return
+
+    def _rule(self, asset: str, now: Standing) -> bool:
+        """Roll back what has left the budget, promote what may be; say whether anything was decided."""
+        said = self._config.assets[asset]
+        promoted, compared = self.since_promotion(asset, now), self.comparison(asset, now)
+        if promoted is not None and must_be_rolled_back(promoted):
+            self._decide(asset, now, Decision.ROLL_BACK, promoted.sentence(), now.previous)
+            return True
+        if said.promote == "rule" and compared is not None and may_be_promoted(compared, said.promote_after_days):
+            comment = f"it raised all that the champion raised; {compared.challenger.sentence()}"
+            self._decide(asset, now, Decision.PROMOTE, comment, now.challenger)
+            return True
+        return False
 
     async def _work(self, asset: str, now: Standing) -> None:
         """Do what takes long."""

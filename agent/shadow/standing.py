@@ -9,18 +9,28 @@ from typing import Final
 from agent.line.event import AssetEvent, EventKind
 from agent.line.stage import Stage
 
-KINDS: Final = (EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT, EventKind.LIVE)
+KINDS: Final = (
+    EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT, EventKind.LIVE,
+    EventKind.CHALLENGED, EventKind.DISMISSED, EventKind.PROMOTED, EventKind.ROLLED_BACK,
+)  # fmt: skip
 """The events that this is a fold of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """The stage of an asset since `since_ns` (UTC; 0: always), and the hash of the model that judges it, None for none.
+
+    A `challenger` judges beside it since `challenged_ns`. It was promoted at `promoted_ns` in place of `previous`, None
+    where nothing was promoted, or that was taken back.
     """
 
     stage: Stage
     since_ns: int
     model: str | None
+    challenger: str | None = None
+    challenged_ns: int = 0
+    previous: str | None = None
+    promoted_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,4 +65,14 @@ def _after(now: Standing, event: AssetEvent, configured: str | None) -> Standing
             return replace(now, stage=Stage.LEARNING, since_ns=event.time_ns)
         case EventKind.NOT_LEARNT if now.model is None:
             return replace(now, stage=Stage.COLLECTING, since_ns=event.time_ns)
+        case EventKind.CHALLENGED:
+            return replace(now, challenger=event.about, challenged_ns=event.time_ns)
+        case EventKind.DISMISSED if event.about == now.challenger:
+            return replace(now, challenger=None)
+        case EventKind.PROMOTED:
+            return replace(
+                now, model=event.about, challenger=None, previous=now.model, promoted_ns=event.time_ns
+            )
+        case EventKind.ROLLED_BACK:
+            return replace(now, model=event.about, previous=None)
     return now

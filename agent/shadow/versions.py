@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from agent.config.file import Config
+from agent.line.event import AssetEvent, EventKind
 from agent.shadow import standing as fold
 from agent.shadow.standing import Standing
 from agent.store.journal import JournalReader
-from models.bundle import MANIFEST
+from agent.trust import Trust
+from models import bundle as bundles
+from models.bundle import MANIFEST, BundleError, Manifest
 
 FOLDER: Final = "models"
 VERSION_DIGITS: Final = 12
@@ -42,14 +48,34 @@ def path_of(config: Config, asset: str, model: str) -> Path | None:
 def standing(config: Config, asset: str, journal: JournalReader | None) -> Standing:
     """Return how an asset stands by its configuration and the journal, if there is one; raise StoreError."""
     events = () if journal is None else journal.events_of(asset, fold.KINDS)
-    return fold.standing(events, configured(config, asset), config.assets[asset].first_stage)
+    named = configured(config, asset)
+    now = fold.standing(events, named, config.assets[asset].first_stage)
+    if named is not None and now.model is not None and path_of(config, asset, now.model) is None:
+        return replace(now, model=named)  # a bundle that was rolled back to, and then replaced by this one
+    return now
+
+
+def learnt(config: Config, asset: str) -> dict[str, Path]:
+    """Return the models of an asset that were learnt or put here, by hash."""
+    place = folder(config, asset)
+    paths = sorted(path for path in place.iterdir() if path.name[0] != ".") if place.is_dir() else []
+    return {model: path for path in paths if (model := _hash(path)) is not None}
+
+
+def series(asset: str, model: str) -> str:
+    """Return what the alerts of a challenger are numbered within."""
+    return f"{asset}~{version(model)}"
+
+
+def past_series(asset: str, model: str) -> str:
+    """Return what the alerts are numbered within that a model would have raised before it began to judge."""
+    return f"{series(asset, model)}.past"
 
 
 def _paths(config: Config, asset: str) -> Iterator[Path]:
     if (bundle := config.assets[asset].bundle) is not None:
         yield bundle
-    learnt = folder(config, asset)
-    yield from sorted(path for path in learnt.iterdir() if path.name[0] != ".") if learnt.is_dir() else ()
+    yield from learnt(config, asset).values()
 
 
 def _hash(bundle: Path) -> str | None:
@@ -57,3 +83,39 @@ def _hash(bundle: Path) -> str | None:
         return hashlib.sha256((bundle / MANIFEST).read_bytes()).hexdigest()
     except OSError:
         return None
+
+
+class Role(StrEnum):
+    """What a model of an asset is to it."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+    PREVIOUS = "previous"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A model of an asset, who vouches for it, what it is to the asset, and what was decided of it, oldest first."""
+
+    manifest: Manifest
+    model: str
+    path: Path
+    origin: str
+    role: Role
+    decided: tuple[AssetEvent, ...]
+
+
+def versions_of(config: Config, asset: str, journal: JournalReader) -> tuple[Version, ...]:
+    """Return the models of an asset that can be loaded, the configured one first; raise StoreError, BundleError."""
+    now, trust = standing(config, asset, journal), Trust.of(config.agent)
+    events = journal.events_of(asset, (*fold.KINDS, EventKind.LOOKED_BACK))
+    roles = {now.previous: Role.PREVIOUS, now.challenger: Role.CHALLENGER, now.model: Role.CHAMPION}
+    found = []
+    for path in _paths(config, asset):
+        with suppress(BundleError):
+            bundle = bundles.load(path)
+            decided = tuple(event for event in events if event.about == bundle.hash)
+            role = roles.get(bundle.hash, Role.NONE)
+            found.append(Version(bundle.manifest, bundle.hash, path, trust.origin(bundle), role, decided))
+    return tuple(found)

@@ -140,6 +140,14 @@ class JournalReader:
         rows = self._read(sql, (asset, since_ns, shadow))
         return int(rows[0][0])
 
+    def series(self, series: str, since_ns: int) -> tuple[Alert, ...]:
+        """Return the alerts that are numbered within a series and were raised at or after a time, the oldest first.
+
+        A series is an asset, in shadow or not, or what a model would have raised of it.
+        """
+        rows = self._read(f"{_LATEST} WHERE c.asset = ? AND c.raised_ns >= ? ORDER BY c.first", (series, since_ns))
+        return tuple(self._decode(body, crc) for _, body, crc in rows)
+
     def events(
         self, where: EventFilter = EventFilter(), *, limit: int = 100, before: int | None = None
     ) -> EventPage:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typer.testing import CliRunner
 
 from agent.api.app import create_app
 from agent.build import build
+from agent.cli import app
 from agent.config.file import load
 from agent.daemon import Agent
 from agent.notify import Notifier
@@ -94,6 +96,12 @@ class Site:
             row += [pressure, temperature + FAULT * (asset in self.faulty), float(asset in self.cleaning)]
         await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
         self.rows += 1
+
+    async def command(self, *words: str) -> str:
+        """Run a command of `forewarn` that talks to the agent; return what it prints."""
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--api", self._url])
+        assert done.exit_code == 0, done.output
+        return done.output
 
     async def get(self, path: str, **query: str) -> Any:
         """Ask the REST API, over a socket."""

@@ -53,7 +53,7 @@ def replayed_as_recorded(folder: Path) -> None:
     again = replay(recorded(folder / "state", layout_of(config)), line_maker(config))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
     alerts = [one for shadow in (False, True) for one in journal.alerts(AlertFilter(shadow=shadow), limit=500).alerts]
-    kept = [one for alert in alerts if "~" not in alert.id for one in journal.history(alert.id)]
+    kept = [one for alert in alerts if ".past-" not in alert.id for one in journal.history(alert.id)]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
     journal.close()
     assert sorted(map(codec.encode, again)) == sorted(wanted)
@@ -81,9 +81,12 @@ def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_liv
                 told = await plant.get("/assets/pump/commissioning")
                 assert [(one["id"], one["shadow"]) for one in told["raised"]] == [("pump-1", True)]
                 assert (await plant.get("/assets/pump"))["alert"] is None
+                shown = await plant.command("commissioning", "pump")
+                assert "next: look at these alerts, and then forewarn go-live pump --by NAME" in shown
+                assert "pump-1" in shown
             async with plant.running():
                 assert await stage(plant) == "shadow"
-                await plant.say("/assets/pump/go-live", by="Ana", comment="that was real")
+                await plant.command("go-live", "pump", "--by", "Ana", "--comment", "that was real")
                 await plant.play(30)
                 assert await stage(plant) == "live"
                 (alert,) = (await plant.get("/alerts"))["items"]
@@ -112,7 +115,7 @@ def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_
             async with plant.running():
                 assert await until_looked_back(plant) == "1 alert would have been raised in what was recorded before"
                 (before,) = (await plant.get("/assets/pump/commissioning"))["before"]
-                assert before["id"] == f"pump~{before['verdict']['model_hash'][:12]}-1"
+                assert before["id"] == f"pump~{before['verdict']['model_hash'][:12]}.past-1"
                 assert before["raised_time"] == live["raised_time"]
                 assert await stage(plant) == "shadow"
                 assert (await plant.get("/assets/pump"))["alert"]["id"] == "pump-1", "what people were told of stays"

@@ -39,3 +39,18 @@ def test_a_bundle_begins_where_the_configuration_says_and_comes_before_what_was_
 def test_other_events_change_nothing() -> None:
     told = events((_K.OUT_OF_SERVICE, None), (_K.IN_SERVICE, None))
     assert standing(told, "b2", Stage.SHADOW) == standing([], "b2", Stage.SHADOW)
+
+
+def test_a_challenger_takes_the_champions_place_and_gives_it_back() -> None:
+    told = events((_K.CHALLENGED, "c3"), (_K.PROMOTED, "c3"), (_K.ROLLED_BACK, "b2"))
+    stages = [standing(told[:count], "b2", Stage.LIVE) for count in range(4)]
+    assert [(one.model, one.challenger, one.previous) for one in stages] == [
+        ("b2", None, None), ("b2", "c3", None), ("c3", None, "b2"), ("b2", None, None),
+    ]
+    assert (stages[1].challenged_ns, stages[2].promoted_ns) == (NS + 1, NS + 2)
+    assert {one.stage for one in stages} == {Stage.LIVE}
+
+
+def test_a_newer_challenger_takes_the_place_of_one_and_only_the_present_one_is_dismissed() -> None:
+    told = events((_K.CHALLENGED, "c3"), (_K.CHALLENGED, "d4"), (_K.DISMISSED, "c3"), (_K.DISMISSED, "d4"))
+    assert [standing(told[:count], "b2", Stage.LIVE).challenger for count in range(5)] == [None, "c3", "d4", "d4", None]
