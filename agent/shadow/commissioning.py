@@ -204,7 +204,7 @@ class Commissioning:
             self._decide(asset, now, Decision.NOT_LEARNT, refused)
             return
         regimes = f"{answer['regimes']} operating regime{'s' * (answer['regimes'] > 1)}"
-        comment = f"learnt from {answer['rows']:,} recorded rows: {regimes}"
+        comment = f"{answer['rows']:,} rows were recorded, {regimes} found in them"
         self._decide(asset, now, Decision.LEARNT, comment, answer["model"])
 
     async def _look_back(self, asset: str, now: Standing, model: str) -> None:

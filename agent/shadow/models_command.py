@@ -18,6 +18,7 @@ from agent.cells import cells
 from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import explained, wide
+from agent.line.event import EventKind
 from agent.say_command import Asset, By, Comment
 from agent.shadow import versions
 from agent.shadow.loading import fitting
@@ -104,7 +105,7 @@ def show(found: VersionList, console: Console) -> None:
     table = Table("model", "role", "rows", "learnt from", "origin", "last decided", box=None, pad_edge=False)
     table.columns[0].no_wrap = True
     for one in found.items:
-        last = f"{one.decided[-1].kind} {one.decided[-1].time[:19]}Z" if one.decided else "-"
+        last = f"{_words(one.decided[-1].kind)} {one.decided[-1].time[:19]}Z" if one.decided else "-"
         table.add_row(*cells(one.version, one.role, f"{one.learnt_rows:,}", one.learnt_from, one.origin, last))
     console.print(table)
     lines = []
@@ -129,10 +130,14 @@ def show_one(found: VersionModel, console: Console) -> None:
         f"{found.version}: {found.name}, {found.role}",
         f"learnt from {found.learnt_rows:,} rows of {found.learnt_from or 'what nobody said'}; {found.origin}",
         f"SHA-256 {found.model_hash}",
-        *(f"{one.time[:19]}Z {one.kind} by {one.by or 'the agent'}: {one.comment}" for one in found.decided),
+        *(f"{one.time[:19]}Z {_words(one.kind)} by {one.by or 'the agent'}: {one.comment}" for one in found.decided),
     ]
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _words(kind: EventKind) -> str:
+    return kind.replace("_", " ")
 
 
 def _rate(rate: RateModel) -> str:
