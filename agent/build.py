@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,15 +15,19 @@ from pathlib import Path
 from agent import view, wiring
 from agent.archive import Archive
 from agent.clock import Clock
+from agent.config.advisories import rules_of
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
+from agent.line import rebaselining
+from agent.line.advisory import Rule
 from agent.line.assess import Detector
 from agent.line.beside import BesideLine
 from agent.line.collecting import CollectingLine
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
+from agent.line.likeness import PROTOTYPES_MAX, Prototype, prototype
 from agent.line.line import Line, LineSettings
 from agent.line.stage import Stage
 from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
@@ -58,16 +62,21 @@ AnyLine = Line | BesideLine | CollectingLine
 
 
 def make_line(
-    config: Config, asset: str, detector: Detector | None, start: Start, challenger: Detector | None = None
+    config: Config,
+    asset: str,
+    detector: Detector | None,
+    start: Start,
+    rules: tuple[Rule, ...] = (),
+    challenger: Detector | None = None,
 ) -> AnyLine:
     """Return an asset's line, going on from where its alerts stood; without a detector it only collects.
 
-    With a challenger, as `start` has it, that judges beside it.
+    `rules` say what to check first. With a challenger, as `start` has it, that judges beside it.
     """
-    settings = line_settings(config, asset)
+    settings = line_settings(config, asset, rules)
     if detector is None:
         return CollectingLine(
-            asset, _info(config, asset).tags, settings, stage=start.stage, withheld=start.withheld,
+            asset, layout_of(config)[asset], settings, stage=start.stage, withheld=start.withheld,
             next_event=start.next_event,
         )  # fmt: skip
     champion = Line(
@@ -79,6 +88,8 @@ def make_line(
         memory=start.memory,
         withheld=start.withheld,
         next_event=start.next_event,
+        rebaselining=start.rebaselining,
+        prototypes=start.prototypes,
         shadow=start.stage is Stage.SHADOW,
     )
     if challenger is None or start.challenger is None:
@@ -90,6 +101,7 @@ def make_line(
         open_alert=start.challenger.open_alert,
         next_number=start.challenger.next_number,
         withheld=start.withheld,
+        prototypes=start.prototypes,
         shadow=True,
         series=versions.series(asset, challenger.hash),
     ))  # fmt: skip
@@ -101,7 +113,7 @@ def line_maker(config: Config) -> Callable[[str, Start], AnyLine]:
     Each is of the model that it had then, where that is still there, else of the one that the asset has now; without
     the challenger it had, where that is not there any more.
     """
-    now = load_detectors(config)
+    now, rules = load_detectors(config), rules_of(config)
     found: dict[str, Detector | None] = {detector.hash: detector for detector in now.values()}
 
     def detector(asset: str, model: str) -> Detector | None:
@@ -112,16 +124,16 @@ def line_maker(config: Config) -> Callable[[str, Start], AnyLine]:
 
     def make(asset: str, start: Start) -> AnyLine:
         if start.stage in (Stage.COLLECTING, Stage.LEARNING):
-            return make_line(config, asset, None, start)
+            return make_line(config, asset, None, start, rules[asset])
         champion = detector(asset, start.model) if start.model else None
         beside = None if start.challenger is None else detector(asset, start.challenger.model)
-        return make_line(config, asset, champion or now[asset], start, beside)
+        return make_line(config, asset, champion or now[asset], start, rules[asset], beside)
 
     return make
 
 
-def line_settings(config: Config, asset: str) -> LineSettings:
-    """Return what an asset's line is told."""
+def line_settings(config: Config, asset: str, rules: tuple[Rule, ...]) -> LineSettings:
+    """Return what an asset's line is told; `rules` say what to check first."""
     said = config.assets[asset]
     when = said.suppressed_when
     return LineSettings(
@@ -130,8 +142,15 @@ def line_settings(config: Config, asset: str) -> LineSettings:
         context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
         suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
         consequence=said.consequence,
+        symptoms=tuple(tag.name for tag in said.tags if tag.symptom),
+        hold_ns=_after_ns(said.hold_after_change_h) or 0,
+        rules=rules,
         patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
+
+
+def _scored(detector: Detector) -> tuple[str, ...]:
+    return tuple(detector.manifest.tags[int(column)].name for column in detector.statistics.scored)
 
 
 def _after_ns(hours: float) -> int | None:
@@ -151,7 +170,7 @@ def layout_of(config: Config) -> Layout:
 
 def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
     """Return the agent that a configuration describes, not connected yet; raise ConfigError, StoreError."""
-    detectors = load_detectors(config)
+    detectors, rules = load_detectors(config), rules_of(config)
     for name, origin in origins(config).items():
         log.info("model loaded", extra={"asset": name, "model": detectors[name].hash, "origin": origin})
     layout = layout_of(config)
@@ -159,7 +178,8 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     journal = Journal(state / JOURNAL, clock.time_ns())
     memories = Memories(state / MEMORIES)
     try:
-        starts = {name: _start(config, journal, memories, name) for name in config.assets}
+        kin = _kin(config, detectors)
+        starts = {name: _start(config, journal, memories, name, kin[name]) for name in config.assets}
         challengers = _challengers(config, starts)
         telemetry = TelemetryLog(
             state / TELEMETRY,
@@ -172,10 +192,10 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal.close()
         raise
     lines: dict[str, view.Line] = {
-        name: make_line(config, name, detectors.get(name), start, challengers.get(name))
+        name: make_line(config, name, detectors.get(name), start, rules[name], challengers.get(name))
         for name, start in starts.items()
     }
-    worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts))
+    worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts), kin=kin)
     columns = {name: line.tags for name, line in lines.items()}
     archive = Archive(telemetry, clock)
     recorded = _recorded(config, archive, clock.time_ns(), speed)
@@ -191,7 +211,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         for name in config.connections
     ]
     return Agent(
-        assets=[_info(config, name) for name in config.assets],
+        assets=[_info(config, name, detectors.get(name)) for name in config.assets],
         lines=lines,
         readers=readers,
         devices={
@@ -203,7 +223,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         telemetry=telemetry,
         archive=archive,
         commissioning=Commissioning(
-            config, journal, worker, clock, {name: line_settings(config, name) for name in config.assets},
+            config, journal, worker, clock, {name: line_settings(config, name, rules[name]) for name in config.assets},
             lambda asset, models: _renewal(config, journal, memories, asset, models),
             {name: Models(start.model, None if start.challenger is None else start.challenger.model)
              for name, start in starts.items() if name in detectors},
@@ -216,11 +236,12 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     )
 
 
-def _info(config: Config, asset: str) -> AssetInfo:
+def _info(config: Config, asset: str, detector: Detector | None) -> AssetInfo:
     said = config.assets[asset]
     bundle = None if said.bundle is None else str(said.bundle)
     tags = tuple((tag.name, tag.unit) for tag in said.columns)
-    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset))
+    scored = () if detector is None else _scored(detector)
+    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored)
 
 
 @contextmanager
@@ -268,10 +289,10 @@ def _renewal(config: Config, journal: Journal, memories: Memories, asset: str, m
     challenger = None if models.challenger is None else usable(config, asset, models.challenger)
 
     def make() -> tuple[Start, AnyLine]:
-        start = _start(config, journal, memories, asset)
+        start = _start(config, journal, memories, asset, (asset,))
         if challenger is None:
             start = replace(start, challenger=None)
-        return start, make_line(config, asset, champion, start, challenger)
+        return start, make_line(config, asset, champion, start, rules_of(config)[asset], challenger)
 
     return make
 
@@ -289,7 +310,16 @@ def _challengers(config: Config, starts: dict[str, Start]) -> dict[str, Detector
     return found
 
 
-def _start(config: Config, journal: Journal, memories: Memories, asset: str) -> Start:
+def _kin(config: Config, detectors: Mapping[str, Detector]) -> dict[str, tuple[str, ...]]:
+    """Return for each asset those of the same bundle, itself included: they share what people labelled."""
+    hashes = {name: detector.hash for name, detector in detectors.items()}
+    return {
+        name: tuple(other for other in hashes if hashes[other] == hashes[name]) if name in hashes else (name,)
+        for name in config.assets
+    }
+
+
+def _start(config: Config, journal: Journal, memories: Memories, asset: str, kin: Sequence[str]) -> Start:
     """Return how an asset stands: of each kind of event that withholds its alerts, or ends that, the last counts."""
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
     withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
@@ -299,9 +329,24 @@ def _start(config: Config, journal: Journal, memories: Memories, asset: str) -> 
         series = versions.series(asset, now.challenger)
         beside = Beside(now.challenger, journal.next_number(series), journal.open_alert(series))
     return Start(
-        journal.next_number(asset), journal.open_alert(asset), memories.load(asset), withheld,
-        journal.next_event(asset), now.stage, now.model or "", beside,
+        journal.next_number(asset),
+        journal.open_alert(asset),
+        memories.load(asset),
+        withheld,
+        journal.next_event(asset),
+        rebaselining.running(journal.last_event(asset, rebaselining.KINDS)),
+        _prototypes(journal, kin),
+        now.stage,
+        now.model or "",
+        beside,
     )
+
+
+def _prototypes(journal: Journal, assets: Sequence[str]) -> tuple[Prototype, ...]:
+    """Return what people labelled of these assets, the newest label last."""
+    labelled = [alert for asset in assets for alert in journal.labelled(asset, limit=PROTOTYPES_MAX)]
+    labelled.sort(key=lambda alert: (alert.label.time_ns if alert.label else 0, alert.id))
+    return tuple(one for alert in labelled if (one := prototype(alert)) is not None)[-PROTOTYPES_MAX:]
 
 
 def _grouping(config: Config, starts: Mapping[str, Start]) -> Grouping:

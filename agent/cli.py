@@ -28,14 +28,17 @@ from agent.clock import SystemClock
 from agent.commission.discover import add_discover
 from agent.commission.import_command import add_import
 from agent.commission.trust import add_trust
+from agent.config.advisories import rules_of
 from agent.config.base import ConfigError
 from agent.config.file import load
-from agent.console import FAILED, complain, explained, wide, working
+from agent.console import FAILED, complain, explained, share_bar, wide, working
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.evidence.command import add_evidence, replay_alert, replay_file
 from agent.export_command import add_export
-from agent.history import Reading, read_history
-from agent.learning import learn_bundle
+from agent.history import History, Reading, read_history
+from agent.label_link import LabelLinks
+from agent.learning.bundle import learn_bundle
+from agent.learning.record import learnable, record_of
 from agent.line.alert import Alert
 from agent.line.wording import remaining_life
 from agent.notify import Notifier
@@ -120,7 +123,8 @@ def run(
         logs.configure(log_level)
         with sole_owner(read.agent.state_dir), listen(read.api.host, read.api.port) as listener:
             agent = build(read, SystemClock(speed), Notifier(os.environ, os.getpid()), speed=speed)
-            server = ApiServer(create_app(agent, allowed_hosts=read.api.allowed_hosts), listener)
+            links = LabelLinks(read.agent.state_dir)
+            server = ApiServer(create_app(agent, allowed_hosts=read.api.hosts, links=links), listener)
             del read  # of thousands of tags it takes tens of megabytes, which the lines can use
             ended_well = run_until_stopped(agent, server, _fast_loop())
     if not ended_well:
@@ -162,6 +166,7 @@ def check(
         vouched = {} if tags_only else origins(read)
         warnings = [ALSO_RUNS.format(read.agent.state_dir)] if is_owned(read.agent.state_dir) else []
         try:
+            rules_of(read)
             if not tags_only:
                 load_detectors(read)
         except ConfigError as error:
@@ -247,7 +252,10 @@ def alerts(
 
 
 def _standing(alert: Alert) -> str:
+    """Say how an alert stands, and what people say that it was."""
     words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
+    if (label := alert.label) is not None:
+        words.append(f"labelled {label.fault or label.answer.replace('_', ' ')}")
     return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 
@@ -272,10 +280,16 @@ def simulate(context: typer.Context) -> None:
 
 @app.command(
     "learn",
-    epilog="Example: forewarn learn history.parquet --out bundles/pump --config agent.toml --asset pump",
+    epilog="Example: forewarn learn history.parquet --out bundles/pump --config agent.toml --asset pump. From what an "
+    "agent recorded: forewarn learn --from-record /var/lib/forewarn agent.toml --asset pump --out bundles/pump-2",
 )
 def learn_command(
-    history: Annotated[Path, typer.Argument(metavar="HISTORY.parquet", help="What the healthy machine did.")],
+    history: Annotated[
+        Path,
+        typer.Argument(
+            metavar="HISTORY", help="What the healthy machine did, a Parquet file; with --from-record, CONFIG."
+        ),
+    ],
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="The folder to write.")],
     config: Annotated[
         Path | None, typer.Option(help="Take tags, units and period of --asset from here.")
@@ -300,6 +314,10 @@ def learn_command(
         typer.Option(metavar="FILE", help="Sign with this key, made where missing. [default: that of --config]"),
     ] = None,
     sign: Annotated[bool, typer.Option(help="Sign the bundle.")] = True,
+    from_record: Annotated[
+        Path | None, typer.Option(metavar="STATE_DIR", help="Learn from what an agent recorded there, and found well.")
+    ] = None,
+    thin: Annotated[bool, typer.Option("--thin", help="Learn from a record that is too thin all the same.")] = False,
 ) -> None:
     """Learn what normal looks like from a healthy history, without labels, and write a model bundle."""
     with explained():
@@ -312,19 +330,16 @@ def learn_command(
             units=_units(unit or []),
             period_ms=None if period is None else _period_ms(period),
         )
-        if config is not None:
-            reading = _as_configured(config, asset, reading)
-        elif asset is not None:
-            raise typer.BadParameter(
-                "needs --config, the file that describes the asset", param_hint="--asset"
-            )
-        private = _key(key, config) if sign else None
         console = Console(stderr=True)
-        with console.status(f"reading {history.name}"):
-            found = read_history(history, reading)
+        if from_record is not None:
+            config = config or history
+            found = _recorded(from_record, config, asset, reading, thin=thin)
+        else:
+            found = _read(history, config, asset, reading, console)
+        private = _key(key, config) if sign else None
         for note in found.notes:
             console.print(note, highlight=False, markup=False, soft_wrap=True)
-        bundle = learn_bundle(found, name or out.name, history.name, console)
+        bundle = learn_bundle(found, name or out.name, (from_record or history).name, console)
         if private is not None:
             bundle = bundle.signed(private)
         try:
@@ -338,6 +353,24 @@ def learn_command(
         f"{len(bundle.manifest.regimes)} operating regimes; "
         + (f"signed by {bundle.signature.key}" if bundle.signature else "not signed")
     )
+
+
+def _read(history: Path, config: Path | None, asset: str | None, reading: Reading, console: Console) -> History:
+    if config is not None:
+        reading = _as_configured(config, asset, reading)
+    elif asset is not None:
+        raise typer.BadParameter("needs --config, the file that describes the asset", param_hint="--asset")
+    with console.status(f"reading {history.name}"):
+        return read_history(history, reading)
+
+
+def _recorded(state_dir: Path, config: Path, asset: str | None, reading: Reading, *, thin: bool) -> History:
+    if reading != Reading(run=(), units={}):
+        raise typer.BadParameter("a record needs none of --time, --run, --label, --rul, --tags, --unit, --period",
+                                 param_hint="--from-record")
+    record = record_of(state_dir, load(config), asset)
+    with share_bar(f"judging {record.asset}") as progress:
+        return learnable(record, thin=thin, progress=progress)
 
 
 def _key(file: Path | None, config: Path | None) -> Ed25519PrivateKey | None:
@@ -393,7 +426,7 @@ add_import(app)
 add_report(app)
 add_budget(app)
 add_drill(app, SystemClock())
-add_say(app)
+add_say(app, SystemClock())
 add_commissioning(app)
 add_models(app)
 add_tags(app)

@@ -15,7 +15,7 @@ from agent.backtest.tagging import choose_tags
 from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Int8s, Segment
 from agent.line.hold import hold_ns
 from agent.line.rate_of_change import RateOfChange
-from connectors.frame import BAD_NO_DATA, GOOD, Float32s, Frame, Int64s
+from connectors.frame import BAD_NO_DATA, GOOD, Bools, Float32s, Frame, Int64s
 from models.remaining import Run, horizon_of
 
 Float64s = npt.NDArray[np.float64]
@@ -57,7 +57,8 @@ class Reading:
 class History:
     """Healthy stretches f32[T, C] on the grid of `period_ms` (NaN missing), the tags as (name, unit), and notes.
 
-    `lives` are the runs row by row as they were recorded, where it is known how long each had left.
+    `lives` are the runs row by row as they were recorded, where it is known how long each had left. `settling` bool[T]
+    of each stretch are rows that only teach how long the machine settles; empty where that is not known.
     """
 
     segments: tuple[Float32s, ...]
@@ -66,6 +67,7 @@ class History:
     rows: int
     notes: tuple[str, ...]
     lives: tuple[Run, ...] = ()
+    settling: tuple[Bools, ...] = ()
 
 
 def read_history(path: Path, reading: Reading) -> History:

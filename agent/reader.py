@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.clock import Clock
+from agent.line.alert import SeeChange
 from agent.troubles import Troubles
 from agent.view import Link
 from agent.worker import Job, Worker
@@ -18,6 +19,7 @@ from connectors.frame import BAD_NO_DATA, Frame
 
 log = logging.getLogger(__name__)
 
+CHANGES_SHOWN = 3
 Intps = npt.NDArray[np.intp]
 
 
@@ -63,6 +65,7 @@ class Reader:
         self.tried = asyncio.Event()
         self.ticks_missed = 0
         self.frames_dropped = 0
+        self._changes_told: set[str] = set()
         self._routes, self._worker, self._clock = tuple(routes), worker, clock
         self._turn_ns = clock.monotonic_ns()
         asset_of = {int(column): route.asset for route in routes for column in route.sources}
@@ -89,12 +92,30 @@ class Reader:
             for route in self._routes:
                 self._offer(Job(route.asset, route.lay(frame, now_ns), now_ns))
             await self._recover()
-            self._troubles.note(frame, self.link.health)
+            health = self.link.health
+            self._troubles.note(frame, health)
+            self._tell_changes(health.about.changes, now_ns)
             self.tried.set()
             self._turn_ns = self._clock.monotonic_ns()
             missed = max(0, -(-(self._turn_ns - due_ns) // self.period_ns) - 1)
             self.ticks_missed += missed
             due_ns += (missed + 1) * self.period_ns
+
+    def _tell_changes(self, changes: tuple[str, ...], now_ns: int) -> None:
+        """Tell the lines of all assets here what the device is not any more, each change once.
+
+        What finds their queues full is told again with the next read.
+        """
+        self._changes_told &= set(changes)
+        new = [change for change in changes if change not in self._changes_told]
+        if not new:
+            return
+        cause = "; ".join(new[:CHANGES_SHOWN]) + ("; and more" if len(new) > CHANGES_SHOWN else "")
+        log.warning("the device was changed", extra={"connection": self.name, "change": cause})
+        told = [self._worker.submit(route.asset, SeeChange(route.asset, cause, self.name, now_ns))
+                for route in self._routes]
+        if all(told):
+            self._changes_told.update(new)
 
     async def _recover(self) -> None:
         """Hand on what the device's own history has of a past outage, at its source times."""

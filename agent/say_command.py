@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent.api.command_models import CommandAccepted
 from agent.ask import API_URL, say
+from agent.clock import Clock
+from agent.config.file import Config, load
 from agent.console import explained
-from agent.options import duration_s
+from agent.label_link import LabelLinks, Ticket
+from agent.line.alert import Answer
+from agent.options import duration_s, names
+from agent.shadow.loading import JOURNAL
 from agent.store.codec import Json
+from agent.store.journal import JournalReader
 
 AlertId = Annotated[str, typer.Argument(metavar="ALERT", help="Such as pump-3; see forewarn alerts.")]
 Asset = Annotated[str, typer.Argument(metavar="ASSET", help="The asset's name in the configuration.")]
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")]
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="What else is to be kept.")]
@@ -23,8 +32,8 @@ For = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long, s
 Api = Annotated[str, typer.Option("--api", metavar="URL", help="Tell the agent at this address.")]
 
 
-def add_say(app: typer.Typer) -> None:
-    """Give `app` the commands by which people say something to an alert or an asset."""
+def add_say(app: typer.Typer, clock: Clock) -> None:
+    """Give `app` the commands by which people say something to an alert or an asset; a link is good from now on."""
 
     @app.command("acknowledge", epilog='Example: forewarn acknowledge pump-3 --by Ana --comment "looking at the seal"')
     def acknowledge(alert: AlertId, by: By, comment: Comment = "", api: Api = API_URL) -> None:
@@ -41,6 +50,38 @@ def add_say(app: typer.Typer) -> None:
         """Take a shelved alert back."""
         _say(api, f"/alerts/{alert}/unshelve", {"by": by})
 
+    @app.command("label", epilog='Example: forewarn label pump-3 --real "impeller blockage" --by Ana')
+    def label(
+        alert: AlertId,
+        by: By,
+        real: Annotated[str | None, typer.Option("--real", metavar="FAULT", help="A fault, and which.")] = None,
+        normal: Annotated[bool, typer.Option("--normal", help="Nothing was wrong.")] = False,
+        sensor: Annotated[bool, typer.Option("--sensor", help="A sensor or its wiring, not the machine.")] = False,
+        not_looked_at: Annotated[bool, typer.Option("--not-looked-at", help="Nobody looked, or will.")] = False,
+        comment: Comment = "",
+        api: Api = API_URL,
+    ) -> None:
+        """Say what an alert was, open or over, or correct what was said."""
+        said = {
+            Answer.REAL: real is not None, Answer.NORMAL: normal, Answer.SENSOR: sensor,
+            Answer.NOT_LOOKED_AT: not_looked_at,
+        }
+        answers = [answer for answer, is_said in said.items() if is_said]
+        if len(answers) != 1:
+            raise typer.BadParameter("say one of --real FAULT, --normal, --sensor and --not-looked-at")
+        body: dict[str, Json] = {"by": by, "answer": answers[0].value, "fault": real, "comment": comment}
+        _say(api, f"/alerts/{alert}/label", body)
+
+    @app.command("label-link", epilog="Example: forewarn label-link pump-3 /etc/forewarn/agent.toml")
+    def label_link(alert: AlertId, config: ConfigFile) -> None:
+        """Print a link by which anyone can say what this alert was, in two taps and without an account."""
+        with explained():
+            typer.echo(link_to(alert, load(config), clock.time_ns()))
+
+    _add_say_to_assets(app)
+
+
+def _add_say_to_assets(app: typer.Typer) -> None:
     @app.command(
         "out-of-service",
         epilog='Example: forewarn out-of-service pump --for 4h --from 2026-12-01T06:00Z --by Ana --reason "new seal"',
@@ -58,7 +99,8 @@ def add_say(app: typer.Typer) -> None:
     ) -> None:
         """Take an asset out of service for planned work: no alert of it is raised meanwhile."""
         body: dict[str, Json] = {"by": by, "reason": reason, "duration_s": _seconds(time)}
-        _say(api, f"/assets/{asset}/out-of-service", body | ({} if start is None else {"since": _moment(start)}))
+        body |= {} if start is None else {"since": _moment("--from", start)}
+        _say(api, f"/assets/{asset}/out-of-service", body)
 
     @app.command("go-live", epilog='Example: forewarn go-live pump --by Ana --comment "all of it was real"')
     def go_live(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
@@ -69,6 +111,53 @@ def add_say(app: typer.Typer) -> None:
     def in_service(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Return an asset to service, or call off that it be taken out."""
         _say(api, f"/assets/{asset}/in-service", {"by": by, "comment": comment})
+
+    @app.command("nothing-changed", epilog='Example: forewarn nothing-changed pump --by Ana --comment "a new recipe"')
+    def nothing_changed(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
+        """Say that a change that was seen changed nothing of the machine: its alerts are no longer on hold."""
+        _say(api, f"/assets/{asset}/nothing-changed", {"by": by, "comment": comment})
+
+    @app.command(
+        "rebaseline", epilog='Example: forewarn rebaseline pump --tags temperature --by Ana --comment "new sensor"'
+    )
+    def rebaseline(
+        asset: Asset,
+        tags: Annotated[str, typer.Option("--tags", metavar="A,B,...", help="What has changed, and nothing else has.")],
+        by: By,
+        comment: Comment = "",
+        api: Api = API_URL,
+    ) -> None:
+        """Learn anew where some tags stand, from the rows to come: a sensor was replaced, or its span was changed."""
+        changed: list[Json] = [*(names(tags) or ())]
+        _say(api, f"/assets/{asset}/rebaseline", {"by": by, "tags": changed, "comment": comment})
+
+    @app.command(
+        "normal",
+        epilog='Example: forewarn normal pump --since 2026-12-01T06:00Z --by Ana --comment "the new product, as it '
+        'should be"',
+    )
+    def normal(
+        asset: Asset,
+        since: Annotated[str, typer.Option("--since", metavar="TIME", help="From when on, as 2026-12-01T06:00Z.")],
+        by: By,
+        comment: Annotated[str, typer.Option("--comment", metavar="TEXT", help="Why it is.")],
+        until: Annotated[
+            str | None, typer.Option("--until", metavar="TIME", help="Until when. [default: now]")
+        ] = None,
+        api: Api = API_URL,
+    ) -> None:
+        """Say that what an asset did is normal: it may be learnt from, whatever the agent made of it."""
+        body: dict[str, Json] = {"by": by, "since": _moment("--since", since), "comment": comment}
+        body |= {} if until is None else {"until": _moment("--until", until)}
+        _say(api, f"/assets/{asset}/normal", body)
+
+
+def link_to(alert_id: str, config: Config, now_ns: int) -> str:
+    """Return a link to label an alert; raise StoreError where there is no such, BundleError where it cannot be."""
+    with closing(JournalReader.open(config.agent.state_dir / JOURNAL)) as journal:
+        journal.known(alert_id)
+    ticket = Ticket(alert_id, now_ns + int(config.api.label_links_days * 86_400e9))
+    return f"{config.api.url}/l/{LabelLinks(config.agent.state_dir).token(ticket)}"
 
 
 def _say(api: str, path: str, body: dict[str, Json]) -> None:
@@ -84,11 +173,11 @@ def _seconds(text: str) -> float:
         raise typer.BadParameter(f"{text}: {error}", param_hint="--for") from error
 
 
-def _moment(text: str) -> str:
+def _moment(option: str, text: str) -> str:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text} is no time such as 2026-12-01T06:00Z", param_hint="--from") from error
+        raise typer.BadParameter(f"{text} is no time such as 2026-12-01T06:00Z", param_hint=option) from error
     if moment.tzinfo is None:
-        raise typer.BadParameter(f"{text} does not say its time zone; write it as in {text}Z", param_hint="--from")
+        raise typer.BadParameter(f"{text} does not say its time zone; write it as in {text}Z", param_hint=option)
     return text

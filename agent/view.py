@@ -160,7 +160,8 @@ class Link(Protocol):
 class AssetInfo:
     """What is configured for one asset; `tags` are (name, unit) in the order of the columns.
 
-    `periods_ms` are those of the tags; empty where all have that of the asset.
+    `periods_ms` are those of the tags; empty where all have that of the asset. `scored` are the tags that have a level
+    of their own in its model.
     """
 
     name: str
@@ -169,6 +170,7 @@ class AssetInfo:
     budget: str
     bundle: str | None
     periods_ms: tuple[int, ...] = ()
+    scored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,15 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ParamSpec
 
 from agent.clock import Clock
-from agent.line.alert import Alert, Command
-from agent.line.event import AssetEvent, Entry
+from agent.line.alert import Alert, Command, GiveLabel
+from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.grouping import Grouping
 from agent.store import codec
 from agent.store.blocks import Start, Started, Step
@@ -75,12 +75,13 @@ class Worker:
         *,
         memories: Memories | None = None,
         grouping: Grouping | None = None,
+        kin: Mapping[str, Sequence[str]] = {},
         jobs_max: int = 1000,
         state_steps: int = STATE_STEPS,
     ) -> None:
         self._lines = lines
         self._journal, self._telemetry, self._clock = journal, telemetry, clock
-        self._memories, self._grouping = memories, grouping
+        self._memories, self._grouping, self._kin = memories, grouping, kin
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(jobs_max + 1)
         self._jobs_max = jobs_max
         self._commands: dict[str, deque[Command]] = {
@@ -200,12 +201,13 @@ class Worker:
             self._telemetry.append(Step(job.asset, job.now_ns, job.frame, recovered=True), monotonic_ns)
             return
         self._renew_line(job.asset, monotonic_ns)
-        line, waiting = self._lines[job.asset], self._commands[job.asset]
+        line = self._lines[job.asset]
         state = line.state() if self._is_state_due(job.asset) else b""
-        commands: list[Command] = []
-        while waiting and line.submit(waiting[0]):  # what a line refuses waits for its next job
-            commands.append(waiting.popleft())
+        commands = self._hand_over(line, self._commands[job.asset])
         self._step(Step(job.asset, job.now_ns, job.frame, tuple(commands), state=state), monotonic_ns)
+        for command in commands:
+            if isinstance(command, GiveLabel):
+                self._tell_kin(job.asset, command, job.now_ns, monotonic_ns)
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
@@ -229,8 +231,38 @@ class Worker:
             return
         self._telemetry.begin(Started({asset: start}))
         self._lines[asset] = line
+        self._kin = {**self._kin, asset: (asset,)}  # the others are of another model now
         self._steps_to_state[asset] = (0, self._state_steps)
         log.info("a line was made anew", extra={"asset": asset, "stage": start.stage.value, "model": start.model})
+
+    def _hand_over(self, line: Line, waiting: deque[Command]) -> list[Command]:
+        """Give a line the commands that wait for it; what it refuses waits for its next job.
+
+        A label brings along the alert as it stands, and what comes behind it waits: it may be of the same alert.
+        """
+        given: list[Command] = []
+        while waiting:
+            command = waiting[0]
+            if isinstance(command, GiveLabel):
+                command = replace(command, alert=self._as_it_stands(command.alert_id))
+            if not line.submit(command):
+                break
+            given.append(command)
+            waiting.popleft()
+            if isinstance(command, GiveLabel):
+                break
+        return given
+
+    def _as_it_stands(self, alert_id: str) -> Alert | None:
+        """Return the newest revision of an alert, recorded or not; None where the journal cannot tell."""
+        for entry in reversed(self._unrecorded):
+            if isinstance(entry, Alert) and entry.id == alert_id:
+                return entry
+        try:
+            return self._journal.alert(alert_id)
+        except StoreError as error:
+            log.warning("an alert cannot be labelled", extra={"alert": alert_id, "error": str(error)})
+            return None
 
     def _is_state_due(self, asset: str) -> bool:
         left, then = self._steps_to_state[asset]
@@ -245,6 +277,8 @@ class Worker:
         self._telemetry.append(step, monotonic_ns)
         entries = self._lines[step.asset].step(step.frame, step.now_ns)
         self._unrecorded.extend(entries)
+        if any(isinstance(entry, AssetEvent) and entry.kind is EventKind.REBASELINED for entry in entries):
+            self._remember(step.asset)  # what was learnt from hours must outlast what comes next
         self._unpublished.add(step.asset)
         shown = [entry for entry in entries if isinstance(entry, AssetEvent) or not entry.shadow]
         for put in self._grouping.note(shown, step.now_ns) if self._grouping else ():
@@ -252,6 +286,12 @@ class Worker:
             if line.submit(put.command):
                 frame = Frame.empty(len(line.tags))
                 self._step(Step(put.asset, step.now_ns, frame, (put.command,)), monotonic_ns)
+
+    def _tell_kin(self, asset: str, command: GiveLabel, now_ns: int, monotonic_ns: int) -> None:
+        """Give a label to the other lines of the asset's bundle, too: they learn from it."""
+        for other in self._kin.get(asset, ()):
+            if other != asset and self._lines[other].submit(command):
+                self._step(Step(other, now_ns, Frame.empty(len(self._lines[other].tags)), (command,)), monotonic_ns)
 
     def _remember(self, asset: str) -> None:
         if self._memories is not None and (memory := self._lines[asset].memory) is not None:

@@ -26,6 +26,8 @@ FAULT_GAP_S_MIN: Final = 10 * DAY_S
 """Longer than any degradation with its repair."""
 REACTION_S: Final = (8 * HOUR_S, 72 * HOUR_S)
 """So long after an alert of a degradation the machine is repaired: it waits for a part, or for the week-end."""
+ROUND_S: Final = 4 * HOUR_S
+"""So often people look at the plant: only then do they acknowledge and repair."""
 DOWN_S: Final = (2 * HOUR_S, 24 * HOUR_S)
 """So long after a failure it is repaired, if nobody did before."""
 WIRE_FAULT_GAP_S: Final = 3 * HOUR_S
@@ -43,10 +45,10 @@ class Fault:
     down_s: float
 
     def repair_s(self, found_s: float | None) -> int:
-        """Return the simulated second of its repair, at a full hour, when its alert was at `found_s` or never."""
+        """Return the simulated second of its repair, at a round, when its alert was at `found_s` or never."""
         broken_s = self.degradation.failure_s + self.down_s
         acted_s = broken_s if found_s is None else min(found_s + self.reaction_s, broken_s)
-        return int(np.ceil(acted_s / HOUR_S)) * HOUR_S
+        return int(np.ceil(acted_s / ROUND_S)) * ROUND_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from models.runtime import Detector
 from simulators import wire
 from simulators.faults import DAY_S, EFFECTS, HOUR_S, Degradation, degradation
 from simulators.machine import EPOCH_NS
-from simulators.plant import Plant
+from simulators.plant import MACHINES, Plant
 
 PERIOD_S: Final = 5
 HISTORY_SEED: Final = 1
@@ -110,7 +110,9 @@ def _detector(machine: str) -> Detector:
 
 def _by_line(case: Case, frames: Sequence[Frame]) -> Outcome:
     """Let the agent's line watch, as the daemon would, until the verdict has been read again."""
-    line = Line(case.machine, _detector(case.machine), LineSettings(ALERTS_PER_S, ON_DELAY_S, OFF_DELAY_S))
+    symptoms = MACHINES[case.machine].symptoms
+    settings = LineSettings(ALERTS_PER_S, ON_DELAY_S, OFF_DELAY_S, symptoms=symptoms)
+    line = Line(case.machine, _detector(case.machine), settings)
     raised: dict[float, Verdict] = {}
     onset_s = np.inf if case.failing is None else case.failing.onset_s
     for hour, frame in enumerate(frames):

@@ -235,7 +235,8 @@ class About:
 
     `device` is where it is, of redundant ones the one in use, `clock_skew_ms` its clock minus the gateway's (None where
     it has none). `rows_recovered` counts rows that were missed and then filled from the device's own history,
-    `missing_s` is how much of the past is still to be filled, `given_up_s` how much could not be.
+    `missing_s` is how much of the past is still to be filled, `given_up_s` how much could not be. `changes` say what
+    the device, or its program, is not any more since it was first met.
     """
 
     device: str = ""
@@ -243,6 +244,7 @@ class About:
     rows_recovered: int = 0
     missing_s: float = 0.0
     given_up_s: float = 0.0
+    changes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

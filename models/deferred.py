@@ -36,7 +36,7 @@ class DeferredFeatures:
         The first three may begin with older rows, and have to with the last ROWS_MAX that were taken before.
         """
         if self._waiting >= ROWS_MAX:
-            self._work()
+            self._tracker.follow(*self._all_waiting())
         self._seen = scores, values, good
         self._told.append((held, ignored))
         self._waiting += len(held)
@@ -49,7 +49,7 @@ class DeferredFeatures:
         """
         if self._waiting:
             newest = slice(-len(self._told[-1][0]), None)
-            features, whole = self._work()
+            features, whole = self._tracker.update(*self._all_waiting())
             self._known = features[newest].copy(), whole[newest].copy()  # a view would keep all the rows
         assert self._known is not None
         features, whole = self._known
@@ -57,13 +57,12 @@ class DeferredFeatures:
         assert at >= 0
         return features[at : at + 1], whole[at : at + 1]
 
-    def _work(self) -> tuple[Float32s, Float32s]:
-        """Return the features of all that waits."""
+    def _all_waiting(self) -> tuple[Scores, Float32s, Bools, Bools, Bools]:
+        """Return the rows that wait, as `FeatureTracker` takes them; they wait no longer."""
         assert self._seen is not None
         scores, values, good = self._seen
         assert len(values) >= self._waiting
         held, ignored = (np.concatenate(each) for each in zip(*self._told, strict=True))
-        last = slice(-self._waiting, None)
-        found = self._tracker.update(scores.last(self._waiting), values[last], good[last], held, ignored)
+        waiting, last = self._waiting, slice(-self._waiting, None)
         self._told, self._waiting = [], 0
-        return found
+        return scores.last(waiting), values[last], good[last], held, ignored

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from models.features import Averages
+from models.averages import Averages
 
 Float64s = npt.NDArray[np.float64]
 

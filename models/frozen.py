@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from models.averages import Averages
+
 Bools = npt.NDArray[np.bool_]
 Float64s = npt.NDArray[np.float64]
 Int64s = npt.NDArray[np.int64]
@@ -16,6 +18,8 @@ FACTOR = 3
 ROWS_MIN = 120
 NEVER = np.iinfo(np.int64).max
 """The limit of a tag that may stand still for as long as it likes."""
+MOVED_RATE = 0.003
+"""The forgetting rate per row of how often a tag moves."""
 FROZEN_TOGETHER_MAX = 0.5
 """When a larger share of the tags has stopped at the same moment, the source is stale, not the sensors."""
 
@@ -61,6 +65,26 @@ class FrozenTracker:
             _, together = np.unique(stay[row, still[row]], return_counts=True)
             stale[row] = together.max() > self._stale_above
         return np.where(stale[:, None], 0.0, evidence), stale
+
+
+class StayTracker:
+    """How surprising it is that each of C tags has not moved for so long, by how often it moved lately.
+
+    A noisy flow that shows one value ten times over is stuck, whatever its history had in a stop of the machine.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._moved = Averages(np.zeros(columns), (MOVED_RATE,))
+
+    def update(self, stay: Float64s, good: Bools, counted: Bools) -> Float64s:
+        """Take rows in: for how many rows each tag has stood still, f64[T, C], 0 where it has just moved.
+
+        Return f64[T, C], the negative log probability of such a stay, in nats, if each row moved it with the same
+        chance. That chance is learnt from rows that are `counted` bool[T] and have `good` bool[T, C] values.
+        """
+        moved = np.where(counted[:, None], (stay == 0) & good, np.nan)
+        chance = np.minimum(self._moved.update(moved)[0], 0.99)
+        return np.asarray(-stay * np.log1p(-chance))
 
 
 def _stays(x: Float64s, before: Int64s, last: Float64s) -> tuple[Int64s, Float64s]:

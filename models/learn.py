@@ -71,15 +71,18 @@ def learn(
     source: str = "",
     seed: int = 0,
     search: Search = EVERYTHING,
+    settling: Sequence[Bools] = (),
     progress: Progress = lambda _step, _share: None,
 ) -> Bundle:
     """Learn a bundle from stretches of healthy history on the grid of `period_ms`.
 
     `segments`: values f32[T, C], NaN where one is missing; `tags`: C pairs of name and unit; `seed` draws where the
-    search for regimes begins, `search` bounds it. `progress` is called with the step's name and the share done, 0..1.
+    search for regimes begins, `search` bounds it. Rows that are `settling`, bool[T] of each stretch, teach only
+    how long that takes. `progress` is called with the step's name and the share done, 0..1.
     Raises LearnError where the history is too short, too poor or does not move.
     """
     raw = [values for values in segments if len(values)]
+    unsettled = [rows for rows in settling if len(rows)] or [np.zeros(len(values), np.bool_) for values in raw]
     progress("typing the channels", 0.0)
     roles = _roles(raw, tags, search)
     history = History.of(raw, _positions(roles, channels.SCORED, channels.SETPOINT, channels.DRIFTING))
@@ -88,9 +91,7 @@ def learn(
     scored = roles.count(channels.SCORED)
     setpoints = tuple(int(i) for i in _positions(roles, channels.SETPOINT))
     learnt_modes = _modes(history, scored, setpoints, seed, search)
-    history = history.without(
-        [learnt_modes.settling(s) for s in raw]
-    )
+    history = history.without([learnt_modes.settling(s) | rows for s, rows in zip(raw, unsettled, strict=True)])
     if learnt_modes.commands:
         learnt_modes = replace(
             learnt_modes,

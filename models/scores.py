@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from models.features import Averages
+from models.averages import Averages
 
 Float64s = npt.NDArray[np.float64]
 
@@ -41,6 +41,8 @@ STATISTICS = (
     Statistic(f"spread {SPREAD_RATE:g}", SPREAD_RATE),
 )
 """The M statistics of the bank, in the order of its columns."""
+SPREAD = len(STATISTICS) - 1
+"""The column of the spread."""
 _DISTANCES = slice(1, 1 + len(MEMORIES))
 _EACH = np.arange(len(MEMORIES))
 

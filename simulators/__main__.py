@@ -170,6 +170,8 @@ def _config(arguments: argparse.Namespace) -> None:
             state_dir=arguments.state_dir,
             port=arguments.port,
             append=arguments.append,
+            symptoms=plant.machine.symptoms,
+            machine_type=plant.name,
         ),
         end="",
     )

@@ -129,4 +129,10 @@ CONVEYOR = Machine(
     _CHANNELS,
     Shifts(hours=((0.0, 7.8), (8.0, 15.8), (16.0, 23.8)), products=4, hold_h=(0.8, 2.0), changeover_s=180),
     _simulate,
+    symptoms=(
+        "spindle_vibration",
+        "belt_tension",
+        "drive_temperature",
+        "spindle_temperature",
+    ),
 )

@@ -68,7 +68,11 @@ class Memory:
         for start in range(0, len(target), stride):
             part = target[start : start + stride]
             decay = _decay(tau_s, len(part)).reshape((-1,) + (1,) * (part.ndim - 1))
-            response[start : start + stride] = decay * (state + np.cumsum(part * (gain / decay), axis=0))
+            here = response[start : start + stride]
+            np.multiply(part, gain / decay, out=here)
+            np.cumsum(here, axis=0, out=here)
+            here += state
+            here *= decay
             state = response[start + len(part) - 1]
         self.keep(name, state)
         return response
@@ -138,13 +142,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A kind of machine: `simulate` turns a block into the true value of every tag by name, each [T]."""
+    """A kind of machine: `simulate` turns a block into the true value of every tag by name, each [T].
+
+    `symptoms` are the tags that its maker measures to see its faults: vibration, the temperatures of bearings, the
+    pressures across filters and at seals, and what a controller has to put out.
+    """
 
     name: str
     number: int
     channels: tuple[Channel, ...]
     shifts: Shifts
     simulate: Callable[[Block], Mapping[str, Floats]]
+    symptoms: tuple[str, ...]
 
     @property
     def tags(self) -> tuple[Tag, ...]:

@@ -72,12 +72,9 @@ _CHANNELS = (
 )
 
 
-def _cycle(block: Block, second: int, luck: Floats, viscosity: float) -> Floats:
-    """Return what the cycle beginning at a second of the block latches, in the order of `_LATCHED`: [5]."""
-    product = block.product[second]
-    leak, stiction, fouling = (
-        block.damage(kind)[second] for kind in ("seal_leak", "valve_stiction", "filter_fouling")
-    )
+def _cycle(product: int, damages: Floats, luck: Floats, viscosity: float) -> Floats:
+    """Return what a cycle of a product latches, in the order of `_LATCHED`: [5]; `damages` are those of `_WEARS`."""
+    leak, stiction, fouling = damages
     pressure, hold_s = _PEAK_BAR[product], _HOLD_S[product]
     overshoot = stiction * (0.08 + 0.04 * luck[0])
     peak = pressure * (1.0 + 0.003 * luck[0] + overshoot)
@@ -94,6 +91,10 @@ def _cycle(block: Block, second: int, luck: Floats, viscosity: float) -> Floats:
     return np.array([peak, rise_s, decay, stroke, moves_s + rise_s + hold_s + _LOAD_S + 0.25 * abs(luck[4])])
 
 
+_WEARS = ("seal_leak", "valve_stiction", "filter_fouling")
+"""What changes a cycle."""
+
+
 def _cycles(block: Block, viscosity: Floats) -> tuple[Floats, Floats]:
     """Return the latched values [T, 5] and the phase of the running cycle, 0 to 1, or -1 between cycles: [T].
 
@@ -101,7 +102,8 @@ def _cycles(block: Block, viscosity: Floats) -> tuple[Floats, Floats]:
     """
     count, first_s = len(block.time_s), float(block.time_s[0])
     luck = np.clip(block.rng.standard_normal((400, 5)), -3.0, 3.0)
-    usual = _cycle(block, 0, np.zeros(5), float(viscosity[0]))
+    damages = np.column_stack([block.damage(kind) for kind in _WEARS])
+    usual = _cycle(int(block.product[0]), damages[0], np.zeros(5), float(viscosity[0]))
     shown, pending = block.memory.recall("shown", usual), block.memory.recall("pending", usual)
     begin, end = block.memory.recall("cycle", np.array([-1.0, -1.0])) - (first_s, first_s)
     latched, phase = np.empty((count, 5)), np.full(count, -1.0)
@@ -114,11 +116,13 @@ def _cycles(block: Block, viscosity: Floats) -> tuple[Floats, Floats]:
         if second >= count:
             break
         shown = pending
-        idle = int(np.argmax(block.running[second:])) if block.running[second:].any() else count - second
+        idle = 0
+        if not block.running[second]:
+            idle = int(np.argmax(block.running[second:])) if block.running[second:].any() else count - second
         latched[second : second + idle] = shown
         second += idle
         if second < count:
-            pending = _cycle(block, second, luck[made], float(viscosity[second]))
+            pending = _cycle(int(block.product[second]), damages[second], luck[made], float(viscosity[second]))
             begin, end, made = float(second), second + pending[4], made + 1
     block.memory.keep("shown", shown)
     block.memory.keep("pending", pending)
@@ -188,4 +192,12 @@ PRESS = Machine(
     _CHANNELS,
     Shifts(hours=((0.0, 8.0), (8.3, 16.0)), products=4, hold_h=(0.8, 1.9), changeover_s=300),
     _simulate,
+    symptoms=(
+        "filter_dp",
+        "hold_decay",
+        "rise_time",
+        "vibration",
+        "heater_duty",
+        "pump_temperature",
+    ),
 )

@@ -66,14 +66,17 @@ def _valve(block: Block, target: Floats) -> tuple[Floats, Floats]:
     """
     band = 0.05 + 16.0 * block.damage("valve_stiction")
     command, stem = (float(x) for x in block.memory.recall("valve", np.array([target[0], target[0]])))
-    moves = np.empty((len(target), 2))
-    for second, (wanted, width) in enumerate(zip(target.tolist(), band.tolist(), strict=True)):
-        command = min(100.0, max(0.0, command + 0.08 * (wanted - stem)))
-        if abs(command - stem) > width:
+    commands, stems = [], []
+    for wanted, width in zip(target.tolist(), band.tolist(), strict=True):
+        command += 0.08 * (wanted - stem)
+        if not 0.0 <= command <= 100.0:
+            command = 0.0 if command < 0.0 else 100.0
+        if not -width <= command - stem <= width:
             stem = command - (0.3 * width if command > stem else -0.3 * width)
-        moves[second] = command, stem
-    block.memory.keep("valve", moves[-1])
-    return moves[:, 0], moves[:, 1]
+        commands.append(command)
+        stems.append(stem)
+    block.memory.keep("valve", np.array([command, stem]))
+    return np.array(commands), np.array(stems)
 
 
 def _hydraulics(
@@ -162,4 +165,13 @@ PUMP = Machine(
     _CHANNELS,
     Shifts(hours=((0.0, 20.0), (20.8, 24.0)), products=4, hold_h=(0.7, 2.2), changeover_s=0),
     _simulate,
+    symptoms=(
+        "filter_dp",
+        "seal_pressure",
+        "vibration",
+        "bearing_de_temperature",
+        "bearing_nde_temperature",
+        "valve_command",
+        "suction_pressure",
+    ),
 )

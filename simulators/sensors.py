@@ -23,10 +23,12 @@ def observe(
 ) -> Float32s:
     """Return what the sensors show, [T, C] in the order of the channels, from true values by name [T]."""
     values = np.column_stack([truth[channel.tag.name] for channel in channels])
-    values += rng.standard_normal(values.shape) * [channel.noise for channel in channels]
-    values += memory.wander("sensors", rng.standard_normal(values.shape), _WANDER_S) * [
-        c.wander for c in channels
-    ]
+    noise = rng.standard_normal(values.shape)
+    noise *= [channel.noise for channel in channels]
+    values += noise
+    wander = memory.wander("sensors", rng.standard_normal(values.shape, out=noise), _WANDER_S)
+    wander *= [channel.wander for channel in channels]
+    values += wander
     contact = memory.wander("contact", rng.standard_normal(len(values)), 2.0)
     column_of = {channel.tag.name: column for column, channel in enumerate(channels)}
     faults = [(fault, column_of[fault.tag]) for fault in degradations if fault.tag is not None]

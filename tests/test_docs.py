@@ -20,7 +20,7 @@ from agent.api.app import PREFIX, create_app
 from agent.cli import app
 from agent.config.file import Config
 from agent.line.advise import PRIORITIES
-from agent.line.alert import AlarmState, Consequence, Priority, TimeToAct, WithheldKind
+from agent.line.alert import AlarmState, Answer, Consequence, Priority, TimeToAct, WithheldKind
 from agent.line.event import EventKind
 from agent.line.lifecycle import TRANSITIONS, WITHHOLDING
 from agent.line.verdict import Cause, Condition, LifeEnd
@@ -129,7 +129,7 @@ def says_default(cell: str, field: FieldInfo) -> bool:
 
 @pytest.mark.parametrize(
     "kind",
-    [AlarmState, Priority, Consequence, TimeToAct, Condition, Cause, LifeEnd, WithheldKind, EventKind],
+    [AlarmState, Priority, Consequence, TimeToAct, Condition, Cause, LifeEnd, WithheldKind, EventKind, Answer],
     ids=lambda kind: kind.__name__,
 )
 def test_every_state_is_explained(kind: type[StrEnum]) -> None:

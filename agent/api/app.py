@@ -14,16 +14,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Response
 
-from agent.api import PREFIX, metrics, models, present, problems
+from agent.api import PREFIX, metrics, models, present, problems, telemetry_models
 from agent.api.commands import commands
 from agent.api.commissioning_models import CommissioningModel
+from agent.api.connection_models import ConnectionList
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
+from agent.api.label_page import label_pages
 from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
 from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
 from agent.api.version_models import RateModel, TrialModel, VersionList, VersionModel
+from agent.label_link import LabelLinks
 from agent.line.alert import AlarmState
 from agent.line.event import EventKind
 from agent.store import codec
@@ -42,8 +45,11 @@ _COMMON = describe(
 _NOT_FOUND = describe(HTTPStatus.NOT_FOUND)
 
 
-def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI:
-    """Return the API over `view`, guarded; `allowed_hosts` are names beside localhost that Host may carry."""
+def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = (), links: LabelLinks | None = None) -> FastAPI:
+    """Return the API over `view`, guarded; `allowed_hosts` are names beside localhost that Host may carry.
+
+    With `links` it has the pages behind them.
+    """
     app = FastAPI(
         title="Forewarn",
         version=present.package_version(),
@@ -56,6 +62,8 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = ()) -> FastAPI
         _status(view), _assets(view), _rehearsals(view), _alerts(view), _events(view), commands(view),
     ):
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
+    if links is not None:
+        app.include_router(label_pages(view, links))
     app.add_api_route("/metrics", lambda: _metrics(view), include_in_schema=False)
     problems.install(app)
     app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts))
@@ -92,12 +100,12 @@ def _status(view: AgentView) -> APIRouter:
         )
 
     @router.get("/connections")
-    async def connections() -> models.ConnectionList:
+    async def connections() -> ConnectionList:
         """List the connections and how they are."""
-        return models.ConnectionList(items=[present.connection(info) for info in view.connections()])
+        return ConnectionList(items=[present.connection(info) for info in view.connections()])
 
     @router.get("/telemetry")
-    async def telemetry() -> models.Historian:
+    async def telemetry() -> telemetry_models.Historian:
         """Show how the telemetry is kept, and how long the flash card lasts at this pace."""
         return present.historian(view.historian())
 
@@ -134,7 +142,7 @@ def _assets(view: AgentView) -> APIRouter:
         since: Annotated[models.TimeNs | None, Query(description="default: an hour before `until`")] = None,
         until: Annotated[models.TimeNs | None, Query(description="default: now")] = None,
         max_points: Annotated[int, Query(ge=1, le=5000)] = 500,
-    ) -> models.TelemetryWindow:
+    ) -> telemetry_models.TelemetryWindow:
         """Show recorded values with since <= time < until, summarised into `max_points` at most.
 
         One request at a time: another one meanwhile is answered with 503 and Retry-After.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from agent.api.models import TIME, Model, Person, TimeNs, example
+from agent.line.alert import Answer
 
 
 class AcknowledgeBody(Model):
@@ -34,6 +35,27 @@ class UnshelveBody(Model):
     model_config = example({"by": "Ana"})
 
     by: Person
+
+
+class LabelBody(Model):
+    """A person says what an alert was, or corrects what was said: the newest counts."""
+
+    model_config = example(
+        {"by": "Ana", "answer": "real", "fault": "impeller blockage", "comment": "a rag in the inlet"}
+    )
+
+    by: Person
+    answer: Answer
+    fault: str | None = Field(
+        default=None, min_length=1, max_length=100, pattern=r"\S", description='what was wrong; only with "real"'
+    )
+    comment: str = Field(default="", max_length=2000)
+
+    @model_validator(mode="after")
+    def _fault_where_real(self) -> Self:
+        if (self.answer is Answer.REAL) != (self.fault is not None):
+            raise ValueError('fault: is needed with the answer "real", and only with that')
+        return self
 
 
 class OutOfServiceBody(Model):
@@ -65,6 +87,15 @@ class GoLiveBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class NothingChangedBody(Model):
+    """A person says that a change that was seen changed nothing of the machine."""
+
+    model_config = example({"by": "Ana", "comment": "only a recipe was added"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
 class ModelBody(Model):
     """A person decides which model judges an asset."""
 
@@ -72,6 +103,27 @@ class ModelBody(Model):
 
     by: Person
     comment: str = Field(default="", max_length=2000)
+
+
+class RebaselineBody(Model):
+    """A person says that these tags, and nothing else of the machine, have changed: their level is learnt anew."""
+
+    model_config = example({"by": "Ana", "tags": ["temperature"], "comment": "new sensor"})
+
+    by: Person
+    tags: list[str] = Field(min_length=1, max_length=1000)
+    comment: str = Field(default="", max_length=2000)
+
+
+class NormalBody(Model):
+    """A person says that what an asset did from one time to another is normal, so that it may be learnt from."""
+
+    model_config = example({"by": "Ana", "since": TIME, "comment": "the new product, running as it should"})
+
+    by: Person
+    since: TimeNs = Field(description="from when on")
+    until: TimeNs | None = Field(default=None, description="until when; default: now")
+    comment: str = Field(min_length=1, max_length=2000)
 
 
 class CommandAccepted(Model):
@@ -82,7 +134,8 @@ class CommandAccepted(Model):
     )
 
     command: Literal[
-        "acknowledge", "shelve", "unshelve", "out-of-service", "in-service", "go-live", "promote", "rollback"
+        "acknowledge", "shelve", "unshelve", "label", "out-of-service", "in-service", "normal", "nothing-changed",
+        "rebaseline", "go-live", "promote", "rollback",
     ]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")

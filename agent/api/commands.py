@@ -14,8 +14,12 @@ from agent.api.command_models import (
     CommandAccepted,
     GoLiveBody,
     InServiceBody,
+    LabelBody,
     ModelBody,
+    NormalBody,
+    NothingChangedBody,
     OutOfServiceBody,
+    RebaselineBody,
     ShelveBody,
     UnshelveBody,
 )
@@ -26,6 +30,11 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     Command,
+    DeclareNormal,
+    EndHold,
+    GiveLabel,
+    Label,
+    Rebaseline,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -93,6 +102,13 @@ def _say_to_alerts(view: AgentView, router: APIRouter) -> None:
             raise ApiError(HTTPStatus.CONFLICT, f"{alert_id} is not shelved")
         return _queue(view, "unshelve", alert.asset, alert_id, Unshelve(alert_id, body.by, view.now_ns()))
 
+    @_post(router, "/alerts/{alert_id}/label")
+    def label(alert_id: AlertId, body: LabelBody) -> Response:
+        """Say what an alert was, open or over, or correct what was said. It takes effect at the next step."""
+        alert = find_alert(view, alert_id)
+        label = Label(body.answer, body.fault, body.by, view.now_ns(), body.comment)
+        return _queue(view, "label", alert.asset, alert_id, GiveLabel(alert_id, label))
+
 
 def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/out-of-service")
@@ -103,7 +119,7 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         if since_ns > now_ns + AHEAD_NS_MAX:
             said = "body.since: is more than a year ahead; say it when it is nearer"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
-        out = _out_of_service(view, asset)
+        out = _way(view, asset, WithheldKind.OUT_OF_SERVICE)
         if out is not None and out.until_ns is not None and out.until_ns > now_ns:
             window = f"{codec.format_time(out.since_ns)} to {codec.format_time(out.until_ns)}"
             said = f"{asset} is out of service from {window} already; return it to service first"
@@ -115,10 +131,42 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/in-service")
     def return_to_service(asset: AssetName, body: InServiceBody) -> Response:
         """Return an asset to service, or call off that it be taken out. 409 where it is in service."""
-        if _out_of_service(view, asset) is None:
+        if _way(view, asset, WithheldKind.OUT_OF_SERVICE) is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is in service, and nothing else is planned")
         command = ReturnToService(asset, body.by, view.now_ns(), body.comment)
         return _queue(view, "in-service", asset, None, command)
+
+    @_post(router, "/assets/{asset}/nothing-changed")
+    def nothing_changed(asset: AssetName, body: NothingChangedBody) -> Response:
+        """Say that a change that was seen changed nothing: alerts are no longer on hold. 409 where they are not."""
+        if _way(view, asset, WithheldKind.ON_HOLD) is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is not on hold")
+        return _queue(view, "nothing-changed", asset, None, EndHold(asset, body.by, view.now_ns(), body.comment))
+
+    @_post(router, "/assets/{asset}/rebaseline")
+    def rebaseline(asset: AssetName, body: RebaselineBody) -> Response:
+        """Learn the level of some tags anew, from the rows to come; they are not judged until it is known."""
+        scored, tags = find_asset(view, asset).scored, tuple(dict.fromkeys(body.tags))
+        if unknown := [tag for tag in tags if tag not in scored]:
+            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {', '.join(scored)}"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        if len(tags) == len(scored):
+            said = "body.tags: are all tags that have a level; leave out one to go by, or learn another model"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        command = Rebaseline(asset, tags, body.by, view.now_ns(), body.comment)
+        return _queue(view, "rebaseline", asset, None, command)
+
+    @_post(router, "/assets/{asset}/normal")
+    def declare_normal(asset: AssetName, body: NormalBody) -> Response:
+        """Say that what an asset did is normal: it may be learnt from, whatever was made of it."""
+        find_asset(view, asset)
+        now_ns = view.now_ns()
+        until_ns = now_ns if body.until is None else body.until
+        if not body.since < until_ns <= now_ns:
+            said = "body.since: must be before body.until, and neither is to come: only what was seen can be normal"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
+        command = DeclareNormal(asset, body.by, now_ns, body.since, until_ns, body.comment)
+        return _queue(view, "normal", asset, None, command)
 
 
 def _decide(view: AgentView, router: APIRouter) -> None:
@@ -153,10 +201,10 @@ def _choose(view: AgentView, router: APIRouter) -> None:
         return _queue(view, "rollback", asset, None, command)
 
 
-def _out_of_service(view: AgentView, asset: str) -> Withheld | None:
-    """Return how an asset is out of service, now or at a time to come."""
+def _way(view: AgentView, asset: str, kind: WithheldKind) -> Withheld | None:
+    """Return how an asset's alerts are withheld in one way, now or at a time to come, None where they are not."""
     ways = view.snapshot(find_asset(view, asset).name).withheld
-    return next((one for one in ways if one.kind is WithheldKind.OUT_OF_SERVICE), None)
+    return next((one for one in ways if one.kind is kind), None)
 
 
 def _refuse_if_over(alert: Alert) -> None:

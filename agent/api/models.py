@@ -7,11 +7,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from agent.line.alert import AlarmEvent, AlarmState, Priority, WithheldKind
+from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
 from agent.line.stage import Stage
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
-from connectors.link import LinkState
 
 TIME = "2026-11-23T20:27:00.123456789Z"
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [TIME]})]
@@ -85,6 +84,9 @@ class VerdictModel(Model):
         description="the tags that deviate most, in means over the last 32 rows; empty unless deviating or unseen"
     )
     cause: Cause | None = Field(description="where to look first")
+    cause_probability: float | None = Field(
+        description="how probable that cause is; null where there is none, or a rule without odds told it"
+    )
     fault_probabilities: list[FaultModel] = Field(
         description="what kind of fault it looks like, the most probable first; empty unless deviating"
     )
@@ -110,6 +112,34 @@ class AcknowledgementModel(Model):
     comment: str
 
 
+class LabelModel(Model):
+    """What a person says that an alert was."""
+
+    answer: Answer
+    fault: str | None = Field(description='what was wrong, in their words; null unless the answer is "real"')
+    by: str
+    time: Time
+    comment: str
+
+
+class LikenessModel(Model):
+    """A labelled alert that another one is like."""
+
+    alert_id: str
+    raised_time: Time
+    name: str = Field(description='the fault that it was, or "sensor", or "normal"')
+    similarity: float | None = Field(description="0.6 to 1")
+
+
+class TraitModel(Model):
+    """What one tag does, in standard deviations of its white residual."""
+
+    tag: str
+    level: float | None = Field(description="mean of the last 32 rows, signed")
+    spread: float | None = Field(description="beyond that of a healthy machine")
+    still: float | None = Field(description="1 where it stands still, else 0")
+
+
 class WithheldModel(Model):
     """What keeps alerts from people for a time; their alarm states go on underneath."""
 
@@ -118,6 +148,22 @@ class WithheldModel(Model):
     since: Time
     until: Time | None = Field(description="null where nobody can say when it ends")
     reason: str
+
+
+class CheckModel(Model):
+    """One thing to do, and why that is worth it."""
+
+    do: str
+    why: str
+
+
+class AdvisoryModel(Model):
+    """What most likely has failed, in the terms of ISO 14224, and what to check first."""
+
+    machine_type: str = Field(description='the kind of machine that it was written for, "generic" for any')
+    failure_mode: str
+    mechanism: str
+    checks: list[CheckModel] = Field(description="in order")
 
 
 VERDICT_EXAMPLE: JsonDict = {
@@ -132,6 +178,7 @@ VERDICT_EXAMPLE: JsonDict = {
         {"tag": "oil_temperature", "unit": "degC", "share": 0.2, "measured": None, "expected": 41.0},
     ],
     "cause": "machine",
+    "cause_probability": 0.87,
     "fault_probabilities": [{"fault": "seal_leak", "probability": 0.7}],
     "drift": {"tag": "oil_temperature", "deviations": 0.4},
     "health": 0.26,
@@ -168,6 +215,18 @@ ALERT_EXAMPLE: JsonDict = {
     "withheld": [],
     "root": None,
     "shadow": False,
+    "label": {"answer": "real", "fault": "impeller blockage", "by": "Ana", "time": TIME, "comment": ""},
+    "like": {"alert_id": "pump-1", "raised_time": TIME, "name": "impeller blockage", "similarity": 0.91},
+    "signature": [{"tag": "discharge_pressure", "level": 2.9, "spread": 0.4, "still": 0.0}],
+    "peak_signature": [{"tag": "discharge_pressure", "level": 5.1, "spread": 0.9, "still": 0.0}],
+    "advisory": {
+        "machine_type": "pump",
+        "failure_mode": "ELP, external leakage of process medium",
+        "mechanism": "1.1 leakage",
+        "checks": [
+            {"do": "Look for drops at the shaft seal.", "why": "The seal pressure falls before the leak is seen."}
+        ],
+    },
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -195,6 +254,11 @@ class AlertModel(Model):
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
     root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
     shadow: bool = Field(description="true where it only tells what would have been raised: nobody was told of it")
+    label: LabelModel | None = Field(description="the newest that a person gave it; null before the first")
+    like: LikenessModel | None = Field(description="the labelled alert that it was like when raised; null for none")
+    signature: list[TraitModel] = Field(description="what it looked like when raised, the largest traits first")
+    peak_signature: list[TraitModel] = Field(description="what it looked like when it deviated most")
+    advisory: AdvisoryModel | None = Field(description="what to check first; null where an earlier version raised it")
     verdict: VerdictModel
 
 
@@ -313,150 +377,6 @@ class AssetDetail(Model):
     clock_steps: int
 
 
-class TagSeries(Model):
-    """One tag in a window: mean, least and greatest value per point, null where nothing was measured."""
-
-    tag: str
-    unit: str
-    mean: list[float | None]
-    low: list[float | None]
-    high: list[float | None]
-
-
-class TelemetryWindow(Model):
-    """Recorded telemetry; a point stands for one row, or for several."""
-
-    model_config = example(
-        {
-            "asset": "pump",
-            "since": TIME,
-            "until": TIME,
-            "rows": 2,
-            "times": [TIME],
-            "tags": [
-                {
-                    "tag": "discharge_pressure",
-                    "unit": "bar",
-                    "mean": [9.3],
-                    "low": [9.2],
-                    "high": [9.4],
-                }
-            ],
-        }
-    )
-
-    asset: str
-    since: Time
-    until: Time
-    rows: int = Field(description="rows summarised")
-    times: list[Time]
-    tags: list[TagSeries]
-
-
-class Historian(Model):
-    """How the telemetry is kept, counted since the start, and what the agent writes to the flash card."""
-
-    model_config = example(
-        {
-            "steps": 8640,
-            "steps_lost": 0,
-            "values": 103680,
-            "log_bytes_written": 160000,
-            "sealed_bytes_written": 170000,
-            "segments_sealed": 2,
-            "seal_failures": 0,
-            "bytes_kept": 330000,
-            "bytes_kept_max": 1024000000,
-            "days_kept_max": 400.0,
-            "bytes_dropped": 0,
-            "bytes_damaged": 0,
-            "error": None,
-            "flash_bytes_written": 35000000,
-            "flash_bytes_per_day": 350000000.0,
-            "flash_life_years": 125.2,
-        }
-    )
-
-    steps: int
-    steps_lost: int
-    values: int
-    log_bytes_written: int
-    sealed_bytes_written: int
-    segments_sealed: int
-    seal_failures: int = Field(description="child processes that failed to seal; it is tried again")
-    bytes_kept: int = Field(description="as of the last segment that was begun")
-    bytes_kept_max: int
-    days_kept_max: float
-    bytes_dropped: int
-    bytes_damaged: int
-    error: str | None
-    flash_bytes_written: int | None = Field(description="by all of the agent, journal included; null: not known")
-    flash_bytes_per_day: float | None = Field(description="null in the first ten minutes")
-    flash_life_years: float | None = Field(description="of a card of flash_gb and flash_cycles, at this pace")
-
-
-class ConnectionModel(Model):
-    """One connection and its health."""
-
-    model_config = example(
-        {
-            "connection": "line3_plc",
-            "protocol": "modbus-tcp",
-            "device": "192.0.2.10:502",
-            "tags": 12,
-            "period_ms": 1000,
-            "state": "delivering",
-            "since": TIME,
-            "last_good": TIME,
-            "attempts": 1,
-            "reads": 900,
-            "reads_failed": 2,
-            "requests": 1800,
-            "latency_ms": 4.2,
-            "retry_in_ms": 0.0,
-            "error": "",
-            "ticks_missed": 0,
-            "frames_dropped": 0,
-            "values_dropped": 0,
-            "server": "",
-            "clock_skew_ms": None,
-            "rows_recovered": 0,
-            "missing_s": 0.0,
-            "given_up_s": 0.0,
-            "notes": ["unit 7 does not answer; it is asked ever more rarely, up to 16 s apart"],
-        }
-    )
-
-    connection: str
-    protocol: str
-    device: str
-    tags: int
-    period_ms: int
-    state: LinkState
-    since: Time
-    last_good: Time | None
-    attempts: int
-    reads: int
-    reads_failed: int
-    requests: int
-    latency_ms: float
-    retry_in_ms: float
-    error: str = Field(description="the last fault in words, empty while all is well")
-    ticks_missed: int = Field(description="reads that were due while another still ran")
-    frames_dropped: int = Field(description="frames that found the queue to the lines full")
-    values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
-    server: str = Field(description="which of redundant servers is in use; empty where the device does not say")
-    clock_skew_ms: float | None = Field(description="the device's clock minus this machine's; null where unknown")
-    rows_recovered: int = Field(description="rows of past outages that the device's own history filled")
-    missing_s: float = Field(description="how much of past outages it is still asked for")
-    given_up_s: float = Field(description="how much of past outages it could not fill")
-    notes: list[str] = Field(description="what to know although values come: silent units, a backup in use")
-
-
-class ConnectionList(Model):
-    """All connections, in the order of the configuration."""
-
-    items: list[ConnectionModel]
 
 
 class Health(Model):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from agent.api import models
+from agent.api import models, telemetry_models
 from agent.api.commissioning_models import CollectedModel, CommissioningModel
+from agent.api.connection_models import ConnectionModel
 from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.line.alert import AlarmState, Alert
 from agent.line.event import AssetEvent
@@ -149,10 +150,10 @@ def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
     return TagTrustList(items=items)
 
 
-def connection(info: ConnectionInfo) -> models.ConnectionModel:
+def connection(info: ConnectionInfo) -> ConnectionModel:
     """Return a connection and its health."""
     health = info.health
-    return models.ConnectionModel(
+    return ConnectionModel(
         connection=info.name,
         protocol=info.protocol,
         device=info.device,
@@ -180,10 +181,10 @@ def connection(info: ConnectionInfo) -> models.ConnectionModel:
     )
 
 
-def historian(info: HistorianInfo) -> models.Historian:
+def historian(info: HistorianInfo) -> telemetry_models.Historian:
     """Return how the telemetry is kept."""
     log, archive, wear = info.telemetry, info.archive, info.wear
-    return models.Historian(
+    return telemetry_models.Historian(
         steps=log.steps,
         steps_lost=log.steps_lost,
         values=log.cells,
@@ -205,17 +206,17 @@ def historian(info: HistorianInfo) -> models.Historian:
 
 def window(
     info: AssetInfo, names: Sequence[str], since_ns: int, until_ns: int, series: Series
-) -> models.TelemetryWindow:
+) -> telemetry_models.TelemetryWindow:
     """Return summarised telemetry."""
     units = dict(info.tags)
-    return models.TelemetryWindow(
+    return telemetry_models.TelemetryWindow(
         asset=info.name,
         since=codec.format_time(since_ns),
         until=codec.format_time(until_ns),
         rows=series.rows,
         times=[codec.format_time(int(time_ns)) for time_ns in series.time_ns],
         tags=[
-            models.TagSeries(
+            telemetry_models.TagSeries(
                 tag=name,
                 unit=units[name],
                 mean=_numbers(series.mean[:, column]),

@@ -43,7 +43,7 @@ class HeartJudge:
             assessment, changes = vigil.take(Grid(times_ns[rows], values[rows], mask[rows]))
             score[rows] = assessment.evidence
             for change in changes:
-                alarmed[start + change.row : start + assessment.rows] = change.event is AlarmEvent.RAISE
+                alarmed[start + change.row : start + assessment.rows] = change.event is not AlarmEvent.RETURN
         return Judged(score, alarmed)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, Strict, field_validator
 
@@ -29,6 +30,9 @@ class AgentConfig(Model):
     )
     flash_cycles: int = Field(
         default=1000, ge=1, le=1_000_000, description="how often its cells can be written"
+    )
+    advisories: FilePath | None = Field(
+        default=None, description="a folder with the site's own advisories, *.toml; default: none"
     )
     group_window_s: float = Field(
         default=600.0, ge=0, le=86_400,
@@ -60,6 +64,32 @@ class ApiConfig(Model):
     allowed_hosts: Annotated[tuple[str, ...], Strict(False)] = Field(
         default=(), description="further names that a Host header may carry (a reverse proxy's)"
     )
+    public_url: str | None = Field(
+        default=None, description='the address at which people reach the API, such as "https://gateway.example"'
+    )
+    label_links_days: float = Field(
+        default=7.0, gt=0, le=90, description="days for which a link to say what an alert was is good"
+    )
+
+    @property
+    def url(self) -> str:
+        """The address of the API as people reach it, without a slash at the end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return (self.public_url or f"http://{host}:{self.port}").rstrip("/")
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The further names that a Host header may carry, that of the public address included."""
+        named = urlsplit(self.public_url).hostname if self.public_url else None
+        return self.allowed_hosts if named is None else (*self.allowed_hosts, named)
+
+    @field_validator("public_url")
+    @classmethod
+    def _web_address(cls, url: str | None) -> str | None:
+        parts = urlsplit(url or "")
+        if url is not None and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query):
+            raise ValueError(f'"{url}" is no address such as "https://gateway.example"')
+        return url
 
     @field_validator("host")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
-from agent.config.base import FilePath, Model, PeriodMs
+from agent.config.base import FilePath, Model, Name, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
 from agent.line.alert import Consequence
@@ -58,6 +58,9 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
     use: Literal["model", "context"] = Field(
         default="model", description="whether the model looks at it, or it is only read and kept"
     )
+    symptom: bool = Field(
+        default=False, description="whether it is measured to see faults of the machine, as a vibration is"
+    )
     counter: bool = Field(
         default=False, description="whether it counts up for ever, so that the value is how fast it counts"
     )
@@ -88,6 +91,13 @@ class TagConfig(ModbusTagKeys, OpcuaTagKeys):
         if clamp and all(math.isinf(limit) for limit in limits):
             raise ValueError("there is no limit to clamp to; add low or high, or remove clamp")
         return clamp
+
+    @field_validator("symptom")
+    @classmethod
+    def _is_of_the_model(cls, symptom: bool, info: ValidationInfo) -> bool:
+        if symptom and info.data.get("use") == "context":
+            raise ValueError('the model does not look at it; remove use = "context" or this')
+        return symptom
 
     @field_validator("counter")
     @classmethod
@@ -177,8 +187,15 @@ class AssetConfig(Model):
         default=168.0, ge=0, le=8760,
         description="hours after which an acknowledged alert that still stands must be acknowledged again; 0: never",
     )
+    hold_after_change_h: float = Field(
+        default=8.0, ge=0, le=168,
+        description="hours for which alerts are on hold after a change was seen; 0: not at all",
+    )
     consequence: Annotated[Consequence, Strict(False)] = Field(
         default=Consequence.MAJOR, description='what a failure would do: "minor", "major" or "severe"'
+    )
+    machine_type: Name = Field(
+        default="generic", description='what kind of machine it is, for its advisories, such as "pump"'
     )
     group: str | None = Field(
         default=None, min_length=1, max_length=63,

@@ -74,7 +74,7 @@ def investigate(alert_id: str, config: Config, status: Status) -> Case:
     status.update("reading the record")
     journal = JournalReader.open(config.agent.state_dir / JOURNAL)
     try:
-        alert = _known(journal, alert_id)
+        alert = journal.known(alert_id)
         if alert.asset not in config.assets:
             raise ConfigError((f"assets: there is no {alert.asset}, whose alert this is; name a file that has it",))
         said = config.assets[alert.asset]
@@ -102,13 +102,6 @@ def investigate(alert_id: str, config: Config, status: Status) -> Case:
     except StateError as error:
         return Case(found, said, bundle, None, f"how the line stood before it does not fit this version: {error}")
     return Case(found, said, bundle, again, "")
-
-
-def _known(journal: JournalReader, alert_id: str) -> Alert:
-    if (alert := journal.alert(alert_id)) is None:
-        newest = ", ".join(alert.id for alert in journal.alerts(limit=5).alerts)
-        raise StoreError(f"there is no alert {alert_id!r}; the newest are: {newest or 'none'}")
-    return alert
 
 
 def _found(journal: JournalReader, telemetry: Path, alert: Alert, said: AssetConfig) -> Incident:

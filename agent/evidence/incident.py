@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.alert import AlarmState, Alert
+from agent.line.alert import AlarmEvent, AlarmState, Alert
 from agent.line.assess import Assessment, Detector
 from agent.line.line import Line, LineSettings
 from agent.line.state import StateError
@@ -108,7 +108,7 @@ def incident(revisions: tuple[bytes, ...], telemetry: Path, tags: Tags, period_n
     raised_ns = first.updated_time_ns
     begin_ns = raised_ns - (first.raised_time_ns - first.onset_time_ns) - BEFORE_ROWS * period_ns
     over = last.state is AlarmState.NORMAL
-    end_ns = last.updated_time_ns + AFTER_ROWS * period_ns if over else reading.EVER_NS
+    end_ns = _lasted_ns(revisions) + AFTER_ROWS * period_ns if over else reading.EVER_NS
     origin = reading.origin(telemetry, last.asset, begin_ns, raised_ns)
     damaged: list[int] = []
     steps: list[Step] = []
@@ -136,6 +136,12 @@ def incident(revisions: tuple[bytes, ...], telemetry: Path, tags: Tags, period_n
     origin_ns = None if origin is None or lost else origin.now_ns
     begin_ns = max(begin_ns, origin_ns or 0)
     return Incident(last, revisions, tuple(tags), begin_ns, end_ns, tuple(steps), origin_ns, lost, cut, sum(damaged))
+
+
+def _lasted_ns(revisions: Sequence[bytes]) -> int:
+    """Return until when something happened to an alert; what people said weeks later is not of that time."""
+    told = (codec.decode(one) for one in reversed(revisions))
+    return next(one.updated_time_ns for one in told if one.event is not AlarmEvent.LABEL)
 
 
 def _steps(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from calendar import month_name
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import isnan
 from typing import Final, Self
 
-from agent.line.alert import AlarmEvent, Consequence, Priority, TimeToAct
+from agent.line.alert import AlarmEvent, Consequence, Likeness, Priority, TimeToAct
 from agent.line.assess import Assessment
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
@@ -17,11 +19,16 @@ DEADBAND: Final = 0.9
 SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
 AFTER_WITHHELD_ROWS: Final = 32
+ELSEWHERE_S_MAX: Final = 86_400.0
+"""After so long in other regimes than those in which it deviated, being normal in them counts for an alarm's return."""
 CHATTER_RAISES: Final = 3
 """So many alarms, each within CHATTER_S of the return of the one before, are chatter."""
 CHATTER_S: Final = 3600.0
 CHATTER_OFF_S: Final = 60.0
-CHATTER_OFF_S_MAX: Final = 86_400.0
+CHATTER_OFF_S_MAX: Final = 14_400.0
+"""Less than a shift: a machine that is restless once in each would else never return, and hide its next fault."""
+WORSE: Final = 2.0
+"""An alarm that stands is due again once the evidence has been this many times what it was for the on delay."""
 HOURS_EVIDENCE: Final = 2.0
 """From this evidence on there are hours to act, below it days, where no remaining life tells."""
 HOURS_S, DAYS_S = 86_400.0, 7 * 86_400.0
@@ -52,7 +59,10 @@ class Delays:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """At new row `row` of an assessment the evidence has called for `event`; it had begun `since_rows` rows before."""
+    """At new row `row` of an assessment the evidence has called for `event`; it had begun `since_rows` rows before.
+
+    The event is RAISE, RETURN or, while the alarm stands, REALARM.
+    """
 
     row: int
     event: AlarmEvent
@@ -90,12 +100,21 @@ class Chatter:
 class Watch:
     """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither.
 
+    An alarm that stands returns by rows of the regimes in which the asset has deviated: a worn bearing is quiet while
+    the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without a row of these do others count.
+
     While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
-    remembers what was before; then counting begins anew. One that stands returns as ever.
+    remembers what was before; then counting begins anew. One that stands returns as ever, and is due again (REALARM)
+    when the deviation has grown to WORSE times what it was.
     """
 
-    def __init__(self, delays: Delays, *, raised: bool) -> None:
+    def __init__(self, delays: Delays, *, raised: bool, level: float = 1.0) -> None:
+        """Begin with an alarm that stands at an evidence of `level`, or with none."""
         self._on_rows = delays.on_rows
+        self._elsewhere_rows_max = round(ELSEWHERE_S_MAX / delays.period_s)
+        self._elsewhere_rows = 0
+        self._deviated_in: frozenset[int] = frozenset()
+        """The regimes of the rows that were at the limit or above it, since the onset; of none is known at a start."""
         self._chatter = Chatter(delays)
         self._raised = raised
         self._rows_since_return: int | None = None
@@ -104,6 +123,8 @@ class Watch:
         self._quiet_rows = 0
         self._rows = 0
         """Judged or not, rows since the count began: how long ago the onset was."""
+        self._level = level
+        self._worse_rows = 0
 
     def changes(self, assessment: Assessment, withheld: Bools | None = None) -> list[Change]:
         """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""
@@ -114,8 +135,9 @@ class Watch:
             return []
         found: list[Change] = []
         quiet = [False] * assessment.rows if withheld is None else withheld.tolist()
-        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), quiet, strict=True)
-        for row, (evidence, judged, is_withheld) in enumerate(rows):
+        regimes = assessment.scores.regime[assessment.position(0) :].tolist()
+        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), regimes, quiet, strict=True)
+        for row, (evidence, judged, regime, is_withheld) in enumerate(rows):
             if self._rows_since_return is not None:
                 self._rows_since_return += 1
             self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
@@ -128,42 +150,75 @@ class Watch:
                 if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
                     self._count = 0
                 continue
+            if self._raised and self._is_worse(evidence):
+                found.append(Change(row, AlarmEvent.REALARM, self._on_rows - 1))
+            if self._raised and self._is_elsewhere(evidence, regime):
+                continue
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
+            if leaving and not self._raised:
+                self._deviated_in = self._deviated_in | {regime} if self._count > 1 else frozenset({regime})
             self._rows = self._rows if leaving and self._count > 1 else 0
             needed = self._chatter.off_rows if self._raised else self._on_rows
             if self._count >= needed:
-                found.append(self._turn(row))
+                found.append(self._turn(row, evidence))
         return found
 
-    def _turn(self, row: int) -> Change:
+    def _is_worse(self, evidence: float) -> bool:
+        """Return whether a row completes the on delay at WORSE times the level, which is then that of the row."""
+        self._worse_rows = self._worse_rows + 1 if evidence >= WORSE * self._level else 0
+        if self._worse_rows < self._on_rows:
+            return False
+        self._level, self._worse_rows = evidence, 0
+        return True
+
+    def _is_elsewhere(self, evidence: float, regime: int) -> bool:
+        """Return whether a row says nothing of the deviation for which the alarm stands; note where that is seen."""
+        if evidence >= 1.0:
+            self._deviated_in |= {regime}
+        if not self._deviated_in or regime in self._deviated_in:
+            self._elsewhere_rows = 0
+            return False
+        self._elsewhere_rows += 1
+        return self._elsewhere_rows <= self._elsewhere_rows_max
+
+    def _turn(self, row: int, evidence: float) -> Change:
         change = Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows)
         if self._raised:
             self._rows_since_return = 0
         else:
             self._chatter.raised(self._rows_since_return)
-        self._raised, self._count, self._rows = not self._raised, 0, 0
+        self._level, self._worse_rows = evidence, 0
+        self._raised, self._count, self._rows, self._elsewhere_rows = not self._raised, 0, 0, 0
         return change
 
 
-def message(verdict: Verdict) -> str:
+def message(verdict: Verdict, like: Likeness | None = None) -> str:
     """Return one sentence for a person: cause first, then the tag that deviates most and what was expected of it.
 
-    How long the machine has comes last, where that was learnt from failures; without them it is too wide to go by.
+    How long the machine has comes then, where that was learnt from failures; without them it is too wide to go by. Last
+    is the labelled alert that it is like.
     """
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
-        Cause.SENSOR: f"{verdict.asset}: a tag does what only a sensor or its wiring can do",
-        Cause.COMMUNICATION: f"{verdict.asset}: deviates while much of its data is missing",
+        Cause.SENSOR: f"{verdict.asset}: a sensor or its wiring is off",
+        Cause.COMMUNICATION: f"{verdict.asset}: the communication is at fault, data are missing or nonsense",
         None: f"{verdict.asset} deviates",
     }[verdict.cause]
     left = f"; {remaining_life(verdict)}" if verdict.remaining_life_until is LifeEnd.FAILURE else ""
+    left += "" if like is None else f"; {known_as(like)}"
     if not verdict.contributions:
         return first + left
     tag = verdict.contributions[0]
     looks = f", looks like {verdict.fault_probabilities[0][0]}" if verdict.fault_probabilities else ""
     expected = "" if isnan(tag.expected) else f", expected {_quantity(tag.expected, tag.unit)}"
     return f"{first}: {tag.tag} is {_quantity(tag.measured, tag.unit)}{expected}{looks}{left}"
+
+
+def known_as(like: Likeness) -> str:
+    """Return in words which labelled alert another one is like: "like 12 March 2026: impeller blockage, 0.91"."""
+    day = datetime.fromtimestamp(like.raised_time_ns // 1_000_000_000, UTC)
+    return f"like {day.day} {month_name[day.month]} {day.year}: {like.name}, {like.similarity:.2f}"
 
 
 def _quantity(value: float, unit: str) -> str:

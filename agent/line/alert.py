@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.line.advisory import Advisory
 from agent.line.stage import Decide
 from agent.line.verdict import Verdict
 
@@ -36,6 +37,8 @@ class AlarmEvent(StrEnum):
     ESCALATE = "escalate"
     GROUP = "group"
     GO_LIVE = "go_live"
+    REASSESS = "reassess"
+    LABEL = "label"
 
 
 class Priority(StrEnum):
@@ -71,6 +74,29 @@ class Acknowledgement:
     comment: str = ""
 
 
+class Answer(StrEnum):
+    """What a person found when they looked at what an alert was about."""
+
+    REAL = "real"
+    NORMAL = "normal"
+    SENSOR = "sensor"
+    NOT_LOOKED_AT = "not_looked_at"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What an alert was: who says so, when (UTC, ns), and what else is to be kept.
+
+    `fault` is what was wrong, in their words; None where the answer is not `real`.
+    """
+
+    answer: Answer
+    fault: str | None
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
 class WithheldKind(StrEnum):
     """Why an alert is kept from people: a person shelved it, or its machine is cleaned, serviced, or has been changed.
 
@@ -98,14 +124,47 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
+class Trait:
+    """What one tag does, in standard deviations of its white residual; `still` is 1 where it is stuck, else 0.
+
+    `level` is the mean over the last 32 rows, signed, `spread` what it scatters beyond a healthy tag.
+    """
+
+    tag: str
+    level: float
+    spread: float
+    still: float
+
+
+Signature = tuple[Trait, ...]
+"""What a deviation looks like in residual space: its largest traits, the largest first."""
+Shapes = tuple[tuple[str, float], ...]
+"""Types of fault and their probabilities."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """The labelled alert that an alert is like: when it was raised (UTC, ns), what people say it was, 0..1 how near."""
+
+    alert_id: str
+    raised_time_ns: int
+    name: str
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One occurrence of an alarm, as it stands after `revision` changes. All times are UTC in ns.
 
     `id` is unique in the agent's journal ("pump-3"). `event` made this revision, None where an earlier version did not
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
-    goes under, None where it stands by itself. `verdict` is the one that raised it, `peak_evidence` the highest
-    evidence since. One in `shadow` is kept to see what would have been raised, and no alert that people are shown.
+    goes under, None where it stands by itself. `label` is the newest that a person gave it, None before the first.
+    `advisory` says what to check first. `verdict` is the one that raised it, or the one that last told another cause.
+    `signature` is what it looked like when it was raised, and `like` the labelled alert that it was like, None where it
+    was like none. `peak_evidence` is the highest evidence since, and `peak_signature` what it looked like when it
+    deviated most. One in `shadow` is kept to see what would
+    have been raised, and no alert that people are shown.
     """
 
     id: str
@@ -125,6 +184,11 @@ class Alert:
     acknowledgement: Acknowledgement | None
     withheld: tuple[Withheld, ...]
     root: str | None
+    label: Label | None
+    like: Likeness | None
+    signature: Signature
+    peak_signature: Signature
+    advisory: Advisory | None
     verdict: Verdict
     shadow: bool = False
 
@@ -160,6 +224,28 @@ class Unshelve:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveLabel:
+    """A person says what an alert was, or corrects what was said.
+
+    Most are over by then, and their line has forgotten them: `alert` is the one that is labelled, as it stood before.
+    """
+
+    alert_id: str
+    label: Label
+    alert: Alert | None = None
+
+    @property
+    def by(self) -> str:
+        """Who says so."""
+        return self.label.by
+
+    @property
+    def time_ns(self) -> int:
+        """When, UTC."""
+        return self.label.time_ns
+
+
+@dataclass(frozen=True, slots=True)
 class TakeOutOfService:
     """A person takes an asset out of service from `since_ns`, which may be to come, until `until_ns`."""
 
@@ -182,6 +268,52 @@ class ReturnToService:
 
 
 @dataclass(frozen=True, slots=True)
+class DeclareNormal:
+    """A person says that what an asset did from `since_ns` until `until_ns` is normal, whatever was made of it."""
+
+    asset: str
+    by: str
+    time_ns: int
+    since_ns: int
+    until_ns: int
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeeChange:
+    """The agent has seen that a machine, or what it is read by, is not what it was: `cause` is a sentence for people.
+
+    `about` names what it is about, such as a connection.
+    """
+
+    asset: str
+    cause: str
+    about: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndHold:
+    """A person says that a change that was seen changed nothing: the asset's alerts are no longer on hold."""
+
+    asset: str
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebaseline:
+    """A person says that these tags of an asset, and nothing else, have changed: their level is learnt anew."""
+
+    asset: str
+    tags: tuple[str, ...]
+    by: str
+    time_ns: int
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The agent puts an alert under the root alert of what is one incident, None to let it stand by itself."""
 
@@ -190,6 +322,6 @@ class Group:
     time_ns: int
 
 
-AlertCommand = Acknowledge | Shelve | Unshelve | Group
-AssetCommand = TakeOutOfService | ReturnToService
+AlertCommand = Acknowledge | Shelve | Unshelve | Group | GiveLabel
+AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline
 Command = AlertCommand | AssetCommand | Decide

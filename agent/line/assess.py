@@ -13,15 +13,17 @@ from agent.line.verdict import Condition
 from agent.line.window import Grid
 from connectors.frame import Bools, Float32s
 from models.adaptation import BOUND, Adaptation
+from models.baseline import Baseline
 from models.bundle import Manifest, Statistics
 from models.deferred import DeferredFeatures
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
-from models.frozen import FrozenTracker
+from models.frozen import FrozenTracker, StayTracker
+from models.leave_one_out import Recent
 from models.modes import ModeTracker
 from models.remaining import RemainingModel
 from models.scored_rows import Scores
-from models.scores import ScoreBank
+from models.scores import SPREAD, ScoreBank
 
 Float64s = npt.NDArray[np.float64]
 
@@ -58,9 +60,10 @@ class Assessment:
 
     `grid` and `scores` have all rows, `good_share` f32[W] those of the window before the first new one, too; the new
     ones have `coverage` f64[N], the share of good values in the window up to a row, `evidence` f64[N] (NaN where the
-    row could not be judged), `frozen` f64[N, C], the part of it that a tag has by standing still, `condition` i8[N],
-    indices into CONDITIONS, and `drift` f64[N, U], that of the channels the model looks at. `features` gives what the
-    fault head sees of a new row, until the next ones are assessed.
+    row could not be judged), `frozen` f64[N, C], the part of it that a tag has by standing still, `stay_surprise`
+    f64[N, C], how unlikely it is in nats that it does, `condition` i8[N], indices into CONDITIONS, and `drift`
+    f64[N, U], that of the channels the model looks at. `recent` f64[N, S + K] is what models.leave_one_out remembers;
+    `features` gives what the fault head sees of a new row, until the next ones are assessed.
     """
 
     grid: Grid
@@ -69,7 +72,9 @@ class Assessment:
     coverage: Float64s
     evidence: Float64s
     frozen: Float64s
+    stay_surprise: Float64s
     condition: npt.NDArray[np.int8]
+    recent: Float64s
     features: DeferredFeatures
     drift: Float64s
 
@@ -108,8 +113,11 @@ class Assessor:
         self._detector = detector
         self._bank = ScoreBank(learnt.reference, self.limits)
         self._adaptation = Adaptation(len(learnt.scored), BOUND if adapt else 0.0)
+        self.baseline = Baseline(learnt)
         self._modes = ModeTracker(learnt.modes)
         self._frozen = FrozenTracker(learnt.frozen_limits)
+        self._stays = StayTracker(len(manifest.tags))
+        self._recent = Recent(learnt.experts)
         self._features = DeferredFeatures(FeatureTracker(learnt.head, learnt.scored))
         self._diagnosable = diagnosable
         self._drift = DriftMonitor(len(learnt.used), manifest.period_ms)
@@ -125,29 +133,35 @@ class Assessor:
 
     @property
     def wander(self) -> Remembered:
-        """Return how far the asset has drifted and how much of that is adapted to, for after a restart."""
-        state = np.concatenate([self._drift.state, self._adaptation.offset])
+        """Return how far the asset has drifted, how much of that is adapted to, and what was re-baselined, for after a
+        restart.
+        """
+        state = np.concatenate([self._drift.state, self._adaptation.offset, self.baseline.state])
         return Remembered(self._detector.hash, tuple(state.tolist()))
 
     def restore(self, wander: Remembered) -> None:
         """Go on from a `wander`; one of another bundle says nothing of this one and is forgotten."""
-        used = len(self._detector.statistics.used)
-        if wander.model_hash == self._detector.hash and len(wander.state) == len(self.wander.state):
-            self._drift.restore(np.array(wander.state[:used]))
-            self._adaptation.restore(np.array(wander.state[used:]))
+        used, scored = len(self._detector.statistics.used), len(self._detector.statistics.scored)
+        if wander.model_hash != self._detector.hash or len(wander.state) not in (used + scored, used + 3 * scored):
+            return
+        drift, adapted, baseline = np.split(np.array(wander.state), [used, used + scored])
+        self._drift.restore(drift)
+        self._adaptation.restore(adapted)
+        if len(baseline):  # earlier versions knew of none
+            self.baseline.restore(baseline)
 
-    def update(self, grid: Grid) -> Assessment:
-        """Assess new rows, at least one."""
+    def update(self, grid: Grid, withheld: Bools | None = None) -> Assessment:
+        """Assess new rows, at least one; those in which alerts are `withheld` bool[N] are not adapted to."""
         seen = self._past.then(grid)
         self._past = seen.last(LOOK_BACK_ROWS)
         modes = self._modes.update(grid.values, grid.good)
-        new = self._detector.score(grid.values, grid.good, modes.held)
+        new, values, held = self._score(grid, modes.held)
         scores = self._past_scores.then(new)
         self._past_scores = scores.last(LOOK_BACK_ROWS)
         frozen, stale = self._frozen.update(grid.values, grid.good)
         settling = modes.settling | self._recovering(np.isnan(new.score))
         ignored = settling | modes.unseen | modes.new | stale
-        evidence = self._evidence(new, ignored, frozen)
+        evidence = self._evidence(new, ignored, frozen, withheld)
         # Far from every regime, at a setting that was never learnt, may be a fault or its nature: that is not known.
         # Each row there is judged by itself, for memories would carry what is not known into the settings that are.
         alone = modes.new & ~settling & ~modes.unseen & ~stale
@@ -160,11 +174,33 @@ class Assessor:
         condition = np.select(
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
+        surprise, recent = np.zeros(frozen.shape), np.zeros((grid.rows, 0))
         if self._diagnosable:
-            self._features.take(scores, seen.values, seen.good, modes.held, ignored)
-        told = grid.good & ~modes.held & _counts(condition)[:, None]
+            self._features.take(scores, seen.values, seen.good, held, ignored)
+            counted = ~ignored & ~np.isnan(new.score)
+            stay = np.rint(frozen * self._detector.statistics.frozen_limits)
+            surprise = self._stays.update(stay, grid.good, counted)
+            recent = self._recent.update(new.white, new.regime, counted)
+        if self.baseline.learning.any():
+            well = (condition == NORMAL) & ~(alone | np.isnan(evidence))
+            self.baseline.learn(values, grid.good & ~modes.held, well)
+        told = grid.good & ~held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
-        return Assessment(seen, scores, good_share, coverage, evidence, frozen, condition, self._features, drift)
+        return Assessment(
+            seen, scores, good_share, coverage, evidence, frozen, surprise, condition, recent, self._features, drift
+        )
+
+    def _score(self, grid: Grid, held: Bools) -> tuple[Scores, Float32s, Bools]:
+        """Return the scores of rows, the corrected values f32[N, C] they are of, and which add no evidence, bool[N, C].
+        """
+        values = self.baseline.corrected(grid.values, grid.good)
+        if self.baseline.learning.any():
+            held = held | self.baseline.learning
+        new = self._detector.score(values, grid.good, held)
+        if values is not grid.values:
+            scored = self._detector.statistics.scored
+            new.expected[:, scored] += self.baseline.offset.astype(np.float32)
+        return new, values, held
 
     def _deviations(self, scores: Scores, x: Float32s, told: Bools) -> Float64s:
         """Return f64[N, U]: how far each channel is from its learnt level, in standard deviations.
@@ -198,15 +234,19 @@ class Assessor:
         statistics[:, 0] = score
         return calibration.evidence(statistics, self.limits)
 
-    def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s) -> Float64s:
+    def _evidence(self, scores: Scores, ignored: Bools, frozen: Float64s, withheld: Bools | None) -> Float64s:
         """Fuse the running statistics and the frozen check; NaN where there is no score."""
         calibration = self._detector.statistics.calibration
         white, score = scores.white.astype(np.float64), np.where(ignored, np.nan, scores.score)
         evidence = np.empty(len(score))
+        learning = bool(self.baseline.learning.any())
         for rows in self._adaptation.blocks(len(score)):
             statistics = self._bank.update(*self._adaptation.taken_off(white[rows], score[rows]))
+            if learning:  # tags that are not judged have no spread, which is not to look like too little of it
+                statistics[:, SPREAD] = np.where(np.isnan(score[rows]), np.nan, calibration.centre[SPREAD])
             evidence[rows] = calibration.evidence(statistics, self.limits)
-            self._adaptation.learn(white[rows], evidence[rows])
+            unfit = learning if withheld is None else withheld[rows] | learning
+            self._adaptation.learn(white[rows], np.where(unfit, np.nan, evidence[rows]))
         # How long a value has stood still says whether it is stuck, not how bad that is.
         still = np.minimum(frozen.max(1), 1.0)
         return np.where(np.isnan(evidence), np.nan, np.fmax(evidence, still))

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from agent.line.alert import Alert, Command, ReturnToService, TakeOutOfService
+from agent.line.alert import (
+    Alert,
+    Command,
+    EndHold,
+    GiveLabel,
+    ReturnToService,
+    SeeChange,
+    TakeOutOfService,
+)
 from agent.line.event import Entry
+from agent.line.lifecycle import is_open
 from agent.line.line import Line, Snapshot
 from agent.line.memory import Memory
 from connectors.frame import Frame
@@ -32,11 +41,18 @@ class BesideLine:
         return self._champion.state()
 
     def submit(self, command: Command) -> bool:
-        """Queue a command for the next step. The challenger is told, too, when the machine is out of service."""
+        """Queue a command for the next step.
+
+        The challenger is told, too, what withholds the asset's alerts, and of labels of what is still open: it may be
+        one of its own.
+        """
         if not self._champion.submit(command):
             return False
-        if isinstance(command, TakeOutOfService | ReturnToService):
-            self._challenger.submit(command)
+        match command:
+            case TakeOutOfService() | ReturnToService() | SeeChange() | EndHold():
+                self._challenger.submit(command)
+            case GiveLabel(alert=Alert() as alert) if is_open(alert):
+                self._challenger.submit(command)
         return True
 
     def step(self, frame: Frame, now_ns: int) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Health assessment: what an evidence is made of, in which class of cause, and which type of fault it looks like."""
+"""Health assessment: what an evidence is made of, and which type of fault it looks like."""
 
 from __future__ import annotations
 
@@ -7,28 +7,23 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.assess import CONDITIONS, DEVIATING, LOOK_BACK_ROWS, WINDOW_ROWS, Assessment, Detector
-from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
+from agent.line.assess import CONDITIONS, DEVIATING, LOOK_BACK_ROWS, Assessment, Detector
+from agent.line.cause import COMES_AND_GOES, FROZEN, Opinion, cause_of
+from agent.line.verdict import Condition, Contribution, Drift, Verdict
+from connectors.frame import Bools
 from models.bundle import Manifest
-from models.frozen import FACTOR
 
 NAMED_MAX = 5
 EXPLAINED = (Condition.DEVIATING, Condition.UNSEEN_REGIME)
 """Conditions of which a person wants to know which tags are to blame; in any other the largest residual is chance."""
 REGIMES_MAX = 3
-MISSING_MAX = 0.2
-FROZEN, COMES_AND_GOES = "stuck", "intermittent"
-"""The fault types that are seen without the head, and that only a sensor and its wiring can have."""
-STILL_MIN = 1.0 / FACTOR
-"""A tag that deviates is stuck when it has stood still as long as ever; one that does not has to do so for longer."""
-AWAY_SD, HOME_SD = 5.0, 2.0
-RETURNS_MIN = 2
-"""What goes away and comes back once may be an event of the machine."""
+SHIFT = "shift"
+"""What several tags do together."""
 PROBABILITY_MIN = 0.05
 
 
-def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -> Verdict:
-    """Return the verdict on new row `row` of the assessment.
+def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, symptoms: Bools) -> Verdict:
+    """Return the verdict on new row `row` of the assessment; `symptoms` bool[C] are the tags that show faults first.
 
     What a row cannot tell, health and remaining life, is left open.
     """
@@ -41,7 +36,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
     explained = condition in EXPLAINED
     weight = _weights(assessment, row, recent, still=deviating) if explained else np.zeros(0)
     known = not np.isnan(assessment.scores.score[at])
-    sign = _sensor_sign(assessment, row, recent, weight) if deviating else None
+    opinion = cause_of(assessment, row, recent, weight, detector, symptoms) if deviating else None
     return Verdict(
         asset=asset,
         time_ns=int(assessment.grid.time_ns[at]),
@@ -49,9 +44,10 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector) -
         regime=manifest.regimes[int(assessment.scores.regime[at])].id if known else None,
         regime_distances=_distances(assessment.scores.distances[at], manifest) if known else (),
         evidence=rounded(evidence),
-        contributions=_contributions(assessment, recent, weight, manifest) if known and explained else (),
-        cause=_cause(assessment, row, sign) if deviating else None,
-        fault_probabilities=_faults(assessment, row, weight, sign, detector) if deviating else (),
+        contributions=_contributions(assessment, recent, weight, opinion, manifest) if known and explained else (),
+        cause=None if opinion is None else opinion.cause,
+        cause_probability=None if opinion is None else opinion.probability,
+        fault_probabilities=() if opinion is None else _faults(assessment, row, weight, opinion, detector),
         drift=_drift(assessment.drift[row], detector),
         health=nan,
         remaining_life_s=None,
@@ -89,14 +85,17 @@ def _weights(assessment: Assessment, row: int, recent: slice, *, still: bool) ->
 
 
 def _contributions(
-    assessment: Assessment, recent: slice, weight: npt.NDArray[np.float64], manifest: Manifest
+    assessment: Assessment, recent: slice, weight: npt.NDArray[np.float64], opinion: Opinion | None, manifest: Manifest
 ) -> tuple[Contribution, ...]:
+    """Return the tags with the largest weights; that of a sensor which is off comes first, for it misleads the rest."""
     total = weight.sum()
     if total <= 0:
         return ()
     good = assessment.grid.good[recent]
     named = (weight > 0) & good.any(0)
-    largest = [int(i) for i in np.argsort(-weight, kind="stable") if named[i]][:NAMED_MAX]
+    sensor = None if opinion is None else opinion.tag
+    order = np.lexsort((-weight, np.arange(len(weight)) != sensor))
+    largest = [int(i) for i in order if named[i]][:NAMED_MAX]
     measured = _mean(assessment.grid.values[recent], good)
     expected = _mean(assessment.scores.expected[recent], good)
     return tuple(
@@ -115,45 +114,26 @@ def _mean(values: npt.NDArray[np.float32], good: npt.NDArray[np.bool_]) -> npt.N
     return np.asarray(np.where(good, values.astype(np.float64), 0.0).sum(0) / np.maximum(good.sum(0), 1))
 
 
-def _sensor_sign(assessment: Assessment, row: int, recent: slice, weight: npt.NDArray[np.float64]) -> str | None:
-    """Return what the tag that deviates most does that no machine can: stand still, or go away and come back at once.
-
-    That a tag deviates alone is no such sign. Most faults of a machine show in one tag long before they show in others,
-    and who is told to look at a sensor first looks late at the machine.
-    """
-    tag = int(weight.argmax())
-    if assessment.frozen[row].max() >= 1.0 or assessment.frozen[row, tag] >= STILL_MIN:
-        return FROZEN
-    residual = np.abs(assessment.scores.residual[recent, tag][assessment.grid.good[recent, tag]])
-    away = residual > AWAY_SD
-    returns = int((away[:-1] & ~away[1:]).sum())
-    return COMES_AND_GOES if returns >= RETURNS_MIN and np.median(residual) < HOME_SD else None
-
-
-def _cause(assessment: Assessment, row: int, sign: str | None) -> Cause:
-    """Tell the class of cause; data that were there and are missing now point to the communication."""
-    lost = assessment.window(row, WINDOW_ROWS).max() - assessment.window(row, LOOK_BACK_ROWS).mean()
-    if lost > MISSING_MAX:
-        return Cause.COMMUNICATION
-    return Cause.MACHINE if sign is None else Cause.SENSOR
-
-
 def _faults(
-    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], sign: str | None, detector: Detector
+    assessment: Assessment, row: int, weight: npt.NDArray[np.float64], opinion: Opinion, detector: Detector
 ) -> tuple[tuple[str, float], ...]:
     """Return the fault types, most probable first: what is seen, or else what the head makes of the tags together.
 
-    Each tag speaks with its weight. What would have been seen is left out, and so is "none".
+    Each tag speaks with its weight, of a sensor that is off that tag alone. What would have been seen is left out, and
+    so is "none", and of one tag that it moved with others.
     """
-    if sign is not None:
-        return ((sign, 1.0),)
+    if opinion.sign is not None:
+        return ((opinion.sign, 1.0),)
+    if opinion.tag is not None:
+        weight = np.arange(len(weight)) == opinion.tag
     _, logits = detector.judge(*assessment.features.back(assessment.rows - 1 - row))
     odds = np.exp(logits[0].astype(np.float64) - logits[0].max(1, keepdims=True))
-    share = weight[detector.statistics.scored]
+    share = weight[detector.statistics.scored].astype(np.float64)
     share = share if share.sum() > 0 else np.ones(len(share))
     together = share @ (odds / odds.sum(1, keepdims=True))
     names = detector.manifest.faults
-    together[[name in ("none", FROZEN, COMES_AND_GOES) for name in names]] = 0.0
+    left_out = {"none", FROZEN, COMES_AND_GOES} | (set() if opinion.tag is None else {SHIFT})
+    together[[name in left_out for name in names]] = 0.0
     probability = together / together.sum()
     order = np.argsort(-probability, kind="stable")
     return tuple((names[int(i)], rounded(float(probability[i]))) for i in order if probability[i] >= PROBABILITY_MIN)

@@ -26,6 +26,13 @@ class EventKind(StrEnum):
     DISMISSED = "dismissed"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
+    NORMAL = "normal"
+    CHANGE_SEEN = "change_seen"
+    HOLD_ENDED = "hold_ended"
+    REBASELINE_BEGUN = "rebaseline_begun"
+    REBASELINED = "rebaselined"
+    REBASELINE_FAILED = "rebaseline_failed"
+    KNOWN_PATTERN = "known_pattern"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class AssetEvent:
 
     `id` is unique in the agent's journal ("pump:3"). It was told at `time_ns` and holds from `since_ns`, which may be
     to come, until `until_ns`, None where nobody can say. `by` is the person, None where it was the agent; `about` names
-    what it is about, such as a tag or the hash of a model, None where that is the asset itself.
+    what it is about, such as a tag, an alert or the hash of a model, None where that is the asset itself.
     """
 
     id: str

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agent.line.advisory import Advisory
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -13,9 +14,12 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     AlertCommand,
+    GiveLabel,
     Group,
+    Likeness,
     Priority,
     Shelve,
+    Signature,
     Unshelve,
     Withheld,
     WithheldKind,
@@ -64,6 +68,9 @@ def raised(
     verdict: Verdict,
     priority: Priority,
     message: str,
+    advisory: Advisory | None,
+    signature: Signature = (),
+    like: Likeness | None = None,
     *,
     shadow: bool = False,
 ) -> Alert:
@@ -86,6 +93,11 @@ def raised(
         acknowledgement=None,
         withheld=(),
         root=None,
+        label=None,
+        like=like,
+        signature=signature,
+        peak_signature=signature,
+        advisory=advisory,
         verdict=verdict,
         shadow=shadow,
     )
@@ -94,7 +106,7 @@ def raised(
 def raised_again(alert: Alert, new: Alert) -> Alert | None:
     """Return the alert's next revision where it is raised again as `new`, None where the table has none.
 
-    It says what it is raised for this time: it may be another fault.
+    It says what it is raised for this time: it may be another fault. What people said of the alert stays.
     """
     state = TRANSITIONS.get((alert.state, _E.RAISE))
     if state is None:
@@ -102,6 +114,7 @@ def raised_again(alert: Alert, new: Alert) -> Alert | None:
     return replace(
         new, id=alert.id, revision=alert.revision + 1, state=state, withheld=alert.withheld, root=alert.root,
         shadow=alert.shadow,
+        label=alert.label,
     )
 
 
@@ -114,6 +127,18 @@ def returned(alert: Alert, time_ns: int, now_ns: int) -> Alert | None:
     if state is None:
         return None
     return _next(replace(alert, state=state, returned_time_ns=time_ns), _E.RETURN, None, now_ns)
+
+
+def worsened(alert: Alert, new: Alert) -> Alert | None:
+    """Return the next revision of an alert that stands, and whose deviation has grown to that of `new`.
+
+    None unless somebody has acknowledged it: who has not will see how bad it is now. A withheld alert waits for nobody.
+    """
+    state = TRANSITIONS.get((alert.state, _E.REALARM))
+    if state is None or alert.withheld:
+        return None
+    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like)
+    return _next(replace(worse, state=state, acknowledgement=None), _E.REALARM, None, new.updated_time_ns)
 
 
 def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
@@ -136,8 +161,9 @@ def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
         case Group():
             if command.root in (alert.root, alert.id):
                 return None
-            grouped = _next(replace(alert, root=command.root), _E.GROUP, None, now_ns)
-            return replace(grouped, standing_since_ns=alert.standing_since_ns)
+            return _beside(replace(alert, root=command.root), _E.GROUP, None, now_ns)
+        case GiveLabel():
+            return _beside(replace(alert, label=command.label), _E.LABEL, command.by, now_ns)
 
 
 def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, now_ns: int) -> Alert | None:
@@ -161,6 +187,18 @@ def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, no
     if state is not None and _is_over(stood_ns, patience.realarm_ns):
         return _next(replace(alert, state=state, acknowledgement=None), _E.REALARM, None, now_ns)
     return None
+
+
+def reassessed(
+    alert: Alert, verdict: Verdict, priority: Priority, message: str, advisory: Advisory | None, now_ns: int
+) -> Alert:
+    """Return the alert's next revision, which tells another cause: that of a later verdict.
+
+    For how long it has stood does not begin anew: what it is about has not changed, but what is known of it.
+    """
+    changed = replace(alert, verdict=verdict, priority=priority, message=message, advisory=advisory)
+    told = _next(changed, _E.REASSESS, None, now_ns)
+    return replace(told, standing_since_ns=alert.standing_since_ns)
 
 
 def withheld(alert: Alert, by: Withheld, now_ns: int) -> Alert:
@@ -197,6 +235,11 @@ def is_standing(alert: Alert) -> bool:
 
 def _is_over(stood_ns: int, patience_ns: int | None) -> bool:
     return patience_ns is not None and stood_ns >= patience_ns
+
+
+def _beside(changed: Alert, event: AlarmEvent, by: str | None, now_ns: int) -> Alert:
+    """Return the next revision after an event that changes nothing in how the alert stands."""
+    return replace(_next(changed, event, by, now_ns), standing_since_ns=changed.standing_since_ns)
 
 
 def _next(changed: Alert, event: AlarmEvent, by: str | None, now_ns: int) -> Alert:

@@ -5,30 +5,37 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import numpy as np
 
 from agent.line import advise, lifecycle, state
 from agent.line.advise import Change, Delays, Watch
+from agent.line.advisory import Rule, advisory_of
 from agent.line.alert import (
     AlarmEvent,
     Alert,
+    AssetCommand,
     Command,
     Consequence,
+    GiveLabel,
     ReturnToService,
     TakeOutOfService,
     Withheld,
     WithheldKind,
 )
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
+from agent.line.changes import Changes
 from agent.line.diagnose import diagnose, rounded
-from agent.line.event import AssetEvent, Entry, EventLog
+from agent.line.event import AssetEvent, Entry, EventKind, EventLog
 from agent.line.lifecycle import NEVER, Patience
+from agent.line.likeness import Familiar, Prototype, Prototypes, Signatures
 from agent.line.memory import Memory
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
+from agent.line.second_look import SecondLook
 from agent.line.stage import Decide, Decision, Stage
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
@@ -48,7 +55,9 @@ class LineSettings:
 
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
+    `hold_ns` is for how long alerts are on hold after a change was seen, 0 for not at all.
     `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
+    `symptoms` are the tags that are measured to see faults of the machine, `rules` say what to check first.
     """
 
     alerts_per_s: float
@@ -60,6 +69,9 @@ class LineSettings:
     suppressed_when: SuppressedWhen | None = None
     patience: Patience = NEVER
     consequence: Consequence = Consequence.MAJOR
+    symptoms: tuple[str, ...] = ()
+    hold_ns: int = 0
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +165,8 @@ class Line:
         next_event: int = 1,
         shadow: bool = False,
         series: str | None = None,
+        rebaselining: AssetEvent | None = None,
+        prototypes: Sequence[Prototype] = (),
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
         """Start from the learnt reference; what is given beside it continues after a restart.
@@ -168,6 +182,7 @@ class Line:
         self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
+        self._symptoms = np.array([tag.name in settings.symptoms for tag in manifest.tags], np.bool_)
         self._model_columns = np.arange(len(manifest.tags))
         own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms] or [self.period_ns] * len(tags)
         self._rate_of_change = RateOfChange(settings.max_rates or [np.inf] * len(tags), own_ns)
@@ -177,15 +192,22 @@ class Line:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
         delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
-        self._watch = Watch(delays, raised=open_alert is not None and lifecycle.is_standing(open_alert))
+        standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
+        self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0)
+        self._second_look = SecondLook()
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
         self._peak = 0.0
+        self._signatures = Signatures(detector)
+        self._prototypes = Prototypes(prototypes)
+        self._familiar = Familiar(delays.on_rows)
         self._next_number = next_number
-        log = EventLog(asset, next_event)
-        self._events = log
+        self._log = log = EventLog(asset, next_event)
         self._shadow = shadow
         self._withholding = Withholding(log, withheld)
+        self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns)
+        if rebaselining is not None:
+            self._changes.rebaselining.resume(rebaselining)
         self._suppression: Suppression | None = None
         if (when := settings.suppressed_when) is not None:
             self._suppression_column = self.tags.index(when.tag)
@@ -212,7 +234,7 @@ class Line:
         the agent's UTC time. The caller records them and then calls `publish`.
         """
         entries = self._obey(now_ns)
-        entries += self._withholding.expire(now_ns)
+        entries += self._changes.expire(now_ns)
         frame, too_fast = self._rate_of_change.screen(frame)
         self._newest = self._newest.then(frame)
         self._quality.note(frame, now_ns, too_fast)
@@ -221,12 +243,15 @@ class Line:
         verdict = self._next_snapshot.verdict
         if grid.rows:
             self._rows += grid.rows
-            assessment = self._assessor.update(grid)
+            withheld = self._withheld(grid, now_ns)
+            assessment = self._assessor.update(grid, withheld)
             if self._observe is not None:
                 self._observe(assessment)
             self._quality.frozen(self._stood_s(assessment))
-            entries += self._advise(assessment, self._withheld(grid, now_ns), now_ns)
+            entries += self._changes.follow(assessment, partial(self._diagnosed, assessment), now_ns)
+            entries += self._advise(assessment, withheld, now_ns)
             verdict = self._verdict(assessment, grid.rows - 1)
+            entries += self._reassess(verdict, now_ns)
         entries += self._tend(now_ns)
         self._next_snapshot = self._snapshot(now_ns, verdict)
         return entries
@@ -316,10 +341,12 @@ class Line:
         entries: list[Entry] = []
         while self._commands:
             command = self._commands.popleft()
-            if isinstance(command, TakeOutOfService | ReturnToService):
-                entries += self._withholding.obey(command, now_ns) if command.asset == self.asset else []
+            if isinstance(command, AssetCommand):
+                entries += self._obey_of_asset(command, now_ns) if command.asset == self.asset else []
             elif isinstance(command, Decide):
                 entries += self._decide(command, now_ns) if command.asset == self.asset else []
+            elif isinstance(command, GiveLabel):
+                entries += self._label(command, now_ns)
             elif self._alert is not None:
                 entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
         return entries
@@ -332,8 +359,24 @@ class Line:
             self._shadow = False
             standing = self._alert if self._alert is not None and self._alert.shadow else None
             shown = None if standing is None else lifecycle.gone_live(standing, command.by, now_ns)
-            return [self._events.decided(command, now_ns), *self._revise(shown)]
-        return [self._events.decided(command, now_ns)]
+            return [self._log.decided(command, now_ns), *self._revise(shown)]
+        return [self._log.decided(command, now_ns)]
+
+    def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
+        if isinstance(command, TakeOutOfService | ReturnToService):
+            return self._withholding.obey(command, now_ns)
+        return self._changes.obey(command, now_ns)
+
+    def _label(self, command: GiveLabel, now_ns: int) -> list[Alert]:
+        """Label the open alert, or one that is over; learn from it, and from that of another asset of the bundle."""
+        if self._alert is not None and self._alert.id == command.alert_id:
+            revised = self._revise(lifecycle.obey(self._alert, command, now_ns))
+            self._prototypes.learn(revised[0])
+            return revised
+        if command.alert is None or (labelled := lifecycle.obey(command.alert, command, now_ns)) is None:
+            return []
+        self._prototypes.learn(labelled)
+        return [] if labelled.asset != self.asset or lifecycle.is_open(labelled) else [labelled]
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""
@@ -346,44 +389,102 @@ class Line:
             revisions += changed
         return revisions
 
-    def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Alert]:
-        changed: list[Alert] = []
-        evidence = np.where(assessment.judged, assessment.evidence, 0.0)
+    def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Entry]:
+        changed: list[Entry] = []
         noted = 0
         for change in self._watch.changes(assessment, withheld):
-            self._peak = max(self._peak, float(evidence[noted : change.row + 1].max(initial=0.0)))
-            self._outlook.follow(assessment, noted, change.row + 1)
+            changed += self._follow(assessment, noted, change.row + 1, withheld, now_ns)
             changed += self._apply(change, assessment, now_ns)
             noted = change.row + 1
         # The next revision of the alert will tell.
-        self._peak = max(self._peak, float(evidence[noted:].max(initial=0.0)))
-        self._outlook.follow(assessment, noted, assessment.rows)
-        return changed
+        return changed + self._follow(assessment, noted, assessment.rows, withheld, now_ns)
+
+    def _follow(
+        self, assessment: Assessment, begin: int, end: int, withheld: Bools | None, now_ns: int
+    ) -> list[Entry]:
+        """Note rows in which the alarm does not change; what a pattern labelled normal has become in them is raised."""
+        if not self._familiar.stands:
+            self._note(assessment, begin, end)
+            return []
+        row = self._familiar.outgrown(assessment, begin, end, withheld, self._signatures, self._prototypes)
+        if row is None:
+            self._note(assessment, begin, end)
+            return []
+        self._note(assessment, begin, row + 1)
+        change = Change(row, AlarmEvent.RAISE, self._familiar.on_rows - 1)
+        raised = self._raise(change, self._verdict(assessment, row), assessment, now_ns)
+        self._note(assessment, row + 1, end)
+        return raised
+
+    def _note(self, assessment: Assessment, begin: int, end: int) -> None:
+        evidence = np.where(assessment.judged[begin:end], assessment.evidence[begin:end], 0.0)
+        self._peak = max(self._peak, float(evidence.max(initial=0.0)))
+        self._outlook.follow(assessment, begin, end)
+        if self._alert is not None and lifecycle.is_standing(self._alert):
+            self._signatures.follow(assessment, begin, end)
+
+    def _reassess(self, verdict: Verdict, now_ns: int) -> list[Alert]:
+        """Revise the alert that stands where another cause has become clear."""
+        alert = self._alert
+        if alert is None or not lifecycle.is_standing(alert):
+            self._second_look.forget()
+            return []
+        if not self._second_look.differs(alert.verdict.cause, verdict):
+            return []
+        priority, message = advise.priority(verdict, self._consequence), advise.message(verdict, alert.like)
+        advisory = advisory_of(self.settings.rules, verdict)
+        return self._revise(lifecycle.reassessed(alert, verdict, priority, message, advisory, now_ns))
 
     def _revise(self, alert: Alert | None) -> list[Alert]:
         """Take over the alert's next revision, if there is one."""
         if alert is None:
             return []
-        revised = replace(alert, peak_evidence=max(alert.peak_evidence, rounded(self._peak)))
+        revised = replace(
+            alert, peak_evidence=max(alert.peak_evidence, rounded(self._peak)),
+            peak_signature=self._signatures.peak(alert.peak_signature),
+        )
         self._alert = revised if lifecycle.is_open(revised) else None
         return [revised]
 
-    def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Alert]:
+    def _apply(self, change: Change, assessment: Assessment, now_ns: int) -> list[Entry]:
         verdict = self._verdict(assessment, change.row)
+        if self._familiar.stands:
+            if change.event is AlarmEvent.RETURN:
+                self._familiar.over()
+            return []
         if change.event is AlarmEvent.RETURN:
             alert = self._alert
-            return [] if alert is None else self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))
-        onset_ns = verdict.time_ns - change.since_rows * self.period_ns
+            return [] if alert is None else [*self._revise(lifecycle.returned(alert, verdict.time_ns, now_ns))]
+        signature = self._signatures.at(assessment, change.row)
+        known = self._prototypes.normal(signature, self._signatures.model_hash)
+        if change.event is AlarmEvent.RAISE and known is not None:
+            self._familiar.begin()
+            said = f"known since {known.alert_id} as normal, and no larger: no alert is raised"
+            return [self._log.event(EventKind.KNOWN_PATTERN, now_ns, since_ns=verdict.time_ns, comment=said,
+                                    about=known.alert_id)]
+        return self._raise(change, verdict, assessment, now_ns)
+
+    def _raise(self, change: Change, verdict: Verdict, assessment: Assessment, now_ns: int) -> list[Entry]:
+        """Return the alert that a change calls for: a new one, or the next revision of the open one."""
+        onset_ns, row = verdict.time_ns - change.since_rows * self.period_ns, change.row
+        signature = self._signatures.at(assessment, row)
+        like = self._prototypes.nearest(signature, verdict.fault_probabilities)
         new = lifecycle.raised(
             f"{self._series}-{self._next_number}", onset_ns, now_ns, verdict,
-            advise.priority(verdict, self._consequence), advise.message(verdict), shadow=self._shadow,
+            advise.priority(verdict, self._consequence), advise.message(verdict, like),
+            advisory_of(self.settings.rules, verdict), signature, like, shadow=self._shadow,
         )
+        self._signatures.begin()
         if self._alert is not None:
-            return self._revise(lifecycle.raised_again(self._alert, new))
+            again = lifecycle.worsened if change.event is AlarmEvent.REALARM else lifecycle.raised_again
+            return [*self._revise(again(self._alert, new))]
         self._next_number += 1
         self._peak = verdict.evidence
-        return self._revise(new)
+        return [*self._revise(new)]
 
     def _verdict(self, assessment: Assessment, row: int) -> Verdict:
         """Return the verdict on new row `row`, the newest that the outlook has followed."""
-        return self._outlook.complete(diagnose(self.asset, assessment, row, self._detector))
+        return self._outlook.complete(self._diagnosed(assessment, row))
+
+    def _diagnosed(self, assessment: Assessment, row: int) -> Verdict:
+        return diagnose(self.asset, assessment, row, self._detector, self._symptoms)

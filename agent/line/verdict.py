@@ -65,7 +65,9 @@ class Verdict:
     enough to tell; `regime_distances` are the nearest known regimes and how far each is, in standard deviations per
     tag: about 1 where the machine is in it, far from all of them in a regime that was never learnt.
     `contributions` are there while it deviates or runs in an unseen regime, cause and `fault_probabilities`, most
-    probable type first, only while it deviates. `drift` is slow, since the model was learnt, and raises no alarm.
+    probable type first, only while it deviates. `cause_probability` is that of the cause, None where there is none or
+    it was told by a rule without odds, as that the communication fails. `drift` is slow, since the model was learnt,
+    and raises no alarm.
     `health` is 1 without any deviation, 0.5 at the limit, towards 0 beyond, NaN while nothing can be said of it.
     `remaining_life_s` holds the 5 %, 50 % and 95 % quantiles, None means "no estimate"; `remaining_life_until` says to
     what. `coverage` is the share of good values in the window, 0..1.
@@ -79,6 +81,7 @@ class Verdict:
     evidence: float
     contributions: tuple[Contribution, ...]
     cause: Cause | None
+    cause_probability: float | None
     fault_probabilities: tuple[tuple[str, float], ...]
     drift: Drift | None
     health: float

@@ -28,7 +28,7 @@ class Vigil:
         assessment = self._assessor.update(grid)
         changes = self._watch.changes(assessment)
         if changes:
-            self.raised = changes[-1].event is AlarmEvent.RAISE
+            self.raised = changes[-1].event is not AlarmEvent.RETURN
         return assessment, changes
 
     def restart(self, wander: Remembered | None = None) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from agent.line.alert import AssetCommand, ReturnToService, TakeOutOfService, Withheld, WithheldKind
+from agent.line.alert import ReturnToService, TakeOutOfService, Withheld, WithheldKind
 from agent.line.event import AssetEvent, EventKind, EventLog
 from connectors.frame import BAD_NO_DATA, Bools, Float32s, Int64s, UInt32s, is_bad
 
 KINDS: Final[dict[WithheldKind, tuple[EventKind, EventKind]]] = {
     WithheldKind.SUPPRESSED: (EventKind.SUPPRESSED, EventKind.UNSUPPRESSED),
     WithheldKind.OUT_OF_SERVICE: (EventKind.OUT_OF_SERVICE, EventKind.IN_SERVICE),
+    WithheldKind.ON_HOLD: (EventKind.CHANGE_SEEN, EventKind.HOLD_ENDED),
 }
 """The events that an asset's alerts are withheld by, in each way, and are no longer; the last one counts."""
 
@@ -30,7 +31,7 @@ CHANGES_MAX: Final = 1000
 def withheld_by(event: AssetEvent) -> Withheld | None:
     """Return how an event withholds the alerts of its asset, None where it does not."""
     for kind, (begins, _) in KINDS.items():
-        if event.kind is begins:
+        if event.kind is begins and event.until_ns != event.since_ns:
             return Withheld(kind, event.by, event.since_ns, event.until_ns, event.comment)
     return None
 
@@ -54,7 +55,11 @@ class Withholding:
         """Say whether there is one of a kind."""
         return kind in self._ways
 
-    def obey(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
+    def way(self, kind: WithheldKind) -> Withheld | None:
+        """Return the one of a kind, None where there is none."""
+        return self._ways.get(kind)
+
+    def obey(self, command: TakeOutOfService | ReturnToService, now_ns: int) -> list[AssetEvent]:
         """Return the events that a person's command makes, none where it does not apply."""
         match command:
             case TakeOutOfService():
@@ -80,10 +85,13 @@ class Withholding:
             return []
         return [self._log.event(KINDS[kind][1], now_ns, by=by, comment=comment, about=about)]
 
-    def expire(self, now_ns: int) -> list[AssetEvent]:
-        """Return the events of those whose time is over."""
+    def expire(self, now_ns: int, meanwhile: Callable[[WithheldKind], str] = lambda _: "") -> list[AssetEvent]:
+        """Return the events of those whose time is over; each tells what was seen `meanwhile`."""
         over = [one.kind for one in self._ways.values() if one.until_ns is not None and one.until_ns <= now_ns]
-        return [event for kind in over for event in self.end(kind, now_ns, None, "the time set for it is over")]
+        return [
+            event for kind in over
+            for event in self.end(kind, now_ns, None, f"the time set for it is over{meanwhile(kind)}")
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Remaining life in the words of a technician, coarse enough to stay the same while little changes."""
+"""Cause and remaining life in the words of a technician, coarse enough to stay the same while little changes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ UNITS = (("weeks", 604_800), ("days", 86_400), ("hours", 3_600), ("minutes", 60)
 """The largest of which the median makes at least two is the one to tell it in."""
 UNITS_MIN = 2
 NO_ESTIMATE = "no estimate"
+
+
+def cause(verdict: Verdict) -> str:
+    """Return the class of cause with its probability, as in "sensor (73 %)", or "not told"."""
+    if verdict.cause is None:
+        return "not told"
+    sure = "" if verdict.cause_probability is None else f" ({100 * verdict.cause_probability:.0f} %)"
+    return f"{verdict.cause.value}{sure}"
 
 
 def remaining_life(verdict: Verdict) -> str:

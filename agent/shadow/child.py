@@ -20,7 +20,7 @@ from rich.console import Console
 from agent.backtest.trial import BacktestError
 from agent.export_command import write_table
 from agent.history import Reading, read_history
-from agent.learning import learn_bundle
+from agent.learning.bundle import learn_bundle
 from agent.line import state
 from agent.line.alert import Alert, ReturnToService, TakeOutOfService
 from agent.line.line import Line, LineSettings

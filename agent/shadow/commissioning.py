@@ -23,7 +23,7 @@ from agent.line.stage import Decide, Decision, Stage
 from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
-from agent.shadow.comparison import Comparison, compare, may_be_promoted, must_be_rolled_back
+from agent.shadow.comparison import Comparison, compare, is_real, may_be_promoted, must_be_rolled_back
 from agent.shadow.standing import KINDS, Collected, Standing
 from agent.shadow.versions import Version
 from agent.store import codec, reading
@@ -101,10 +101,13 @@ class Commissioning:
         return compare(champion, challenger, alerts_per_s, since_ns, self._clock.time_ns())
 
     def since_promotion(self, asset: str, now: Standing) -> Achieved | None:
-        """Return what a promoted model has raised since, against the budget, None for one that was not."""
+        """Return what a promoted model has raised since, against the budget, None for one that was not.
+
+        What people called real does not count.
+        """
         if now.previous is None:
             return None
-        alerts = self._journal.series(asset, now.promoted_ns)
+        alerts = [alert for alert in self._journal.series(asset, now.promoted_ns) if not is_real(alert)]
         watched_s = max(self._clock.time_ns() - now.promoted_ns, 0) / 1e9
         return Achieved.of(self._config.assets[asset].alerts_per_s, len(alerts), watched_s)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.line.alert import Alert
+from agent.line.alert import Alert, Answer
 from agent.rehearsal.achieved import Achieved, Standing
 
 NEAR_NS: Final = 3_600_000_000_000
@@ -20,13 +20,15 @@ ROLL_BACK_ALERTS_MIN: Final = 3
 class Comparison:
     """What both have raised since `since_ns` (UTC), when the challenger began, each against the alarm budget.
 
-    `missed` are alerts of the champion without one of the challenger's at that time, `alone` those of the challenger.
+    `both` counts alerts of the champion with one of the challenger's at that time. `missed` are those without, but for
+    what a person called normal or a sensor's; `alone` are alerts of the challenger without one of the champion's.
     """
 
     since_ns: int
     days: float
     champion: Achieved
     challenger: Achieved
+    both: int
     missed: tuple[str, ...]
     alone: tuple[str, ...]
 
@@ -34,8 +36,7 @@ class Comparison:
     def agreement(self) -> float | None:
         """The share of the deviations that both have raised an alert of, None where neither raised any."""
         apart = len(self.missed) + len(self.alone)
-        both = self.champion.alerts - len(self.missed)
-        return both / (both + apart) if both + apart else None
+        return self.both / (self.both + apart) if self.both + apart else None
 
 
 def compare(
@@ -48,7 +49,8 @@ def compare(
         (now_ns - since_ns) / DAY_NS,
         Achieved.of(alerts_per_s, len(champion), watched_s),
         Achieved.of(alerts_per_s, len(challenger), watched_s),
-        tuple(one.id for one in champion if not _is_among(one, challenger, now_ns)),
+        sum(_is_among(one, challenger, now_ns) for one in champion),
+        tuple(one.id for one in champion if not _is_idle(one) and not _is_among(one, challenger, now_ns)),
         tuple(one.id for one in challenger if not _is_among(one, champion, now_ns)),
     )
 
@@ -68,6 +70,15 @@ def must_be_rolled_back(since_promotion: Achieved) -> bool:
     first week, and nine in the first four; never fewer than ROLL_BACK_ALERTS_MIN.
     """
     return since_promotion.alerts >= ROLL_BACK_ALERTS_MIN and since_promotion.standing is Standing.ABOVE
+
+
+def is_real(alert: Alert) -> bool:
+    """Say whether a person has called what an alert was about real."""
+    return alert.label is not None and alert.label.answer is Answer.REAL
+
+
+def _is_idle(alert: Alert) -> bool:
+    return alert.label is not None and alert.label.answer in (Answer.NORMAL, Answer.SENSOR)
 
 
 def _is_among(alert: Alert, others: Sequence[Alert], now_ns: int) -> bool:

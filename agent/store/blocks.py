@@ -24,6 +24,8 @@ import numpy as np
 from backports import zstd
 
 from agent.line.alert import Alert, Command, Withheld
+from agent.line.event import AssetEvent
+from agent.line.likeness import Prototype
 from agent.line.memory import Memory
 from agent.line.stage import Stage
 from agent.store import codec, packing
@@ -71,8 +73,9 @@ class Beside:
 @dataclass(frozen=True, slots=True)
 class Start:
     """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered; what
-    its alerts were withheld by, the number of its next event, its stage, the hash of the model that judges it, empty
-    where there is none, or an earlier version did not say, and its challenger.
+    its alerts were withheld by, the number of its next event, the event of a re-baselining that still ran, and the
+    labelled alerts that the next may be like; its stage, the hash of the model that judges it, empty where there is
+    none, or an earlier version did not say, and its challenger.
     """
 
     next_number: int = 1
@@ -80,6 +83,8 @@ class Start:
     memory: Memory | None = None
     withheld: tuple[Withheld, ...] = ()
     next_event: int = 1
+    rebaselining: AssetEvent | None = None
+    prototypes: tuple[Prototype, ...] = ()
     stage: Stage = Stage.LIVE
     model: str = ""
     challenger: Beside | None = None
@@ -138,6 +143,8 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
                 "memory": None if start.memory is None else codec.memory_json(start.memory),
                 "withheld": [codec.withheld_json(one) for one in start.withheld],
                 "next_event": start.next_event,
+                "rebaselining": None if start.rebaselining is None else codec.event_json(start.rebaselining),
+                "prototypes": [codec.prototype_json(one) for one in start.prototypes],
                 "stage": start.stage.value,
                 "model": start.model,
                 "challenger": None if start.challenger is None else _beside_json(start.challenger),
@@ -311,12 +318,15 @@ def _earlier_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
 
 def _start(body: Any) -> Start:
     alert, memory = body["open_alert"], body.get("memory")  # earlier versions kept no memory
+    begun = body.get("rebaselining")
     return Start(
         int(body["next_number"]),
         None if alert is None else codec.decode(json.dumps(alert)),
         None if memory is None else codec.decode_memory(json.dumps(memory)),
         tuple(codec.withheld_of(one) for one in body.get("withheld", ())),  # nor did they know of events
         int(body.get("next_event", 1)),
+        None if begun is None else codec.decode_event(json.dumps(begun)),
+        tuple(codec.prototype_of(one) for one in body.get("prototypes", ())),  # nor of labels
         Stage(body.get("stage", Stage.LIVE)),  # nor of stages
         str(body.get("model", "")),
         None if body.get("challenger") is None else _beside(body["challenger"]),

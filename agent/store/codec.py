@@ -13,23 +13,35 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.line.advisory import Advisory, Check
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
     AlarmEvent,
     AlarmState,
     Alert,
+    Answer,
     Command,
+    DeclareNormal,
+    EndHold,
+    GiveLabel,
     Group,
+    Label,
+    Likeness,
     Priority,
+    Rebaseline,
     ReturnToService,
+    SeeChange,
     Shelve,
+    Signature,
     TakeOutOfService,
+    Trait,
     Unshelve,
     Withheld,
     WithheldKind,
 )
 from agent.line.event import AssetEvent, Entry, EventKind
+from agent.line.likeness import Prototype
 from agent.line.memory import Memory, Remembered
 from agent.line.stage import Decide, Decision
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
@@ -65,7 +77,7 @@ def decode_event(text: bytes | str) -> AssetEvent:
 def encode_command(command: Command) -> bytes:
     """Return the canonical JSON of a command."""
     body: dict[str, Json] = {"time": format_time(command.time_ns)}
-    if not isinstance(command, Group):
+    if not isinstance(command, Group | SeeChange):
         body["by"] = command.by
     match command:
         case Group():
@@ -77,6 +89,10 @@ def encode_command(command: Command) -> bytes:
             body |= {"until": format_time(command.until_ns), "reason": command.reason}
         case Unshelve():
             body |= {"kind": "unshelve", "alert_id": command.alert_id}
+        case GiveLabel():
+            alert = command.alert
+            body |= {"kind": "label", "alert_id": command.alert_id, "label": label_json(command.label)}
+            body |= {"alert": None if alert is None else alert_json(alert)}
         case TakeOutOfService():
             body |= {"kind": "take_out_of_service", "asset": command.asset, "reason": command.reason}
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
@@ -85,6 +101,16 @@ def encode_command(command: Command) -> bytes:
         case Decide():
             body |= {"kind": "decide", "asset": command.asset, "comment": command.comment}
             body |= {"decision": command.decision.value, "about": command.about}
+        case SeeChange():
+            body |= {"kind": "see_change", "asset": command.asset, "cause": command.cause, "about": command.about}
+        case Rebaseline():
+            body |= {"kind": "rebaseline", "asset": command.asset, "comment": command.comment}
+            body |= {"tags": list(command.tags)}
+        case EndHold():
+            body |= {"kind": "end_hold", "asset": command.asset, "comment": command.comment}
+        case DeclareNormal():
+            body |= {"kind": "declare_normal", "asset": command.asset, "comment": command.comment}
+            body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
     return dumps(body)
 
 
@@ -95,6 +121,8 @@ def decode_command(text: bytes | str) -> Command:
         time_ns = parse_time(body["time"])
         if body["kind"] == "group":
             return Group(body["alert_id"], body["root"], time_ns)
+        if body["kind"] == "see_change":
+            return SeeChange(body["asset"], body["cause"], body["about"], time_ns)
         by = body["by"]
         match body["kind"]:
             case "acknowledge":
@@ -103,6 +131,9 @@ def decode_command(text: bytes | str) -> Command:
                 return Shelve(body["alert_id"], by, time_ns, parse_time(body["until"]), body["reason"])
             case "unshelve":
                 return Unshelve(body["alert_id"], by, time_ns)
+            case "label":
+                alert = body["alert"]
+                return GiveLabel(body["alert_id"], _label(body["label"]), None if alert is None else _alert(alert))
             case "take_out_of_service":
                 window = parse_time(body["since"]), parse_time(body["until"])
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
@@ -111,6 +142,13 @@ def decode_command(text: bytes | str) -> Command:
             case "decide":
                 decision = Decision(body["decision"])
                 return Decide(body["asset"], decision, by, time_ns, body["comment"], body["about"])
+            case "rebaseline":
+                return Rebaseline(body["asset"], tuple(map(str, body["tags"])), by, time_ns, body["comment"])
+            case "end_hold":
+                return EndHold(body["asset"], by, time_ns, body["comment"])
+            case "declare_normal":
+                window = parse_time(body["since"]), parse_time(body["until"])
+                return DeclareNormal(body["asset"], by, time_ns, *window, body["comment"])
             case kind:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:
@@ -192,6 +230,7 @@ def verdict_json(verdict: Verdict) -> dict[str, Json]:
             for part in verdict.contributions
         ],
         "cause": verdict.cause.value if verdict.cause else None,
+        "cause_probability": verdict.cause_probability,
         "fault_probabilities": [
             {"fault": fault, "probability": number(share)} for fault, share in verdict.fault_probabilities
         ],
@@ -228,7 +267,83 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
         "shadow": alert.shadow,
+        "label": None if alert.label is None else label_json(alert.label),
+        "like": None if alert.like is None else likeness_json(alert.like),
+        "signature": signature_json(alert.signature),
+        "peak_signature": signature_json(alert.peak_signature),
+        "advisory": None if alert.advisory is None else _advisory_json(alert.advisory),
         "verdict": verdict_json(alert.verdict),
+    }
+
+
+def likeness_json(like: Likeness) -> dict[str, Json]:
+    """Return which labelled alert an alert is like as plain values."""
+    return {
+        "alert_id": like.alert_id,
+        "raised_time": format_time(like.raised_time_ns),
+        "name": like.name,
+        "similarity": number(like.similarity),
+    }
+
+
+def signature_json(signature: Signature) -> list[Json]:
+    """Return a signature as plain values."""
+    return [
+        {
+            "tag": trait.tag,
+            "level": number(trait.level),
+            "spread": number(trait.spread),
+            "still": number(trait.still),
+        }
+        for trait in signature
+    ]
+
+
+def prototype_json(prototype: Prototype) -> dict[str, Json]:
+    """Return a labelled alert that others may be like as plain values."""
+    return {
+        "alert_id": prototype.alert_id,
+        "raised_time": format_time(prototype.raised_time_ns),
+        "name": prototype.name,
+        "is_normal": prototype.is_normal,
+        "signature": signature_json(prototype.signature),
+        "peak_signature": signature_json(prototype.peak_signature),
+        "shapes": [[fault, number(share)] for fault, share in prototype.shapes],
+        "model_hash": prototype.model_hash,
+    }
+
+
+def prototype_of(body: Any) -> Prototype:
+    """Read what `prototype_json` returned."""
+    return Prototype(
+        str(body["alert_id"]),
+        parse_time(body["raised_time"]),
+        str(body["name"]),
+        bool(body["is_normal"]),
+        _signature(body["signature"]),
+        _signature(body["peak_signature"]),
+        tuple((str(fault), _float(share)) for fault, share in body["shapes"]),
+        str(body["model_hash"]),
+    )
+
+
+def label_json(label: Label) -> dict[str, Json]:
+    """Return a label as plain values."""
+    return {
+        "answer": label.answer.value,
+        "fault": label.fault,
+        "by": label.by,
+        "time": format_time(label.time_ns),
+        "comment": label.comment,
+    }
+
+
+def _advisory_json(advisory: Advisory) -> dict[str, Json]:
+    return {
+        "machine_type": advisory.machine_type,
+        "failure_mode": advisory.failure_mode,
+        "mechanism": advisory.mechanism,
+        "checks": [{"do": check.do, "why": check.why} for check in advisory.checks],
     }
 
 
@@ -300,9 +415,31 @@ def _alert(body: Any) -> Alert:
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
+        label=None if body.get("label") is None else _label(body["label"]),
+        like=None if body.get("like") is None else _likeness(body["like"]),
+        signature=_signature(body.get("signature", [])),
+        peak_signature=_signature(body.get("peak_signature", [])),
+        advisory=_advisory(body.get("advisory")),
         verdict=_verdict(body["verdict"]),
         shadow=bool(body.get("shadow", False)),
     )
+
+
+def _likeness(body: Any) -> Likeness:
+    return Likeness(body["alert_id"], parse_time(body["raised_time"]), body["name"], _float(body["similarity"]))
+
+
+def _signature(body: Any) -> Signature:
+    return tuple(Trait(one["tag"], *(_float(one[key]) for key in ("level", "spread", "still"))) for one in body)
+
+
+def _label(body: Any) -> Label:
+    return Label(Answer(body["answer"]), body["fault"], body["by"], parse_time(body["time"]), body["comment"])
+def _advisory(body: Any) -> Advisory | None:
+    if body is None:
+        return None
+    checks = tuple(Check(str(check["do"]), str(check["why"])) for check in body["checks"])
+    return Advisory(str(body["machine_type"]), str(body["failure_mode"]), str(body["mechanism"]), checks)
 
 
 def withheld_of(body: Any) -> Withheld:
@@ -331,7 +468,7 @@ def _time(text: Any) -> int | None:
 
 def _verdict(body: Any) -> Verdict:
     life = body["remaining_life_s"]
-    # The journals of earlier versions have none of these, and no health.
+    # The journals of earlier versions have none of these, no health and no probability.
     until, drift, near = body.get("remaining_life_until"), body.get("drift"), body.get("regime_distances", [])
     return Verdict(
         asset=str(body["asset"]),
@@ -342,6 +479,7 @@ def _verdict(body: Any) -> Verdict:
         evidence=_float(body["evidence"]),
         contributions=tuple(_contribution(part) for part in body["contributions"]),
         cause=None if body["cause"] is None else Cause(body["cause"]),
+        cause_probability=body.get("cause_probability"),
         fault_probabilities=tuple(
             (f["fault"], _float(f["probability"])) for f in body["fault_probabilities"]
         ),

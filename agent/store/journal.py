@@ -111,6 +111,13 @@ class JournalReader:
         rows = self._read(f"{_LATEST} WHERE c.id = ?", (alert_id,))
         return self._decode(*rows[0][1:]) if rows else None
 
+    def known(self, alert_id: str) -> Alert:
+        """Return the latest revision of an alert; raise StoreError, with those there are, where there is no such."""
+        if (alert := self.alert(alert_id)) is None:
+            newest = ", ".join(one.id for one in self.alerts(limit=5).alerts)
+            raise StoreError(f"there is no alert {alert_id!r}; the newest are: {newest or 'none'}")
+        return alert
+
     def history(self, alert_id: str) -> tuple[Alert, ...]:
         """Return all revisions of an alert, the oldest first."""
         return tuple(map(codec.decode, self.revisions(alert_id)))
@@ -127,6 +134,14 @@ class JournalReader:
             (asset,),
         )
         return self._decode(*rows[0][1:]) if rows else None
+
+    def labelled(self, asset: str, limit: int) -> tuple[Alert, ...]:
+        """Return the alerts of an asset that people have labelled, as they stand, the one labelled last first."""
+        # Canonical JSON escapes quotes in texts, so this stands nowhere else. That a label is the last that happens to
+        # an alert is not certain, only usual, and near enough for a limit.
+        marked = "instr(r.body, CAST('\"label\":{' AS BLOB)) > 0"
+        sql = f"{_LATEST} WHERE c.asset = ? AND {marked} ORDER BY c.latest DESC LIMIT ?"
+        return tuple(self._decode(body, crc) for _, body, crc in self._read(sql, (asset, limit)))
 
     def next_number(self, asset: str) -> int:
         """Return the number that the next alert of an asset takes: one above the highest, 1 at first."""

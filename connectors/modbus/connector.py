@@ -13,7 +13,7 @@ import numpy as np
 from connectors import ConnectorError
 from connectors.counters import Counters, counted
 from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, Frame, Tag
-from connectors.link import Clock, Link, LinkSettings, LoadGuard
+from connectors.link import About, Clock, Link, LinkSettings, LoadGuard
 from connectors.modbus.adapt import AdaptivePlan
 from connectors.modbus.addresses import Address, Addresses
 from connectors.modbus.decode import Decoder
@@ -49,7 +49,8 @@ def supervise(endpoint: ModbusEndpoint, tags: Sequence[Tag], clock: Clock, *,
         endpoint.timeout_ms, connect=connects + endpoint.pause_after_connect_ms // endpoint.timeout_ms,
         read=(1 + endpoint.retries) * (len(tags) + _PROBES_PER_READ) + connects,
         pace_ms=endpoint.min_gap_ms + 1e3 / endpoint.max_requests_per_s)
-    return Link(build, tags, clock, settings, seed, guard=guard, notes=lambda: latest.notes + latest.tag_notes)
+    return Link(build, tags, clock, settings, seed, guard=guard, notes=lambda: latest.notes + latest.tag_notes,
+                about=lambda: About(changes=latest.watch.changes))
 
 
 class ModbusConnector:

@@ -35,6 +35,7 @@ _TOGETHER: Final = 32
 """How many tags of a table are judged after its verdict became another one, until that is said: all but of a large one,
 since the first to be judged after a download are not all that were changed by it."""
 _CHANGED: Final = "what its registers mean has changed: "
+_CHANGED_TABLE: Final = _CHANGED.replace("its", "their")
 _TableOf = tuple[int, Table]
 
 
@@ -105,6 +106,13 @@ class Watch:
         return frozenset(int(self._columns[member]) for member in members
                          if not alike.mends(self._votes[member], change)
                          and (alike.abstains(self._votes[member], change) or member in self._fitting))
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What has come to mean something else since it was found right: tables, and tags by name."""
+        tables = tuple(f"{one.where}: {one.text}" for one in self.shared if one.text.startswith(_CHANGED_TABLE))
+        return tables + tuple(
+            f"{self._tags[column].name}: {text}" for column, text in self.findings.items() if text.startswith(_CHANGED))
 
     @property
     def fitting(self) -> dict[int, str]:
@@ -216,7 +224,7 @@ class Watch:
             return
         self._judgements[table] += 1
         if self._judgements[table] > min(after, alike.voters(votes)):
-            before = _CHANGED.replace("its", "their") if self._settled[table] else ""
+            before = _CHANGED_TABLE if self._settled[table] else ""
             self._shared[table] = changes, f"{before}{alike.told(changes)}"
             self._judgements[table] = 0
 

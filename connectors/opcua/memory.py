@@ -15,11 +15,19 @@ from connectors.opcua.resolve import Facts
 from connectors.opcua.times import moment
 
 NAMES_SHOWN: Final = 5
+_CHANGES_KEPT: Final = 8
+_RESTARTED: Final = " has restarted"
+"""By itself no change: whoever switches a PLC off and on has not changed it."""
 
 
 def shown(names: Sequence[str]) -> str:
     """Return the first few of some names."""
     return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def _version(build: tuple[str, str]) -> str:
+    version, number = build
+    return f"{version or 'unknown'}{f' build {number}' if number else ''}"
 
 
 class Memory:
@@ -33,6 +41,8 @@ class Memory:
         self._change = ""
         self._report = ""
         self._certificate = ""
+        self._missing: set[str] = set()
+        self._changes: tuple[str, ...] = ()
         self.limits = Limits(endpoint.max_nodes_per_request)
         """How much one request may ask for."""
         self.gaps = gaps
@@ -57,9 +67,12 @@ class Memory:
         before = self._facts.get(url)
         if before is None:
             return ""
+        if facts.build != before.build:
+            return (f"the firmware of OPC UA server {url} was changed ({_version(before.build)} before, "
+                    f"{_version(facts.build)} now)")
         if facts.namespaces != before.namespaces:
             return f"the namespace table of OPC UA server {url} has moved"
-        return f"OPC UA server {url} has restarted" if facts.start_time != before.start_time else ""
+        return f"OPC UA server {url}{_RESTARTED}" if facts.start_time != before.start_time else ""
 
     def keep(self, url: str, facts: Facts) -> None:
         """Take note of what is the same, and of the clock."""
@@ -68,20 +81,24 @@ class Memory:
     def found(self, names: Sequence[str], missing: Sequence[str]) -> None:
         """Take note of the first values after a change: the names of all tags, and of those without a node."""
         change, self._change = self._change, ""
+        lost_now, self._missing = set(missing) - self._missing, set(missing)
         if not change:
             return
         which = f"{len(missing)} not: {shown(missing)}. Remedy: compare their nodes with the new program"
         lost = f", {which}" if missing else ""
         self._report = (f"{change} at {moment(self._clock.time_ns()):%Y-%m-%d %H:%M} UTC: {len(names) - len(missing)} "
                         f"tags found again{lost}")
+        if lost_now or not change.endswith(_RESTARTED):
+            self._changes = (*self._changes, self._report)[-_CHANGES_KEPT:]
 
     def about(self) -> About:
         """Return which server is in use, and how far its clock is off."""
         facts = self._facts.get(self._url)
         skew_ms = None if facts is None else facts.skew_ms
         if self.gaps is None:
-            return About(self._url, skew_ms)
-        return About(self._url, skew_ms, self.rows_recovered, self.gaps.left_ns / 1e9, self.gaps.given_up_ns / 1e9)
+            return About(self._url, skew_ms, changes=self._changes)
+        return About(self._url, skew_ms, self.rows_recovered, self.gaps.left_ns / 1e9, self.gaps.given_up_ns / 1e9,
+                     self._changes)
 
     def notes(self) -> tuple[str, ...]:
         """Return what people should know although values come."""

@@ -23,6 +23,7 @@ HEALTHY: Final = 200
 _WHOLE: Final = 0xFFFFFFFF  # RemainingPathIndex of a path that was followed to its end (Part 4, 5.9.4.2)
 _FACTS: Final = [ua.NodeId(ua.Int32(node)) for node in (
     ObjectIds.Server_NamespaceArray, ObjectIds.Server_ServerStatus_StartTime, ObjectIds.Server_ServerStatus_CurrentTime,
+    ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion, ObjectIds.Server_ServerStatus_BuildInfo_BuildNumber,
     ObjectIds.Server_ServiceLevel, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead,
     ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall,
     ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerTranslateBrowsePathsToNodeIds,
@@ -35,13 +36,15 @@ class Facts:
     """What a server says of itself (Part 5, 6.3 and 12.10).
 
     `start_time` is when it was started, `skew_ms` its clock minus the gateway's; None where it does not say.
-    `limits` are its operation limits, 0 where there is none.
+    `build` is its software version and build number, "" where it does not say. `limits` are its operation limits, 0
+    where there is none.
     """
 
     namespaces: tuple[str, ...]
     start_time: datetime | None
     skew_ms: float | None
     service_level: int
+    build: tuple[str, str] = ("", "")
     limits: tuple[tuple[Service, int], ...] = ()
 
 
@@ -51,13 +54,14 @@ async def read_facts(client: Any, clock: Clock) -> Facts:
     answers = await client.uaclient.read_attributes(_FACTS, AttributeIds.Value)
     answered_ns = clock.time_ns()
     told = [None if one.Value is None else one.Value.Value for one in answers]
-    namespaces, started, now, level, *limits = told
+    namespaces, started, now, version, number, level, *limits = told
     skew_ms = None
     if isinstance(now, datetime):
         skew_ms = (utc_ns(now) - (asked_ns + answered_ns) // 2) / 1e6
     return Facts(tuple(str(uri) for uri in namespaces or ()),
                  aware(started) if isinstance(started, datetime) else None, skew_ms,
                  level if isinstance(level, int) else 255,  # a server that has no level has no worse one
+                 (str(version or ""), str(number or "")),
                  tuple((service, number) for service, number in zip(_LIMITED, limits, strict=True)
                        if isinstance(number, int)))
 

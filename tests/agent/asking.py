@@ -15,7 +15,7 @@ URL = "http://127.0.0.1:8470"
 
 
 def client(plant: Plant, **options: Any) -> httpx.AsyncClient:
-    app = create_app(plant.agent, allowed_hosts=["gateway.example"])
+    app = create_app(plant.agent, allowed_hosts=["gateway.example"], links=options.pop("links", None))
     transport = httpx.ASGITransport(app, raise_app_exceptions=options.pop("raise_app_exceptions", True))
     return httpx.AsyncClient(transport=transport, base_url=options.pop("base_url", URL), **options)
 

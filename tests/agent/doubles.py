@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.clock import Clock
 from agent.line import lifecycle
-from agent.line.alert import AlarmState, Alert, Command, ReturnToService, TakeOutOfService, Withheld
+from agent.line.alert import AlarmState, Alert, Command, GiveLabel, ReturnToService, TakeOutOfService, Withheld
 from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
 from agent.line.quality import Quality, QualityTracker
@@ -148,6 +148,9 @@ class ThresholdLine:
         if isinstance(command, TakeOutOfService | ReturnToService):
             return self._withholding.obey(command, self._now_ns)
         assert not isinstance(command, Decide), "it has no stages"
+        if isinstance(command, GiveLabel) and self._alert is None and command.alert is not None:
+            labelled = lifecycle.obey(command.alert, command, self._now_ns)
+            return [] if labelled is None else [labelled]
         return [] if self._alert is None else self._take(lifecycle.obey(self._alert, command, self._now_ns))
 
     def _take(self, changed: Alert | None) -> list[Alert]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from agent.line.advisory import Advisory, Check
 from agent.line.alert import AlarmEvent, AlarmState, Alert, Priority
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 from connectors.frame import BAD_TIMEOUT, GOOD, Frame
@@ -51,6 +52,14 @@ node = "nsu=urn:example:press;s=press.oil_temperature"
 """
 
 
+ADVISORY = Advisory(
+    "pump",
+    "ELP, external leakage of process medium",
+    "1.1 leakage",
+    (Check("Look for drops at the shaft seal.", "The pressure falls before the leak is seen: häufig."),),
+)
+
+
 def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7) -> Verdict:
     return Verdict(
         asset=asset,
@@ -64,6 +73,7 @@ def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7)
             Contribution("temperature", "degC", 0.2, float("nan"), 41.0),
         ),
         cause=Cause.MACHINE,
+        cause_probability=0.87,
         fault_probabilities=(("seal_leak", 0.7), ("cavitation", 0.1)),
         drift=Drift("temperature", -0.4),
         health=0.26,
@@ -100,6 +110,11 @@ def alert(
         acknowledgement=None,
         withheld=(),
         root=None,
+        label=None,
+        like=None,
+        signature=(),
+        peak_signature=(),
+        advisory=ADVISORY,
         verdict=verdict(asset, raised_ns),
     )
 

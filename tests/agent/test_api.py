@@ -12,8 +12,9 @@ import httpx
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from agent.api import command_models, event_models, guard, models, problems
+from agent.api import command_models, event_models, guard, models, problems, telemetry_models
 from agent.api.app import create_app
+from agent.api.connection_models import ConnectionList
 from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Withheld, WithheldKind
@@ -65,7 +66,7 @@ def test_assets_with_live_verdict_and_values(plant: Plant) -> None:
         ("temperature", 40.0, "Good"),
     ]
     assert detail.rows == 5
-    one, two = models.ConnectionList.model_validate(connections).items
+    one, two = ConnectionList.model_validate(connections).items
     assert (one.connection, one.protocol, one.period_ms, one.reads, one.ticks_missed) == (
         "line3_plc",
         "modbus-tcp",
@@ -305,7 +306,7 @@ def test_a_window_of_telemetry(plant: Plant) -> None:
             query = {"tags": ["temperature", "pressure"], "max_points": 5000, "since": since}
             return await http.get("/api/v1/assets/pump/telemetry", params=query)
 
-    window = models.TelemetryWindow.model_validate(asyncio.run(scenario()).json())
+    window = telemetry_models.TelemetryWindow.model_validate(asyncio.run(scenario()).json())
     assert [(tag.tag, tag.unit) for tag in window.tags] == [("temperature", "degC"), ("pressure", "bar")]
     assert window.rows == 17
     assert window.tags[1].mean == [9.0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]

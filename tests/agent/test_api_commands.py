@@ -61,6 +61,49 @@ def test_a_person_acknowledges_and_shelves_and_the_next_step_shows_it(plant: Pla
     assert pump.json()["alert"]["state"] == "acknowledged"
 
 
+def test_a_person_says_what_an_alert_was_while_it_is_open_and_corrects_it_when_it_is_over(plant: Plant) -> None:
+    async def scenario() -> list[Any]:
+        plant.pressure = 11.0
+        async with plant.running(), client(plant) as http:
+            await plant.advance(1)
+            answers = [await http.post("/api/v1/alerts/pump-1/label", json={"by": "Ana", "answer": "sensor"})]
+            await plant.advance(1)
+            await http.post("/api/v1/alerts/pump-1/acknowledge", json={"by": "Ana"})
+            await plant.advance(1)
+            plant.pressure = 9.0
+            await plant.advance(1)
+            assert (await http.get("/api/v1/assets/pump")).json()["alert"] is None
+            bo = ({"answer": "normal"}, {"answer": "real", "fault": "impeller blockage", "comment": "a rag"})
+            answers += [await http.post("/api/v1/alerts/pump-1/label", json={"by": "Bo"} | one) for one in bo]
+            await plant.advance(2)
+            answers.append(await http.get("/api/v1/alerts/pump-1/history"))
+            return answers
+
+    *said, history = asyncio.run(scenario())
+    assert [answer.status_code for answer in said] == [202] * 3
+    assert {command_models.CommandAccepted.model_validate(answer.json()).command for answer in said} == {"label"}
+    told = models.AlertHistory.model_validate(history.json()).items
+    assert [(one.event, one.state) for one in told] == [
+        ("raise", "unacknowledged"), ("label", "unacknowledged"), ("acknowledge", "acknowledged"),
+        ("return", "normal"), ("label", "normal"), ("label", "normal"),
+    ]
+    labels = [one.label for one in told if one.label is not None]
+    assert [(one.answer, one.fault, one.by, one.comment) for one in labels] == [
+        ("sensor", None, "Ana", "")] * 3 + [("normal", None, "Bo", ""), ("real", "impeller blockage", "Bo", "a rag")]
+
+
+def test_a_label_needs_an_alert_and_a_fault_where_it_is_real(plant: Plant) -> None:
+    plant.journal.record(alert(1))
+    problem(ask(plant, "POST", "/alerts/pump-9/label", json={"by": "Ana", "answer": "normal"}), 404)
+    for body, said in (
+        ({"by": "Ana", "answer": "real"}, "fault: is needed"),
+        ({"by": "Ana", "answer": "normal", "fault": "seal"}, "only with that"),
+        ({"by": "Ana", "answer": "broken"}, "body.answer"),
+        ({"answer": "normal"}, "body.by"),
+    ):
+        assert said in problem(ask(plant, "POST", "/alerts/pump-1/label", json=body), 422).detail
+
+
 def test_a_person_takes_an_asset_out_of_service_and_returns_it(plant: Plant) -> None:
     async def scenario() -> list[Any]:
         seen: list[Any] = []

@@ -13,16 +13,26 @@ from agent.line.alert import (
     Acknowledgement,
     AlarmEvent,
     Alert,
+    Answer,
     Command,
+    DeclareNormal,
+    EndHold,
+    GiveLabel,
     Group,
+    Label,
+    Likeness,
+    Rebaseline,
     ReturnToService,
+    SeeChange,
     Shelve,
     TakeOutOfService,
+    Trait,
     Unshelve,
     Withheld,
     WithheldKind,
 )
 from agent.line.event import AssetEvent, EventKind
+from agent.line.likeness import prototype
 from agent.line.stage import Decide, Decision
 from agent.store import codec
 from tests.agent.samples import START_NS, alert, verdict
@@ -35,6 +45,10 @@ def rich() -> Alert:
         alert(),
         acknowledgement=Acknowledgement("Ana", START_NS + 5, "seen"),
         returned_time_ns=START_NS + 9,
+        label=Label(Answer.SENSOR, None, "Bo", START_NS + 8),
+        like=Likeness("pump-0", START_NS - 9, "impeller blockage", 0.91),
+        signature=(Trait("pressure", -2.5, 0.25, 0.0), Trait("temperature", 0.0, 0.0, 1.0)),
+        peak_signature=(Trait("pressure", -7.25, 0.5, 0.0),),
         event=AlarmEvent.SHELVE,
         by="Bo",
         withheld=(
@@ -67,7 +81,7 @@ def test_an_alert_of_a_version_without_health_is_read() -> None:
 
 def test_an_alert_of_a_version_that_knew_only_shelves_is_read() -> None:
     body = json.loads(codec.encode(alert()))
-    for key in ("withheld", "event", "by", "standing_since"):
+    for key in ("withheld", "label", "like", "signature", "peak_signature", "event", "by", "standing_since"):
         del body[key]
     window = {"since": codec.format_time(START_NS), "until": codec.format_time(START_NS + 7)}
     shelf = {"by": "Bo", "reason": "part"} | window
@@ -118,6 +132,22 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         codec.parse_time("1970-01-01T00:00:01")
 
 
+def test_a_label_survives_the_journey_with_the_alert_that_it_is_of() -> None:
+    label = Label(Answer.REAL, "impeller blockage", "Ana", START_NS, "a rag")
+    for past in (None, replace(rich(), label=label)):
+        text = codec.encode_command(GiveLabel("pump-1", label, past))
+        again = codec.decode_command(text)
+        assert codec.encode_command(again) == text
+        assert repr(again) == repr(GiveLabel("pump-1", label, past))
+
+
+def test_what_another_alert_may_be_like_survives_the_journey() -> None:
+    label = Label(Answer.REAL, "impeller blockage", "Ana", START_NS)
+    original = prototype(replace(rich(), label=label))
+    assert original is not None
+    assert codec.prototype_of(json.loads(codec.dumps(codec.prototype_json(original)))) == original
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -130,6 +160,10 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
         ReturnToService("pump", "Bo", START_NS, "seal replaced"),
         Decide("pump", Decision.GO_LIVE, "Bo", START_NS, "all of it was real"),
         Decide("pump", Decision.LEARNT, None, START_NS, "", "ab12"),
+        SeeChange("pump", "the firmware was changed", "line3_plc", START_NS),
+        EndHold("pump", "Bo", START_NS, "a recipe"),
+        Rebaseline("pump", ("flow", "heat"), "Bo", START_NS, "new sensors"),
+        DeclareNormal("pump", "Bo", START_NS, START_NS - 9, START_NS - 5, "the new product"),
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:

@@ -9,6 +9,7 @@ import io
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ import pytest
 from agent.build import JOURNAL
 from agent.evidence import pack
 from agent.evidence.pack import PackError
+from agent.line.alert import AlarmEvent, AlarmState, Answer, Label
 from agent.store import codec, seal, sealed, segments
 from agent.store.blocks import Block, blocks
-from agent.store.journal import JournalReader
+from agent.store.journal import Journal, JournalReader
 from models import bundle as bundles
 from models.bundle import Bundle
 from models.learn import learn
@@ -297,6 +299,24 @@ def test_the_start_of_the_agent_need_not_be_in_the_record_any_more(copy: Path, t
     begin_ns, origin_ns = (codec.parse_time(facts[name]) for name in ("begin_time", "origin_time"))
     assert START_NS + 300 * SECOND_NS < origin_ns <= begin_ns < origin_ns + 150 * SECOND_NS
     assert forewarn("replay", out).exit_code == 0
+
+
+def test_a_label_that_comes_much_later_makes_the_evidence_no_longer(copy: Path, tmp_path: Path) -> None:
+    journal = Journal(copy.parent / "state" / JOURNAL, START_NS)
+    past = journal.history("pump-1")[-1]
+    assert past.state is AlarmState.NORMAL
+    before = forewarn("evidence", "pump-1", copy, "--out", tmp_path / "before.html")
+    later_ns = past.updated_time_ns + 10**15
+    label = Label(Answer.REAL, "seal <b>leak</b>", "Ana", later_ns)
+    said = replace(past, revision=past.revision + 1, event=AlarmEvent.LABEL, updated_time_ns=later_ns, label=label)
+    journal.record(said)
+    journal.close()
+    after = forewarn("evidence", "pump-1", copy, "--out", tmp_path / "after.html")
+    assert (before.exit_code, after.exit_code) == (0, 0), after.output
+    packs = [pack.unseal((tmp_path / name).read_bytes()) for name in ("before.html", "after.html")]
+    ends = [json.loads(one.files["facts.json"])["end_time"] for one in packs]
+    assert ends[0] == ends[1]
+    assert "seal &lt;b&gt;leak&lt;/b&gt;" in (tmp_path / "after.html").read_text(encoding="utf-8")
 
 
 def test_a_gap_in_the_record_is_no_replay_that_pretends(copy: Path, tmp_path: Path) -> None:

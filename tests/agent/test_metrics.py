@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from agent.api import models
+from agent.api import telemetry_models
 from agent.flash import SETTLED_NS, FlashWear, written_bytes
 from agent.line.alert import Acknowledge
 from agent.line.verdict import Condition
@@ -133,12 +133,12 @@ def test_labels_are_bounded_whatever_happens(scraped: Samples, tmp_path: Path) -
 
 
 def test_the_telemetry_is_told_over_rest_too(tmp_path: Path) -> None:
-    async def scenario() -> models.Historian:
+    async def scenario() -> telemetry_models.Historian:
         plant = Plant(tmp_path)
         async with plant.running(), client(plant) as http:
             for _ in range(6):
                 await plant.advance(10)
-            told = models.Historian.model_validate((await http.get("/api/v1/telemetry")).json())
+            told = telemetry_models.Historian.model_validate((await http.get("/api/v1/telemetry")).json())
             await plant.advance(1)
         plant.close()
         return told

@@ -37,11 +37,18 @@ def test_what_is_said_is_queued_for_the_asset(plant: Plant) -> None:
     said = [
         (("acknowledge", "pump-1", "--by", "Ana", "--comment", "on it"), "pump-1: acknowledge"),
         (("shelve", "pump-1", "--for", "2d", "--by", "Ana", "--reason", "part ordered"), "pump-1: shelve"),
+        (("label", "pump-1", "--real", "impeller blockage", "--by", "Ana"), "pump-1: label"),
+        (("label", "pump-1", "--sensor", "--by", "Ana", "--comment", "loose plug"), "pump-1: label"),
         (("out-of-service", "pump", "--for", "4h", "--by", "Ana", "--reason", "new seal"), "pump: out-of-service"),
         (
             ("out-of-service", "pump", "--for", "4h", "--from", "2026-12-01T06:00Z", "--by", "Ana", "--reason", "seal"),
             "pump: out-of-service",
         ),
+        (
+            ("normal", "pump", "--since", "2026-01-01T06:00Z", "--by", "Ana", "--comment", "the new product"),
+            "pump: normal",
+        ),
+        (("rebaseline", "pump", "--tags", "temperature", "--by", "Ana"), "pump: rebaseline"),
     ]
     with served(plant) as url:
         for arguments, answer in said:
@@ -55,7 +62,16 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
         (("acknowledge", "pump-1", "--by", "Ana"), "pump-1 is over"),
         (("acknowledge", "pump-9", "--by", "Ana"), 'there is no alert "pump-9"'),
         (("unshelve", "pump-1", "--by", "Ana"), "pump-1 is not shelved"),
+        (("label", "pump-9", "--normal", "--by", "Ana"), 'there is no alert "pump-9"'),
+        (("label", "pump-1", "--by", "Ana"), "say one of --real FAULT, --normal"),
+        (("label", "pump-1", "--by", "Ana", "--normal", "--sensor"), "say one of --real FAULT, --normal"),
+        (("label", "pump-1", "--by", "Ana", "--real", " "), "body.fault: "),
         (("in-service", "pump", "--by", "Ana"), "pump is in service, and nothing else is planned"),
+        (("normal", "pump", "--since", "2036-12-01T06:00Z", "--by", "Ana", "--comment", "x"), "only what was seen can"),
+        (("rebaseline", "pump", "--tags", "speed", "--by", "Ana"), "speed: the model has no level of that; it has of:"),
+        (("rebaseline", "pump", "--tags", "temperature,pressure", "--by", "Ana"), "leave out one to go by"),
+        (("nothing-changed", "pump", "--by", "Ana"), "pump is not on hold"),
+        (("normal", "pump", "--since", "noon", "--by", "Ana", "--comment", "x"), "noon is no time"),
         (("in-service", "a b/c?d", "--by", "Ana"), "there is no"),
         (("shelve", "pump-1", "--for", "90d", "--by", "Ana", "--reason", "x"), "body.duration_s: "),
         (("shelve", "pump-1", "--for", "long", "--by", "Ana", "--reason", "x"), "must be a number with a unit"),
@@ -69,7 +85,10 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
             assert said in result.output
 
 
-@pytest.mark.parametrize("name", ["acknowledge", "shelve", "unshelve", "out-of-service", "in-service"])
+@pytest.mark.parametrize(
+    "name", ["acknowledge", "shelve", "unshelve", "label", "out-of-service", "in-service", "normal", "nothing-changed",
+             "rebaseline"]
+)
 def test_each_shows_an_example_and_asks_who_says_so(name: str) -> None:
     assert f"Example: forewarn {name}" in forewarn(name, "--help").output
     result = forewarn(name, "pump-1")

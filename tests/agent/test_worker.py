@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.line.alert import Acknowledge, Alert
+from agent.line.alert import Acknowledge, AlarmState, Alert, Answer, GiveLabel, Label
 from agent.line.memory import Memory, Remembered
 from agent.store.journal import Journal
 from agent.store.memories import Memories
@@ -14,7 +14,7 @@ from agent.store.telemetry import TelemetryLog
 from agent.worker import COMMANDS_WAITING_MAX, LAST_TRIES, Job, Worker
 from tests.agent.doubles import ThresholdLine
 from tests.agent.plant import TAGS
-from tests.agent.samples import SECOND_NS, START_NS, frame
+from tests.agent.samples import SECOND_NS, START_NS, alert, frame, revised
 
 
 class Hurried:
@@ -140,6 +140,29 @@ def test_a_command_that_the_line_refuses_waits_for_the_next_job(tmp_path: Path) 
     asyncio.run(scenario())
     given = [step.commands for step in telemetry.scan("pump")]
     assert given == [(one,) for one in said[:COMMANDS_WAITING_MAX]]
+    telemetry.close()
+    journal.close()
+
+
+def test_two_labels_of_a_past_alert_are_two_revisions_though_they_wait_together(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.sqlite3", START_NS)
+    journal.record(revised(alert(1), AlarmState.NORMAL))
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    worker = Worker({"pump": ThresholdLine("pump", TAGS, 100.0)}, journal, telemetry, Hurried())
+    labels = [Label(Answer.NORMAL, None, "Ana", START_NS), Label(Answer.REAL, "seal", "Bo", START_NS + 1)]
+    for label in labels:
+        assert worker.submit("pump", GiveLabel("pump-1", label))
+
+    async def scenario() -> None:
+        for job in jobs(3):
+            worker.offer(job)
+        worker.finish()
+        await worker.run()
+
+    asyncio.run(scenario())
+    assert [one.label for one in journal.history("pump-1")] == [None, *labels]
+    given = [command for step in telemetry.scan("pump") for command in step.commands]
+    assert [one.alert and one.alert.revision for one in given if isinstance(one, GiveLabel)] == [2, 3]
     telemetry.close()
     journal.close()
 

@@ -56,10 +56,10 @@ def test_a_year_is_drawn_from_the_seed_and_faults_leave_time_for_their_repair() 
 
 def test_people_repair_some_time_after_the_alert_or_after_the_failure_at_the_latest() -> None:
     failure_s = FOULING.degradation.failure_s
-    assert FOULING.repair_s(None) == failure_s + 6 * HOUR_S
+    assert FOULING.repair_s(None) == failure_s + 8 * HOUR_S
     assert FOULING.repair_s(failure_s - 24 * HOUR_S) == failure_s - 12 * HOUR_S
-    assert FOULING.repair_s(failure_s - 1) == failure_s + 6 * HOUR_S
-    assert FOULING.repair_s(failure_s - 24 * HOUR_S + 1) == failure_s - 11 * HOUR_S, "a full hour"
+    assert FOULING.repair_s(failure_s - 1) == failure_s + 8 * HOUR_S
+    assert FOULING.repair_s(failure_s - 24 * HOUR_S + 1) == failure_s - 8 * HOUR_S, "the next round"
 
 
 def test_what_counts_for_and_against_the_agent() -> None:
@@ -69,11 +69,11 @@ def test_what_counts_for_and_against_the_agent() -> None:
     half_s = (onset_s + failure_s) / 2
     found = FaultOutcome(
         FOULING, int(failure_s), (raised(half_s, right), raised(half_s + HOUR_S, wrong)),
-        (Life(half_s, 0.0, DAY_S), Life(half_s + HOUR_S, 0.0, HOUR_S)),
+        (Life(half_s, 0.0, DAY_S), Life(half_s + HOUR_S, 0.0, HOUR_S)), half_s + 3 * HOUR_S,
     )
     broken_s = int(DRIFT.degradation.failure_s)
-    late = FaultOutcome(DRIFT, broken_s + HOUR_S, (raised(broken_s + 1, right),), ())
-    sensor = FaultOutcome(DRIFT, broken_s, (raised(DRIFT.degradation.onset_s, wrong),), ())
+    late = FaultOutcome(DRIFT, broken_s + HOUR_S, (raised(broken_s + 1, right),), (), None)
+    sensor = FaultOutcome(DRIFT, broken_s, (raised(DRIFT.degradation.onset_s, wrong),), (), None)
     other = (raised(9.0, wrong), raised(99.0, lost, of_wire=True), raised(999.0, wrong, of_wire=True))
     years = [year(1.0, (found, late), other), year(1.0, (sensor,)), year(0.2), year(0.2, (), other[:1])]
     figures = {figure.key: figure.value for figure in alerts.measure(years)}
@@ -96,32 +96,43 @@ def test_what_counts_for_and_against_the_agent() -> None:
     assert set(alerts.TARGETS) <= set(figures)
 
 
-def test_the_years_are_those_of_every_machine_at_both_budgets() -> None:
-    cases = alerts.cases_of(Options(seeds=2))
-    assert len(cases) == 2 * 12 * 2
-    assert {asset.seed for asset, _ in cases} == {1001, 1002}
-    assert {asset.days for asset, _ in cases} == {365}
+@pytest.mark.parametrize(
+    ("reached_s", "repaired_s", "held"),
+    [(150.0, 500.0, True), (99.0, 500.0, False), (201.0, 500.0, False), (None, 201.0, False), (None, 200.0, None)],
+)
+def test_a_remaining_life_is_held_against_what_it_speaks_of(
+    reached_s: float | None, repaired_s: float, held: bool | None
+) -> None:
+    assert Life(50.0, 50.0, 150.0).holds(reached_s, repaired_s) is held
+
+
+def test_the_years_are_those_of_every_machine() -> None:
+    assets = alerts.assets_of(Options(seeds=2))
+    assert len(assets) == 2 * 12
+    assert {asset.seed for asset in assets} == {1001, 1002}
+    assert {asset.days for asset in assets} == {365}
     with pytest.raises(BenchmarkError, match=r"no machine lathe; there are: pump, press, conveyor"):
-        alerts.cases_of(Options(subsets=("lathe",)))
+        alerts.assets_of(Options(subsets=("lathe",)))
 
 
 def test_a_machine_s_days_are_the_same_again_and_their_faults_are_repaired() -> None:
     asset = next(each for each in (Asset(seed, 8, 8) for seed in range(7, 999)) if each.faults())
     print(asset)
-    played = play(asset, 1.0)
+    played, strict = play(asset, (1.0, 0.2))
+    assert (strict.budget_per_week, strict.healthy_s) == (0.2, played.healthy_s)
     assert [each.fault for each in played.faults] == list(asset.faults())
     for done in played.faults:
         assert done.repaired_s == done.fault.repair_s(done.raised[0].time_s if done.raised else None)
     sick_s = sum(each.repaired_s + HOUR_S - each.fault.degradation.onset_s for each in played.faults)
     assert played.healthy_s == 8 * DAY_S - sick_s
-    again = play(asset, 1.0)
+    (again,) = play(asset, (1.0,))
     assert replace(again, simulating_cpu_s=0.0, judging_cpu_s=0.0) == replace(
         played, simulating_cpu_s=0.0, judging_cpu_s=0.0
     )
 
 
 def test_a_quick_look_is_two_days_of_one_conveyor(tmp_path: Path) -> None:
-    arguments = ["alerts", "--subset", "conveyor", "--limit", "2", "--count", "2", "--seeds", "1", "--json"]
+    arguments = ["alerts", "--subset", "conveyor", "--limit", "1", "--count", "2", "--seeds", "1", "--json"]
     done = CliRunner().invoke(app, [*arguments, "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
     objects = [json.loads(line) for line in done.stdout.splitlines()]

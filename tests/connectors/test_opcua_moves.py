@@ -24,6 +24,7 @@ from tests.connectors.servers import NAMESPACE, ManualClock, OpcuaPlc, run
 from tests.wire import OpcuaRecorder, RecordingProxy
 
 START_TIME = ua.NodeId(ua.ObjectIds.Server_ServerStatus_StartTime)
+BUILD_NUMBER = ua.NodeId(ua.ObjectIds.Server_ServerStatus_BuildInfo_BuildNumber)
 SERVICE_LEVEL = ua.NodeId(ua.ObjectIds.Server_ServiceLevel)
 
 
@@ -111,6 +112,30 @@ def test_a_restart_is_noticed_in_a_session_that_lives_on(opcua_plc: OpcuaPlc, mo
             (report,) = [one for one in link.health.notes if "has restarted" in one]
             assert f"OPC UA server opc.tcp://127.0.0.1:{proxy.port} has restarted at 2023-11-14 22:13 UTC" in report
             assert "1 tags found again, 1 not: b. Remedy" in report
+            assert link.health.about.changes == (), "b was not there before, and a restart changes no program"
+
+    run(main)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_another_firmware_is_a_change_and_is_told_with_both_versions(opcua_plc: OpcuaPlc, mode: OpcuaMode) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        async with opcua_plc.serving(["a"]) as plc, linked(plc.port, mode, [tag("a")], clock) as (link, _):
+            number = plc.server.get_node(BUILD_NUMBER)
+            before = await plc.call(number.read_value())
+            await link.read()
+            assert link.health.about.changes == ()
+            try:
+                await plc.call(number.write_value(f"{before}9"))
+                clock.advance_s(11)
+                frame = await link.read()
+                assert frame.status[-1, 0] == GOOD, "no row is lost to it"
+                (change,) = link.health.about.changes
+                assert "the firmware of OPC UA server" in change
+                assert f"build {before}9 now) at 2023-11-14 22:13 UTC: 1 tags found again" in change
+            finally:
+                await plc.call(number.write_value(before))
 
     run(main)
 
@@ -129,6 +154,8 @@ def test_a_namespace_table_that_moved_is_reported(opcua_plc: OpcuaPlc, other_plc
             proxy.hang_up()
             await until(link, clock, lambda f: not f.status.any())
             assert [one for one in link.health.notes if "namespace table" in one and "1 tags found" in one]
+            (change,) = link.health.about.changes
+            assert "namespace table" in change
 
     run(main)
 

@@ -163,7 +163,7 @@ def test_a_change_of_meaning_after_a_download_is_a_note_of_the_connection(
 
         try:
             await seconds(WITHIN_S, plc)
-            assert link.health.notes == ()
+            assert link.health.notes == link.health.about.changes == ()
             await plc.stop()
             await link.read()
             clock.advance_s(60.0)
@@ -172,6 +172,7 @@ def test_a_change_of_meaning_after_a_download_is_a_note_of_the_connection(
             await seconds(WITHIN_S, plc)
             (note,) = link.health.notes
             assert note.startswith(says)
+            assert link.health.about.changes == (note,)
             assert after is not MOVED or "one register higher" in note
         finally:
             await link.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from agent.api.connection_models import ConnectionModel
 from agent.api.models import (
     AlertModel,
     AssetDetail,
-    ConnectionModel,
     ContributionModel,
     DriftModel,
     FaultModel,
@@ -56,6 +56,7 @@ def verdict(
             ContributionModel(tag="tank_level", unit="%", share=0.25, measured=44.5, expected=None),
         ],
         cause=Cause.MACHINE if deviating else None,
+        cause_probability=0.87 if deviating else None,
         fault_probabilities=[FaultModel(fault="ramp", probability=0.9)] if deviating else [],
         drift=DriftModel(tag="filter_dp", deviations=0.2),
         health=0.9,
@@ -91,6 +92,11 @@ def alert(
         withheld=[],
         root=None,
         shadow=False,
+        label=None,
+        like=None,
+        signature=(),
+        peak_signature=(),
+        advisory=None,
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 

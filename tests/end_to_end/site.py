@@ -8,6 +8,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ PAUSE_NS_MAX = 200_000_000
 SLEEPERS = 4
 """The read loop, the one that tells the service manager, and the two of commissioning."""
 ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
+OPEN_CIRCUIT = 3276.7
+"""What a temperature shows whose sensor is not connected; it is out of its range."""
+RANGE = "low = 0\nhigh = 100\n"
 FAULT = 6.0
 """What a machine's temperature is higher by in a fault."""
 
@@ -40,8 +44,9 @@ FAULT = 6.0
 class Site:
     """Machines that go together well, or not: each has a `pressure` and a `temperature`, and a tag `cleaning`.
 
-    `faulty` and `cleaning` say which ones are; the agent is stopped and started by `running`, which takes `keys` for
-    the table of each asset.
+    `faulty`, `broken` (the sensor of its temperature) and `cleaning` say which ones are, `off` by what pressure and
+    temperature of one are higher beside that. The agent is stopped and started by `running`, which
+    takes `keys` for the table of each asset.
     """
 
     def __init__(
@@ -51,7 +56,9 @@ class Site:
         self.assets = tuple(assets)
         self.clock = ManualClock()
         self.faulty: set[str] = set()
+        self.broken: set[str] = set()
         self.cleaning: set[str] = set()
+        self.off: dict[str, tuple[float, float]] = {}
         self.rows = 0
         tags = [Tag(str(place), "", ModbusAddress(1, Table.INPUT_REGISTER, 2 * place), Dtype.FLOAT32)
                 for place in range(3 * len(assets))]
@@ -93,7 +100,10 @@ class Site:
         row = []
         for place, asset in enumerate(self.assets):
             pressure, temperature = self._healthy[800 + (self.rows + 7 * place) % 700].tolist()
-            row += [pressure, temperature + FAULT * (asset in self.faulty), float(asset in self.cleaning)]
+            of_pressure, of_temperature = self.off.get(asset, (0.0, 0.0))
+            temperature += FAULT * (asset in self.faulty) + of_temperature
+            temperature = OPEN_CIRCUIT if asset in self.broken else temperature
+            row += [pressure + of_pressure, temperature, float(asset in self.cleaning)]
         await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
         self.rows += 1
 
@@ -102,6 +112,13 @@ class Site:
         done = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--api", self._url])
         assert done.exit_code == 0, done.output
         return done.output
+
+    async def download(self, order: str) -> None:
+        """Stop the PLC, and let it come back with a program that keeps its floats in another byte order."""
+        tags = [replace(tag, address=replace(tag.address, order=order)) for tag in self.plc.tags]  # type: ignore[type-var]
+        await self.plc.stop()
+        self.plc = ModbusPlc(tags, port=self.plc.port)
+        await self.plc.start()
 
     async def get(self, path: str, **query: str) -> Any:
         """Ask the REST API, over a socket."""
@@ -140,7 +157,7 @@ class Site:
             )
             for column, (name, unit) in enumerate((("pressure", "bar"), ("temperature", "degC"), ("cleaning", "1"))):
                 text += f'[[assets.{asset}.tags]]\nname = "{name}"\nunit = "{unit}"\n'
-                text += ADDRESS.format(2 * (3 * place + column)) + ('use = "context"\n' if column == 2 else "")
+                text += ADDRESS.format(2 * (3 * place + column)) + ('use = "context"\n' if column == 2 else RANGE)
         return text
 
 

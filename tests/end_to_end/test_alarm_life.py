@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.build import layout_of, load_detectors, make_line
+from agent.config.advisories import rules_of
 from agent.config.file import load
 from agent.replay import recorded, replay
 from agent.store import codec
@@ -32,7 +33,8 @@ def replayed_as_recorded(folder: Path) -> None:
     config = load(folder / "agent.toml")
     detectors = load_detectors(config)
     events = recorded(folder / "state", layout_of(config))
-    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start))
+    rules = rules_of(config)
+    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start, rules[name]))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
     kept = [one for alert in journal.alerts(limit=500).alerts for one in journal.history(alert.id)]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
@@ -147,6 +149,100 @@ def test_machines_on_one_cooling_water_are_one_alert_and_a_flood_is_one_too(tmp_
             assert [alert_id for alert_id, _, root in found if root is None] == ["pump-1"]
             shown = await plant.get("/assets/fan9")
             assert shown["alert"]["root"] == "pump-1"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(30)
+                plant.faulty = {"pump"}
+                await plant.play(30)
+                await plant.say("/alerts/pump-1/acknowledge", by="Ana")
+                plant.faulty = set()
+                await plant.play(60)
+                assert await states(plant) == [("pump-1", "normal", None)]
+                await plant.say("/alerts/pump-1/label", by="Ana", answer="normal")
+                await plant.say("/alerts/pump-1/label", by="Ana", answer="sensor", comment="loose plug")
+                await plant.play(3)
+            async with plant.running():
+                await plant.say("/alerts/pump-1/label", by="Bo", answer="real", fault="impeller blockage")
+                await plant.play(3)
+                told = await revisions(plant)
+            assert [one["event"] for one in told] == ["raise", "acknowledge", "return", "label", "label", "label"]
+            said = [(one["label"]["answer"], one["label"]["fault"], one["label"]["by"]) for one in told[-3:]]
+            assert said == [
+                ("normal", None, "Ana"), ("sensor", None, "Ana"), ("real", "impeller blockage", "Bo"),
+            ]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+async def deviates(plant: Site, asset: str, pressure: float = 0.0, temperature: float = 0.0) -> None:
+    """A machine deviates for a minute, somebody takes on what is raised, and all is well again for two."""
+    plant.off = {asset: (pressure, temperature)}
+    await plant.play(60)
+    alert = (await plant.get(f"/assets/{asset}"))["alert"]
+    if alert is not None:
+        await plant.say(f"/alerts/{alert['id']}/acknowledge", by="Ana")
+    plant.off = {}
+    await plant.play(120)
+
+
+def test_a_labelled_fault_is_named_the_next_time_on_its_machine_and_on_its_sisters(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump", "fan"]) as plant:
+            async with plant.running():
+                await plant.play(30)
+                await deviates(plant, "pump", temperature=6.0)
+                await plant.say("/alerts/pump-1/label", by="Ana", answer="real", fault="impeller blockage")
+                await plant.play(3)
+                await deviates(plant, "fan", temperature=6.0)
+                await deviates(plant, "fan", pressure=1.5)
+                first, other = await plant.get("/alerts/fan-1"), await plant.get("/alerts/fan-2")
+            async with plant.running():
+                await plant.play(30)
+                await deviates(plant, "pump", temperature=8.0)
+                again = await plant.get("/alerts/pump-2")
+        for alert in (first, again):
+            assert (alert["like"]["alert_id"], alert["like"]["name"]) == ("pump-1", "impeller blockage")
+            near = alert["like"]["similarity"]
+            assert near > 0.8
+            assert alert["message"].endswith(f"; like 21 September 2026: impeller blockage, {near:.2f}")
+        assert other["like"] is None
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_what_is_labelled_normal_is_raised_no_more_until_it_grows_and_nothing_else_is_silenced(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(30)
+                await deviates(plant, "pump", temperature=6.0)
+                await plant.say("/alerts/pump-1/label", by="Ana", answer="normal")
+                await plant.play(3)
+                await deviates(plant, "pump", temperature=5.5)
+            async with plant.running():
+                await plant.play(30)
+                await deviates(plant, "pump", temperature=6.0)
+                assert await states(plant) == [("pump-1", "normal", None)]
+                told = [(one["kind"], one["about"]) for one in (await plant.get("/events"))["items"]]
+                assert told == [("known_pattern", "pump-1")] * 2
+                await deviates(plant, "pump", pressure=1.5)
+                plant.off = {"pump": (0.0, 6.0)}
+                await plant.play(30)
+                assert [one for one, _, _ in await states(plant)] == ["pump-1", "pump-2"]
+                plant.off = {"pump": (0.0, 14.0)}
+                await plant.play(60)
+                assert [one for one, _, _ in await states(plant)] == ["pump-1", "pump-2", "pump-3"]
+                grown = await plant.get("/alerts/pump-3")
+                assert (grown["like"]["alert_id"], grown["like"]["name"]) == ("pump-1", "normal")
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)

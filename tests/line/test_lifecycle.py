@@ -15,6 +15,10 @@ from agent.line.alert import (
     AlarmEvent,
     AlarmState,
     Alert,
+    AlertCommand,
+    Answer,
+    GiveLabel,
+    Label,
     Priority,
     Shelve,
     Unshelve,
@@ -47,12 +51,13 @@ def machine(event: AlarmEvent) -> Callable[[Moment], Alert | None]:
     return step
 
 
-def person(command: Callable[[int], Acknowledge | Shelve | Unshelve]) -> Callable[[Moment], Alert | None]:
+def person(command: Callable[[int], AlertCommand]) -> Callable[[Moment], Alert | None]:
     return lambda at: lifecycle.obey(at.alert, command(at.now_ns), at.now_ns) if lifecycle.is_open(at.alert) else None
 
 
 def new(now_ns: int) -> Alert:
-    return lifecycle.raised("pump-1", now_ns, now_ns, samples.verdict(time_ns=now_ns), Priority.LOW, "pump deviates")
+    verdict = samples.verdict(time_ns=now_ns)
+    return lifecycle.raised("pump-1", now_ns, now_ns, verdict, Priority.LOW, "pump deviates", samples.ADVISORY)
 
 
 HAPPENINGS = (
@@ -61,6 +66,7 @@ HAPPENINGS = (
     person(lambda now_ns: Acknowledge("pump-1", "ada", now_ns)),
     person(lambda now_ns: Shelve("pump-1", "eve", now_ns, now_ns + 25 * SECOND_NS, "part ordered")),
     person(lambda now_ns: Unshelve("pump-1", "eve", now_ns)),
+    person(lambda now_ns: GiveLabel("pump-1", Label(Answer.NORMAL, None, "ada", now_ns))),
 )
 STEPS = st.lists(
     st.tuples(st.integers(0, 40), st.sampled_from([*range(len(HAPPENINGS)), *OF_ASSETS])), min_size=1, max_size=60
@@ -124,7 +130,8 @@ def test_nothing_escalates_or_is_raised_again_while_it_is_withheld(steps: list[t
 
 def test_every_event_is_in_one_of_the_tables() -> None:
     in_tables = {event for _, event in TRANSITIONS} | {event for pair in WITHHOLDING.values() for event in pair}
-    assert in_tables | {AlarmEvent.ESCALATE, AlarmEvent.GROUP, AlarmEvent.GO_LIVE} == set(AlarmEvent)
+    others = {AlarmEvent.ESCALATE, AlarmEvent.GROUP, AlarmEvent.LABEL, AlarmEvent.GO_LIVE, AlarmEvent.REASSESS}
+    assert in_tables | others == set(AlarmEvent)
     assert set(WITHHOLDING) == set(WithheldKind)
 
 
@@ -161,3 +168,18 @@ def test_an_alert_is_back_once_the_last_of_what_withholds_it_is_over(kind: Withh
     one = lifecycle.due(both, (), NEVER, START_NS)
     assert one is not None
     assert (one.event, one.withheld) == (WITHHOLDING[kind][1], (shelf,))
+
+
+def test_a_label_changes_nothing_in_how_an_alert_stands_and_lasts_until_the_next_one() -> None:
+    alert = samples.alert()
+    for answer, fault in ((Answer.NORMAL, None), (Answer.REAL, "impeller blockage")):
+        label = Label(answer, fault, "ada", START_NS + 9, "a rag in the inlet")
+        labelled = lifecycle.obey(alert, GiveLabel("pump-1", label), START_NS + 10)
+        assert labelled == replace(
+            alert, revision=alert.revision + 1, event=AlarmEvent.LABEL, by="ada", updated_time_ns=START_NS + 10,
+            label=label,
+        )
+        alert = labelled
+    again = lifecycle.raised_again(replace(alert, state=AlarmState.RETURNED_UNACKNOWLEDGED), new(START_NS + 20))
+    assert again is not None
+    assert again.label == alert.label

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.adaptation import BLOCK_ROWS, BOUND, QUIET, Adaptation
+from models.adaptation import AFTER_ROWS, BLOCK_ROWS, BOUND, QUIET, Adaptation
 
 Float64s = np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
@@ -57,3 +57,15 @@ def test_it_does_not_matter_how_rows_come(rows: int, cuts: list[int]) -> None:
     white, evidence = rng.normal(1.0, 1.0, (rows, 2)), rng.uniform(0.0, 1.0, rows)
     whole, parts = (adapted(white, evidence, c)[0] for c in ([], sorted(min(c, rows) for c in cuts)))
     assert np.allclose(whole, parts, rtol=0, atol=1e-12)
+
+
+def test_what_is_quiet_soon_after_a_deviation_is_not_adapted_to() -> None:
+    white = np.full((3 * AFTER_ROWS, 1), 0.4)
+    evidence = np.zeros(len(white))
+    evidence[:: AFTER_ROWS // 2] = 1.0  # a fault that comes and goes
+    left, _ = adapted(white, evidence, [1, 17, 400, 401, 999])
+    assert (left == white).all()
+    quiet_again = np.concatenate([evidence, np.zeros(2 * AFTER_ROWS)])
+    left, _ = adapted(np.full((len(quiet_again), 1), 0.4), quiet_again)
+    assert (left[: len(evidence)] == 0.4).all()
+    assert left[-1] < 0.2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.averages import Averages
 from models.features import (
     FEATURES,
     GLOBALS,
@@ -14,7 +15,6 @@ from models.features import (
     RATES,
     ROW_CLIP,
     STATISTICS,
-    Averages,
     Features,
     Observed,
     Statistics,
@@ -154,6 +154,20 @@ def test_ages_are_of_offsets_that_are_alike_in_all_regimes() -> None:
         deviating = Observed(rows.e + offset * sharp, rows.z, rows.unchanged, rows.stats, given)
         oldest[name] = ages(Features(reference).update(deviating)[0][-1, 0].astype(np.float64))[-1]
     assert oldest["offset"] > 1.5 * oldest["none"], "a step that the change of regime makes look new"
+
+
+@pytest.mark.parametrize("portion", [1, 16, 400])
+def test_rows_that_nobody_asked_for_leave_the_same_trace(portion: int) -> None:
+    reference = learn_reference([observed(2000, 3)])
+    rows = observed(500, 3, seed=13, drift=2.0)
+    asked, followed = Features(reference), Features(reference)
+    for low in range(0, 400, portion):
+        asked.update(part(rows, low, low + portion))
+        followed.follow(part(rows, low, low + portion))
+    for one, other in zip(
+        asked.update(part(rows, 400, 500)), followed.update(part(rows, 400, 500)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_rows_passed_over_are_in_the_long_memory_alone() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.frozen import FACTOR, NEVER, ROWS_MIN, FrozenTracker, frozen_limits
+from models.frozen import FACTOR, NEVER, ROWS_MIN, FrozenTracker, StayTracker, frozen_limits
 from tests.models.plants import Bools, Float64s, coupled, good, settling, taught
 
 NAN = float("nan")
@@ -109,3 +109,22 @@ def test_a_healthy_machine_never_looks_frozen() -> None:
     evidence, stale = FrozenTracker(bundle.statistics.frozen_limits).update(fresh, good(fresh))
     assert evidence.max() < 0.1
     assert not stale.any()
+
+
+def test_a_stay_is_the_more_surprising_the_more_often_the_tag_moved_before() -> None:
+    rng = np.random.default_rng(0)
+    moves = rng.random((2000, 3)) < [1.0, 0.3, 0.01]
+    since = np.arange(2000)[:, None] - np.maximum.accumulate(np.where(moves, np.arange(2000)[:, None], 0))
+    stay = np.vstack([since, since[-1] + 1 + np.arange(30)[:, None]]).astype(np.float64)
+    tracker, seen = StayTracker(3), np.ones(len(stay), np.bool_)
+    surprise = tracker.update(stay, np.ones(stay.shape, np.bool_), seen)
+    assert surprise[:2000].max() < 20.0, "none while they move as they do"
+    assert surprise[-1, 0] > 50.0 > surprise[-1, 1] > 5.0 > surprise[-1, 2]
+
+
+def test_a_lost_value_and_a_row_that_does_not_count_teach_nothing_of_how_often_a_tag_moves() -> None:
+    still = np.zeros((500, 1))
+    tracker = StayTracker(1)
+    assert not tracker.update(still, np.zeros(still.shape, np.bool_), np.ones(500, np.bool_)).any()
+    assert not tracker.update(still, np.ones(still.shape, np.bool_), np.zeros(500, np.bool_)).any()
+    assert not tracker.update(still + 50.0, np.ones(still.shape, np.bool_), np.ones(500, np.bool_)).any()

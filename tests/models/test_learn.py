@@ -250,3 +250,13 @@ def test_a_fresh_day_looks_like_the_held_out_rows_of_a_short_history() -> None:
         found = bank.update(scores.white.astype(np.float64), scores.score)
         ratio.append(float(np.median(found[:, column]) / learnt.calibration.centre[column]))
     assert 0.8 < np.mean(ratio) < 1.15
+
+
+def test_rows_that_settle_teach_how_long_that_takes_and_nothing_else() -> None:
+    x = settling(8000, 3, settle_rows=24)
+    tags = (*TAGS, ("run", "1"))
+    settles = np.arange(len(x)) % 400 < 200
+    whole, without = (learn([x], tags, 1000, name="m", settling=told) for told in ((), [settles]))
+    assert without.statistics.modes.settle_rows == whole.statistics.modes.settle_rows
+    assert max(without.statistics.modes.settle_rows) >= 24
+    assert without.manifest.learnt_rows == 4000 < whole.manifest.learnt_rows

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from agent.line.alert import Alert
+from agent.line.alert import Alert, Answer, Label
 from agent.rehearsal.achieved import Achieved
-from agent.shadow.comparison import DAY_NS, NEAR_NS, compare, may_be_promoted, must_be_rolled_back
+from agent.shadow.comparison import DAY_NS, NEAR_NS, compare, is_real, may_be_promoted, must_be_rolled_back
 from tests.agent.samples import START_NS, alert
 
 WEEK_S = 7 * 86_400.0
@@ -36,6 +36,14 @@ def test_an_alert_that_still_stands_goes_with_a_later_one() -> None:
     assert apart.missed == (), "an hour apart is near"
     apart = compare([at(1, lasting_h=0)], [at(2.01, lasting_h=0)], BUDGET, START_NS, START_NS + 7 * DAY_NS)
     assert apart.missed == ("pump-1",)
+
+
+def test_what_people_said_of_alerts_counts() -> None:
+    idle = replace(at(30, "pump-2"), label=Label(Answer.NORMAL, None, "Ana", START_NS))
+    real = replace(at(60, "pump-3"), label=Label(Answer.REAL, "seal", "Ana", START_NS))
+    found = compare([idle, real], [], BUDGET, START_NS, START_NS + 14 * DAY_NS)
+    assert found.missed == ("pump-3",)
+    assert [is_real(one) for one in (idle, real, at(1))] == [False, True, False]
 
 
 def test_of_nothing_there_is_no_agreement() -> None:

@@ -37,6 +37,7 @@ def learn_bundle(found: History, name: str, source: str, console: Console) -> Bu
             found.period_ms,
             name=name,
             source=source,
+            settling=found.settling,
             progress=lambda step, done: bar.update(task, description=step, completed=share + (1 - share) * done),
         )
     if life is None:

@@ -1,0 +1,129 @@
+"""The class of cause: does the communication fail, a sensor, or the machine, and how sure is that.
+
+What only a sensor can do comes first: stand still, or go away and come back at once. Else the learnt relations tell. A
+sensor that is off moves nothing else: without its tag the others are healthy. A fault of the machine moves several
+tags, but often one of them long before the rest, and mostly one that is measured for that: a vibration, the pressure
+across a filter. Such tags are the asset's symptoms. One of them that deviates alone most likely tells of the machine,
+any other that its sensor is off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from agent.line.assess import LOOK_BACK_ROWS, WINDOW_ROWS, Assessment, Detector
+from agent.line.verdict import Cause
+from connectors.frame import Bools
+from models.frozen import FACTOR
+from models.leave_one_out import left_out, shared
+
+Float64s = npt.NDArray[np.float64]
+
+MISSING_MAX: Final = 0.2
+WILD, HOME = 25.0, 9.0
+"""The mean square of a row's white residual from which it is nonsense, and below which it is as ever."""
+SHARED_MIN: Final = 0.5
+"""So much of it is left, whichever tag is ignored, where several tags were wild together."""
+FROZEN, COMES_AND_GOES = "stuck", "intermittent"
+"""The fault types that are seen without the head, and that only a sensor and its wiring can have."""
+STILL_MIN: Final = 1.0 / FACTOR
+"""A tag that deviates is stuck when it has stood still as long as ever; one that does not has to do so for longer."""
+STAY_SURPRISE: Final = 20.0
+"""Or when so long a stay is as unlikely, in nats, as once in 500 million rows by how often the tag moved lately."""
+ALSO_MIN: Final = 0.3
+"""A tag whose weight is this share of the largest may be the one that is stuck: its partner deviates as much."""
+AWAY_SD, HOME_SD = 5.0, 2.0
+RETURNS_MIN, JUMPS_MIN = 2, 3
+"""What goes away and comes back once may be an event of the machine."""
+SIGN_PROBABILITY: Final = 0.98
+
+SENSOR, SYMPTOM, TOGETHER = 0.2, 0.55, 0.25
+"""How often a tag deviates alone since its sensor is off, or as the first symptom, and how often several do."""
+SHARPNESS: Final = 0.3
+"""What a chi-square says is worth so much, for rows that follow each other are no independent witnesses."""
+LEFT_TOGETHER: Final = 3.5
+"""So much is left, per channel, whichever tag is ignored, where several deviate.
+
+These five numbers were chosen on simulated machines (seeds 200 to 213), at the alert and up to eight hours later.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """The class of cause with its probability, None where a rule tells it that knows no odds.
+
+    `sign` is the type of fault where that was seen, too; `tag` the position of the sensor that is off, where it was
+    told by the relations.
+    """
+
+    cause: Cause
+    probability: float | None
+    sign: str | None = None
+    tag: int | None = None
+
+
+def cause_of(
+    assessment: Assessment, row: int, recent: slice, weight: Float64s, detector: Detector, symptoms: Bools
+) -> Opinion:
+    """Tell the class of cause of new row `row`, which deviates; `recent` are the rows for looking back.
+
+    `weight` f64[C] says how far each tag deviates, `symptoms` bool[C] which are measured to see faults of the machine.
+    """
+    lost = assessment.window(row, WINDOW_ROWS).max() - assessment.window(row, LOOK_BACK_ROWS).mean()
+    if lost > MISSING_MAX or _wild_together(assessment, recent, detector):
+        return Opinion(Cause.COMMUNICATION, None)
+    if (sign := _sensor_sign(assessment, row, recent, weight)) is not None:
+        return Opinion(Cause.SENSOR, SIGN_PROBABILITY, sign)
+    statistics = detector.statistics
+    left = left_out(statistics.experts, statistics.reference, assessment.recent[row])
+    sensor, tag = sensor_probability(left, symptoms[statistics.scored])
+    if sensor > 0.5:
+        return Opinion(Cause.SENSOR, round(sensor, 3), tag=int(statistics.scored[tag]))
+    return Opinion(Cause.MACHINE, round(1.0 - sensor, 3))
+
+
+def _wild_together(assessment: Assessment, recent: slice, detector: Detector) -> bool:
+    """Say whether several tags showed nonsense for some rows and were all back in one: the wire did that.
+
+    What a machine does, a trip or a jam, leaves heat, levels and pressures on their way for longer than a row.
+    """
+    white, regime = assessment.scores.white[recent], assessment.scores.regime[recent]
+    size = (white.astype(np.float64) ** 2).mean(1)
+    wild = size > WILD
+    back = wild[:-1] & ~wild[1:]
+    if not back.any() or wild[-1] or size[1:][back].max() > HOME:
+        return False
+    return bool(np.median(shared(detector.statistics.experts, white[wild], regime[wild])) >= SHARED_MIN)
+
+
+def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:
+    """Return how probable it is that a sensor is off, and which of S channels it is most likely of.
+
+    `left` f64[S] is the distance per channel that is left without each one; where none of them is one of the `symptoms`
+    bool[S], each may be.
+    """
+    S = len(left)
+    first = symptoms if symptoms.any() else np.ones(S, np.bool_)
+    least = min(float(left.min()), LEFT_TOGETHER)
+    alone, together = (np.exp(-0.5 * SHARPNESS * S * (each - least)) for each in (left, np.array(LEFT_TOGETHER)))
+    sensor, symptom = SENSOR / S * alone, SYMPTOM / first.sum() * alone * first
+    return float(sensor.sum() / (sensor.sum() + symptom.sum() + TOGETHER * together)), int(left.argmin())
+
+
+def _sensor_sign(assessment: Assessment, row: int, recent: slice, weight: Float64s) -> str | None:
+    """Return what a tag that deviates does that no machine can: stand still, or go away and come back at once."""
+    tag = int(weight.argmax())
+    if assessment.frozen[row].max() >= 1.0 or assessment.frozen[row, tag] >= STILL_MIN:
+        return FROZEN
+    if (assessment.stay_surprise[row][weight >= ALSO_MIN * weight[tag]] >= STAY_SURPRISE).any():
+        return FROZEN
+    residual = assessment.scores.residual[recent, tag][assessment.grid.good[recent, tag]].astype(np.float64)
+    away = np.abs(residual) > AWAY_SD
+    returns = int((away[:-1] & ~away[1:]).sum())
+    jumps = int((np.abs(np.diff(residual)) > AWAY_SD).sum())
+    comes = returns >= RETURNS_MIN or jumps >= JUMPS_MIN
+    return COMES_AND_GOES if comes and np.median(np.abs(residual)) < HOME_SD else None

@@ -1,0 +1,76 @@
+"""Learning anew where some tags of an asset stand, because a person says that they, and nothing else, have changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from agent.line.assess import Detector
+from agent.line.event import AssetEvent, EventKind, EventLog
+from models.baseline import ROWS, Baseline
+
+TIME_NS_MAX: Final = 7 * 86_400_000_000_000
+"""After so long without enough judged rows it is given up: a tag must not stay unwatched."""
+BEGUN, ENDED = EventKind.REBASELINE_BEGUN, (EventKind.REBASELINED, EventKind.REBASELINE_FAILED)
+KINDS: Final = (BEGUN, *ENDED)
+
+
+class Rebaselining:
+    """The tags of one asset whose level is being learnt, and the events of that; one attempt at a time."""
+
+    def __init__(self, detector: Detector, baseline: Baseline, log: EventLog) -> None:
+        self._detector, self._baseline, self._log = detector, baseline, log
+        self._tags: tuple[str, ...] = ()
+        self._since_ns = 0
+
+    def resume(self, begun: AssetEvent) -> None:
+        """Begin again after a restart: what an attempt had learnt by then is lost."""
+        self._take(tuple((begun.about or "").split(", ")), begun.time_ns)
+
+    def begin(self, tags: Sequence[str], by: str, comment: str, now_ns: int) -> list[AssetEvent]:
+        """Begin, in place of an attempt that runs; nothing comes of tags that have no level, or where no other has."""
+        if not self._take(tuple(tags), now_ns):
+            return []
+        return [self._log.event(BEGUN, now_ns, by=by, comment=comment, about=", ".join(tags))]
+
+    def follow(self, now_ns: int) -> list[AssetEvent]:
+        """Return what has come of it after new rows, if anything."""
+        baseline = self._baseline
+        if not self._tags:
+            return []
+        about, tags = ", ".join(self._tags), self._tags
+        if not baseline.learning.any():
+            self._tags = ()
+            said = "; ".join(map(self._moved, tags))
+            return [self._log.event(EventKind.REBASELINED, now_ns, comment=f"{said}, by {ROWS} rows", about=about)]
+        if now_ns - self._since_ns < TIME_NS_MAX:
+            return []
+        self._tags = ()
+        rows = baseline.rows
+        baseline.end()
+        why = f"in a week {rows} of {ROWS} rows could be judged: judged by the learnt level again"
+        return [self._log.event(EventKind.REBASELINE_FAILED, now_ns, comment=why, about=about)]
+
+    def _take(self, tags: tuple[str, ...], now_ns: int) -> bool:
+        known = self._detector.manifest.tags
+        scored = {known[column].name: int(column) for column in self._detector.statistics.scored}
+        if not tags or not set(tags) < scored.keys():
+            return False
+        self._baseline.begin([scored[tag] for tag in tags], len(known))
+        self._tags, self._since_ns = tags, now_ns
+        return True
+
+    def _moved(self, tag: str) -> str:
+        """Say where a tag stands now: "temperature is 2.94 degC above its learnt level"."""
+        known, scored = self._detector.manifest.tags, self._detector.statistics.scored
+        channel = next(place for place, column in enumerate(scored) if known[column].name == tag)
+        above, gain = self._baseline.state.reshape(2, -1)[:, channel].tolist()
+        unit = known[scored[channel]].unit
+        spread = "" if gain == 1.0 else f", and its spread is {1.0 / gain:.2g} times the learnt one"
+        distance = f"{abs(above):.4g} {unit}".removesuffix(" 1").rstrip()
+        return f"{tag} is {distance} {'above' if above >= 0 else 'below'} its learnt level{spread}"
+
+
+def running(last: AssetEvent | None) -> AssetEvent | None:
+    """Return the event that a re-baselining began with where that is the last of its kinds, None where none runs."""
+    return last if last is not None and last.kind is BEGUN else None
