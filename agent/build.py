@@ -7,16 +7,15 @@ import logging
 import math
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
-from agent import wiring
+from agent import view, wiring
 from agent.archive import Archive
 from agent.clock import Clock
 from agent.config.advisories import rules_of
-from agent.config.assets import AssetConfig
-from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
@@ -24,96 +23,63 @@ from agent.flash import FlashWear
 from agent.line import rebaselining
 from agent.line.advisory import Rule
 from agent.line.assess import Detector
+from agent.line.beside import BesideLine
+from agent.line.collecting import CollectingLine
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
 from agent.line.likeness import PROTOTYPES_MAX, Prototype, prototype
 from agent.line.line import Line, LineSettings
+from agent.line.stage import Stage
 from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.replay import TELEMETRY
-from agent.store.blocks import Layout, Start, Started
+from agent.shadow import versions
+from agent.shadow.commissioning import Commissioning, Models
+from agent.shadow.loading import JOURNAL, load_detectors, loaded_from, origins, usable
+from agent.store.blocks import Beside, Layout, Start, Started
 from agent.store.holes import Asked
 from agent.store.journal import Journal, StoreError
 from agent.store.loads import FILE as LOADS
 from agent.store.loads import Loads
 from agent.store.memories import Memories
 from agent.store.telemetry import Retention, TelemetryLog
-from agent.trust import Trust
 from agent.view import AssetInfo
-from agent.worker import Worker
+from agent.worker import Renewal, Worker
 from connectors.link import Link
 from connectors.opcua.gaps import NOTHING_RECORDED, Recorded, Span
-from models import bundle as bundles
 from models.bundle import BundleError
 
 log = logging.getLogger(__name__)
 
-JOURNAL = "journal.sqlite3"
 MEMORIES = "memories"
 LOCK = "lock"
 SEARCHED_H_MAX = 720
 """How much of the record is searched for gaps: the start waits for it, 10 ms for an hour of 500 tags."""
 
 
-def load_detectors(config: Config) -> dict[str, Detector]:
-    """Load each asset's bundle, once for all that share it; raise ConfigError with everything that does not fit."""
-    from models.runtime import Detector as LoadedDetector  # onnxruntime, which most commands need not wait for
-
-    problems: list[str] = []
-    detectors: dict[str, Detector] = {}
-    loaded: dict[str, Detector] = {}  # by hash: a detector knows nothing of the assets, which are judged in turn
-    trust = _trust(config)
-    for name, asset in config.assets.items():
-        try:
-            bundle = bundles.load(asset.bundle)
-            if refusal := trust.refusal(bundle):
-                problems.append(f"assets.{name}.bundle: {asset.bundle}: {refusal}")
-                continue
-            detector = loaded.get(bundle.hash) or LoadedDetector(bundle)
-            loaded[bundle.hash] = detector
-        except BundleError as error:
-            problems.append(f"assets.{name}.bundle: {error}")
-            continue
-        problems += [f"assets.{name}.{problem}" for problem in _misfits(asset, detector)]
-        detectors[name] = detector
-    if problems:
-        raise ConfigError(tuple(problems))
-    return detectors
+AnyLine = Line | BesideLine | CollectingLine
 
 
-def origins(config: Config) -> dict[str, str]:
-    """Return who vouches for each asset's bundle, as far as it can be loaded."""
-    trust, said = _trust(config), {}
-    for name, asset in config.assets.items():
-        with suppress(BundleError):
-            said[name] = trust.origin(bundles.load(asset.bundle))
-    return said
+def make_line(
+    config: Config,
+    asset: str,
+    detector: Detector | None,
+    start: Start,
+    rules: tuple[Rule, ...] = (),
+    challenger: Detector | None = None,
+) -> AnyLine:
+    """Return an asset's line, going on from where its alerts stood; without a detector it only collects.
 
-
-def _trust(config: Config) -> Trust:
-    try:
-        return Trust.of(config.agent)
-    except BundleError as error:
-        raise ConfigError((f"agent.state_dir: {error}",)) from error
-
-
-def make_line(config: Config, asset: str, detector: Detector, start: Start, rules: tuple[Rule, ...]) -> Line:
-    """Return an asset's line, going on from where its alerts stood; `rules` say what to check first."""
-    said = config.assets[asset]
-    when = said.suppressed_when
-    settings = LineSettings(
-        said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset),
-        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.columns),
-        context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
-        suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
-        consequence=said.consequence,
-        symptoms=tuple(tag.name for tag in said.tags if tag.symptom),
-        hold_ns=_after_ns(said.hold_after_change_h) or 0,
-        rules=rules,
-        patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
-    )
-    return Line(
+    `rules` say what to check first. With a challenger, as `start` has it, that judges beside it.
+    """
+    settings = line_settings(config, asset, rules)
+    if detector is None:
+        return CollectingLine(
+            asset, layout_of(config)[asset], settings, stage=start.stage, withheld=start.withheld,
+            next_event=start.next_event,
+        )  # fmt: skip
+    champion = Line(
         asset,
         detector,
         settings,
@@ -124,6 +90,62 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start, rule
         next_event=start.next_event,
         rebaselining=start.rebaselining,
         prototypes=start.prototypes,
+        shadow=start.stage is Stage.SHADOW,
+    )
+    if challenger is None or start.challenger is None:
+        return champion
+    return BesideLine(champion, Line(
+        asset,
+        challenger,
+        settings,
+        open_alert=start.challenger.open_alert,
+        next_number=start.challenger.next_number,
+        withheld=start.withheld,
+        prototypes=start.prototypes,
+        shadow=True,
+        series=versions.series(asset, challenger.hash),
+    ))  # fmt: skip
+
+
+def line_maker(config: Config) -> Callable[[str, Start], AnyLine]:
+    """Return what makes lines for a replay; raise ConfigError, StoreError.
+
+    Each is of the model that it had then, where that is still there, else of the one that the asset has now; without
+    the challenger it had, where that is not there any more.
+    """
+    now, rules = load_detectors(config), rules_of(config)
+    found: dict[str, Detector | None] = {detector.hash: detector for detector in now.values()}
+
+    def detector(asset: str, model: str) -> Detector | None:
+        if model not in found:
+            path = versions.path_of(config, asset, model)
+            found[model] = None if path is None else loaded_from(path)
+        return found[model]
+
+    def make(asset: str, start: Start) -> AnyLine:
+        if start.stage in (Stage.COLLECTING, Stage.LEARNING):
+            return make_line(config, asset, None, start, rules[asset])
+        champion = detector(asset, start.model) if start.model else None
+        beside = None if start.challenger is None else detector(asset, start.challenger.model)
+        return make_line(config, asset, champion or now[asset], start, rules[asset], beside)
+
+    return make
+
+
+def line_settings(config: Config, asset: str, rules: tuple[Rule, ...]) -> LineSettings:
+    """Return what an asset's line is told; `rules` say what to check first."""
+    said = config.assets[asset]
+    when = said.suppressed_when
+    return LineSettings(
+        said.alerts_per_s, said.on_delay_s, said.off_delay_s, periods_of(config, asset),
+        tuple(math.inf if tag.max_rate is None else tag.max_rate for tag in said.columns),
+        context=tuple((tag.name, tag.unit) for tag in said.columns if tag.use == "context"),
+        suppressed_when=None if when is None else SuppressedWhen(when.tag, when.equals),
+        consequence=said.consequence,
+        symptoms=tuple(tag.name for tag in said.tags if tag.symptom),
+        hold_ns=_after_ns(said.hold_after_change_h) or 0,
+        rules=rules,
+        patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
 
 
@@ -156,8 +178,9 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     journal = Journal(state / JOURNAL, clock.time_ns())
     memories = Memories(state / MEMORIES)
     try:
-        kin = _kin(detectors)
-        starts = {name: _start(journal, memories, name, kin[name]) for name in detectors}
+        kin = _kin(config, detectors)
+        starts = {name: _start(config, journal, memories, name, kin[name]) for name in config.assets}
+        challengers = _challengers(config, starts)
         telemetry = TelemetryLog(
             state / TELEMETRY,
             layout,
@@ -168,7 +191,10 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     except StoreError:
         journal.close()
         raise
-    lines = {name: make_line(config, name, detectors[name], starts[name], rules[name]) for name in detectors}
+    lines: dict[str, view.Line] = {
+        name: make_line(config, name, detectors.get(name), start, rules[name], challengers.get(name))
+        for name, start in starts.items()
+    }
     worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts), kin=kin)
     columns = {name: line.tags for name, line in lines.items()}
     archive = Archive(telemetry, clock)
@@ -185,13 +211,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         for name in config.connections
     ]
     return Agent(
-        assets=[
-            AssetInfo(
-                name, layout[name], asset.period_ms, asset.budget, str(asset.bundle), periods_of(config, name),
-                _scored(detectors[name]),
-            )
-            for name, asset in config.assets.items()
-        ],
+        assets=[_info(config, name, detectors.get(name)) for name in config.assets],
         lines=lines,
         readers=readers,
         devices={
@@ -202,12 +222,26 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         journal=journal,
         telemetry=telemetry,
         archive=archive,
+        commissioning=Commissioning(
+            config, journal, worker, clock, {name: line_settings(config, name, rules[name]) for name in config.assets},
+            lambda asset, models: _renewal(config, journal, memories, asset, models),
+            {name: Models(start.model, None if start.challenger is None else start.challenger.model)
+             for name, start in starts.items() if name in detectors},
+        ),
         wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
         loads=Loads(state / LOADS),
         clock=clock,
         notifier=notifier,
         stall_ns=int(STALL_NS * max(speed, 1.0)),
     )
+
+
+def _info(config: Config, asset: str, detector: Detector | None) -> AssetInfo:
+    said = config.assets[asset]
+    bundle = None if said.bundle is None else str(said.bundle)
+    tags = tuple((tag.name, tag.unit) for tag in said.columns)
+    scored = () if detector is None else _scored(detector)
+    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored)
 
 
 @contextmanager
@@ -249,18 +283,51 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _kin(detectors: Mapping[str, Detector]) -> dict[str, tuple[str, ...]]:
+def _renewal(config: Config, journal: Journal, memories: Memories, asset: str, models: Models) -> Renewal:
+    """Return how an asset's line is made anew of its models; raise BundleError."""
+    champion = usable(config, asset, models.champion)
+    challenger = None if models.challenger is None else usable(config, asset, models.challenger)
+
+    def make() -> tuple[Start, AnyLine]:
+        start = _start(config, journal, memories, asset, (asset,))
+        if challenger is None:
+            start = replace(start, challenger=None)
+        return start, make_line(config, asset, champion, start, rules_of(config)[asset], challenger)
+
+    return make
+
+
+def _challengers(config: Config, starts: dict[str, Start]) -> dict[str, Detector]:
+    """Return the detectors of the challengers; an asset whose challenger cannot be used starts without it."""
+    found: dict[str, Detector] = {}
+    for name, start in starts.items():
+        if start.challenger is None:
+            continue
+        try:
+            found[name] = usable(config, name, start.challenger.model)
+        except BundleError:  # commissioning finds it missing, and tells why
+            starts[name] = replace(start, challenger=None)
+    return found
+
+
+def _kin(config: Config, detectors: Mapping[str, Detector]) -> dict[str, tuple[str, ...]]:
     """Return for each asset those of the same bundle, itself included: they share what people labelled."""
+    hashes = {name: detector.hash for name, detector in detectors.items()}
     return {
-        name: tuple(other for other, its in detectors.items() if its.hash == detector.hash)
-        for name, detector in detectors.items()
+        name: tuple(other for other in hashes if hashes[other] == hashes[name]) if name in hashes else (name,)
+        for name in config.assets
     }
 
 
-def _start(journal: Journal, memories: Memories, asset: str, kin: Sequence[str]) -> Start:
+def _start(config: Config, journal: Journal, memories: Memories, asset: str, kin: Sequence[str]) -> Start:
     """Return how an asset stands: of each kind of event that withholds its alerts, or ends that, the last counts."""
     last = [journal.last_event(asset, kinds) for kinds in KINDS.values()]
     withheld = tuple(way for event in last if event is not None and (way := withheld_by(event)) is not None)
+    now = versions.standing(config, asset, journal)
+    beside = None
+    if now.model is not None and now.challenger is not None:
+        series = versions.series(asset, now.challenger)
+        beside = Beside(now.challenger, journal.next_number(series), journal.open_alert(series))
     return Start(
         journal.next_number(asset),
         journal.open_alert(asset),
@@ -269,6 +336,9 @@ def _start(journal: Journal, memories: Memories, asset: str, kin: Sequence[str])
         journal.next_event(asset),
         rebaselining.running(journal.last_event(asset, rebaselining.KINDS)),
         _prototypes(journal, kin),
+        now.stage,
+        now.model or "",
+        beside,
     )
 
 
@@ -312,35 +382,3 @@ def _link(config: Config, connection: str, clock: Clock, speed: float, recorded:
     return wiring.link(where, tags, clock, f"{socket.gethostname()} {connection}", recorded)
 
 
-def _misfits(asset: AssetConfig, detector: Detector) -> Iterator[str]:
-    """Tell where an asset's tags or period are not those its model was learnt on."""
-    manifest = detector.manifest
-    learnt = {tag.name: tag.unit for tag in manifest.tags}
-    said = {tag.name: tag.unit for tag in asset.tags if tag.use == "model"}
-    if unused := [tag.name for tag in asset.tags if tag.use == "context" and tag.name in learnt]:
-        yield f'tags: the bundle was learnt with {", ".join(unused)}; remove use = "context", or learn one without'
-        return
-    if missing := [name for name in learnt if name not in said]:
-        yield f"tags: the bundle was learnt with {', '.join(missing)}, not configured here; add them"
-    if extra := [name for name in said if name not in learnt]:
-        yield (
-            f"tags: the bundle knows no {', '.join(extra)}; remove them, learn a bundle with them, "
-            'or write use = "context" for what is only to be kept'
-        )
-    if not missing and not extra and list(said) != list(learnt):
-        place, here, there = next((i, a, b) for i, (a, b) in enumerate(zip(said, learnt, strict=True)) if a != b)
-        yield (
-            f"tags[{place}]: is {here}, and the bundle was learnt with {there} in this place; "
-            f"put the tags in its order: {', '.join(learnt)}"
-        )
-    for name in sorted(said.keys() & learnt.keys()):
-        if said[name] != learnt[name]:
-            yield (
-                f'tags ({name}).unit: is "{said[name]}" and the bundle was learnt in "{learnt[name]}"; '
-                "change the unit (with scale and offset), or learn it anew"
-            )
-    if asset.period_ms != manifest.period_ms:
-        yield (
-            f"period_ms: is {asset.period_ms} and the bundle was learnt at {manifest.period_ms}; "
-            f"set it to {manifest.period_ms}, or learn it anew"
-        )

@@ -20,7 +20,7 @@ from agent.api.present import package_version
 from agent.ask import API_URL, ask, nobody
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
-from agent.build import JOURNAL, build, is_owned, layout_of, load_detectors, make_line, origins, sole_owner
+from agent.build import build, is_owned, layout_of, line_maker, sole_owner
 from agent.cells import cells
 from agent.checktable import as_json as check_json
 from agent.checktable import show as show_checks
@@ -49,6 +49,9 @@ from agent.replay import recorded, replay
 from agent.report import add_report
 from agent.say_command import add_say
 from agent.server import ApiServer, listen
+from agent.shadow.command import add_commissioning
+from agent.shadow.loading import JOURNAL, load_detectors, origins
+from agent.shadow.models_command import add_models
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
 from agent.tags_command import add_tags
@@ -206,9 +209,7 @@ def replay_command(
                 raise typer.Exit(FAILED)
             return
         read = load(config)
-        detectors, rules = load_detectors(read), rules_of(read)
-        events = recorded(source, layout_of(read))
-        for entry in replay(events, lambda name, start: make_line(read, name, detectors[name], start, rules[name])):
+        for entry in replay(recorded(source, layout_of(read)), line_maker(read)):
             typer.echo(codec.encode(entry))
 
 
@@ -426,6 +427,8 @@ add_report(app)
 add_budget(app)
 add_drill(app, SystemClock())
 add_say(app, SystemClock())
+add_commissioning(app)
+add_models(app)
 add_tags(app)
 add_export(app)
 add_evidence(app, SystemClock())

@@ -18,6 +18,10 @@ from agent.rehearsal import drills
 from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
 from agent.server import ApiServer
+from agent.shadow.commissioning import Commissioning
+from agent.shadow.comparison import Comparison
+from agent.shadow.standing import Collected, Standing
+from agent.shadow.versions import Version
 from agent.store import reading
 from agent.store.journal import AlertFilter, EventFilter, EventPage, Journal, Page
 from agent.store.loads import Loads
@@ -71,6 +75,7 @@ class Agent:
         journal: Journal,
         telemetry: TelemetryLog,
         archive: Archive,
+        commissioning: Commissioning,
         wear: FlashWear,
         loads: Loads,
         clock: Clock,
@@ -81,7 +86,7 @@ class Agent:
         self._lines, self._readers, self._devices = lines, tuple(readers), devices
         self._worker, self._journal = worker, journal
         self._telemetry, self._archive, self._wear = telemetry, archive, wear
-        self._loads = loads
+        self._loads, self._commissioning = loads, commissioning
         self._clock, self._notifier = clock, notifier
         self._stall_ns = stall_ns
         self._started = False
@@ -100,11 +105,12 @@ class Agent:
                 serve = group.create_task(server.run_here(), name="api") if server else None
                 told = group.create_task(self._tell(server), name="notify")
                 sealing = group.create_task(self._archive.run(), name="archive")
+                leading = group.create_task(self._commissioning.run(), name="commissioning")
                 await stop.wait()
                 self._notifier.send("STOPPING=1", "STATUS=judging the last frames")
-                for task in (*reads, told, sealing):
+                for task in (*reads, told, sealing, leading):
                     task.cancel()
-                await asyncio.wait([*reads, told, sealing])
+                await asyncio.wait([*reads, told, sealing, leading])
                 self._worker.finish()
                 await work
                 if server is not None and serve is not None:
@@ -221,6 +227,23 @@ class Agent:
     def last_drill(self, asset: str) -> Drill | None:
         """Return the last fire drill of an asset, which another process held."""
         return drills.last(self._journal.path.parent, asset)
+
+    def standing(self, asset: str) -> Standing:
+        """Return the stage of an asset and the model that judges it; raise StoreError."""
+        return self._commissioning.standing(asset)
+
+    def versions(self, asset: str) -> Sequence[Version]:
+        """Return the models of an asset; raise StoreError."""
+        return self._commissioning.versions(asset)
+
+    def trial(self, asset: str) -> tuple[Comparison | None, Achieved | None]:
+        """Return how the challenger of an asset does, and how its promoted model does; raise StoreError."""
+        now = self.standing(asset)
+        return self._commissioning.comparison(asset, now), self._commissioning.since_promotion(asset, now)
+
+    def collected(self, asset: str) -> Collected:
+        """Return how much of an asset is recorded, and how much is needed; raise StoreError."""
+        return self._commissioning.collected(asset)
 
     def events(self, where: EventFilter, *, limit: int, before: int | None) -> EventPage:
         """List events of assets, the newest first; raise StoreError."""

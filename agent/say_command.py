@@ -12,13 +12,13 @@ import typer
 
 from agent.api.command_models import CommandAccepted
 from agent.ask import API_URL, say
-from agent.build import JOURNAL
 from agent.clock import Clock
 from agent.config.file import Config, load
 from agent.console import explained
 from agent.label_link import LabelLinks, Ticket
 from agent.line.alert import Answer
 from agent.options import duration_s, names
+from agent.shadow.loading import JOURNAL
 from agent.store.codec import Json
 from agent.store.journal import JournalReader
 
@@ -101,6 +101,11 @@ def _add_say_to_assets(app: typer.Typer) -> None:
         body: dict[str, Json] = {"by": by, "reason": reason, "duration_s": _seconds(time)}
         body |= {} if start is None else {"since": _moment("--from", start)}
         _say(api, f"/assets/{asset}/out-of-service", body)
+
+    @app.command("go-live", epilog='Example: forewarn go-live pump --by Ana --comment "all of it was real"')
+    def go_live(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
+        """Let people see the alerts of an asset that was in shadow."""
+        _say(api, f"/assets/{asset}/go-live", {"by": by, "comment": comment})
 
     @app.command("in-service", epilog='Example: forewarn in-service pump --by Ana --comment "seal replaced"')
     def in_service(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:

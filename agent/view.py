@@ -17,9 +17,13 @@ from agent.line.alert import Alert, Command, Withheld
 from agent.line.event import Entry
 from agent.line.memory import Memory
 from agent.line.quality import Quality
+from agent.line.stage import Stage
 from agent.line.verdict import Verdict
 from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
+from agent.shadow.comparison import Comparison
+from agent.shadow.standing import Collected, Standing
+from agent.shadow.versions import Version
 from agent.store.journal import AlertFilter, EventFilter, EventPage, Page
 from agent.store.series import Series
 from agent.store.telemetry import TelemetryHealth
@@ -56,6 +60,10 @@ class Snapshot(Protocol):
     """One asset as it stood after a step; never changes."""
 
     @property
+    def stage(self) -> Stage:
+        """How far the asset is on the way to alerts that people see."""
+
+    @property
     def time_ns(self) -> int:
         """When it was made, UTC."""
 
@@ -65,7 +73,7 @@ class Snapshot(Protocol):
 
     @property
     def alert(self) -> Alert | None:
-        """The open alert."""
+        """The open alert that people are shown."""
 
     @property
     def withheld(self) -> tuple[Withheld, ...]:
@@ -160,7 +168,7 @@ class AssetInfo:
     tags: tuple[tuple[str, str], ...]
     period_ms: int
     budget: str
-    bundle: str
+    bundle: str | None
     periods_ms: tuple[int, ...] = ()
     scored: tuple[str, ...] = ()
 
@@ -252,6 +260,18 @@ class AgentView(Protocol):
 
     def last_drill(self, asset: str) -> Drill | None:
         """Return the last fire drill of a configured asset, None where there was none; raise StoreError."""
+
+    def standing(self, asset: str) -> Standing:
+        """Return the stage of a configured asset and the model that judges it; raise StoreError."""
+
+    def versions(self, asset: str) -> Sequence[Version]:
+        """Return the models of a configured asset; raise StoreError."""
+
+    def trial(self, asset: str) -> tuple[Comparison | None, Achieved | None]:
+        """Return how the challenger of a configured asset does, and how its promoted model does; raise StoreError."""
+
+    def collected(self, asset: str) -> Collected:
+        """Return how much of a configured asset is recorded, and how much is needed; raise StoreError."""
 
     def events(self, where: EventFilter, *, limit: int, before: int | None) -> EventPage:
         """List events of assets, the newest first; raise StoreError."""

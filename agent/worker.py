@@ -17,7 +17,7 @@ from agent.line.alert import Alert, Command, GiveLabel
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.grouping import Grouping
 from agent.store import codec
-from agent.store.blocks import Step
+from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal, StoreError
 from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
@@ -38,6 +38,10 @@ RETRY_NS = 1_000_000_000
 LAST_TRIES = 2
 """At the end, each waits RETRY_NS and then for SQLite's lock: more would outlast the service manager's patience
 (TimeoutStopSec in systemd/forewarn.service), and the alerts would not even reach the log."""
+
+
+Renewal = Callable[[], tuple[Start, Line]]
+"""Gives a new line of an asset, and what it starts from by the journal; may raise StoreError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Worker:
 
     def __init__(
         self,
-        lines: Mapping[str, Line],
+        lines: dict[str, Line],
         journal: Journal,
         telemetry: TelemetryLog,
         clock: Clock,
@@ -87,6 +91,7 @@ class Worker:
         # At its first step, and then not that of all assets at once.
         self._state_steps = state_steps
         self._steps_to_state = {asset: (0, state_steps * (i + 1) // len(lines)) for i, asset in enumerate(lines)}
+        self._renewals: dict[str, Renewal] = {}
         self._submitting = threading.Lock()
         self._unrecorded: deque[Entry] = deque()
         self._unpublished: set[str] = set()
@@ -115,6 +120,10 @@ class Worker:
                 return False
             self._commands[asset].append(command)
         return True
+
+    def renew(self, asset: str, renewal: Renewal) -> None:
+        """Let an asset's line be made anew at its next job, once all that it said is recorded. From any thread."""
+        self._renewals[asset] = renewal
 
     def commands_dropped(self, asset: str) -> int:
         """Return how many commands for an asset found too many waiting."""
@@ -191,6 +200,7 @@ class Worker:
         if job.recovered:
             self._telemetry.append(Step(job.asset, job.now_ns, job.frame, recovered=True), monotonic_ns)
             return
+        self._renew_line(job.asset, monotonic_ns)
         line = self._lines[job.asset]
         state = line.state() if self._is_state_due(job.asset) else b""
         commands = self._hand_over(line, self._commands[job.asset])
@@ -203,6 +213,27 @@ class Worker:
         self._publish()
         if self._memories is not None and self._memories.is_due(job.asset, monotonic_ns):
             self._remember(job.asset)
+
+    def _renew_line(self, asset: str, monotonic_ns: int) -> None:
+        """Make a line anew as at a start of the agent, where that is wanted; the record tells of it, for replays."""
+        if asset not in self._renewals:
+            return
+        self._record(monotonic_ns)
+        if self._unrecorded:
+            return
+        renewal = self._renewals.pop(asset)
+        self._remember(asset)
+        try:
+            start, line = renewal()
+        except StoreError as error:
+            log.warning("a line is not made anew yet", extra={"asset": asset, "error": str(error)})
+            self._renewals.setdefault(asset, renewal)
+            return
+        self._telemetry.begin(Started({asset: start}))
+        self._lines[asset] = line
+        self._kin = {**self._kin, asset: (asset,)}  # the others are of another model now
+        self._steps_to_state[asset] = (0, self._state_steps)
+        log.info("a line was made anew", extra={"asset": asset, "stage": start.stage.value, "model": start.model})
 
     def _hand_over(self, line: Line, waiting: deque[Command]) -> list[Command]:
         """Give a line the commands that wait for it; what it refuses waits for its next job.
@@ -249,7 +280,8 @@ class Worker:
         if any(isinstance(entry, AssetEvent) and entry.kind is EventKind.REBASELINED for entry in entries):
             self._remember(step.asset)  # what was learnt from hours must outlast what comes next
         self._unpublished.add(step.asset)
-        for put in self._grouping.note(entries, step.now_ns) if self._grouping else ():
+        shown = [entry for entry in entries if isinstance(entry, AssetEvent) or not entry.shadow]
+        for put in self._grouping.note(shown, step.now_ns) if self._grouping else ():
             line = self._lines[put.asset]
             if line.submit(put.command):
                 frame = Frame.empty(len(line.tags))
@@ -274,7 +306,7 @@ class Worker:
                 self._unrecorded.popleft()
                 if isinstance(entry, Alert):
                     said = {"id": entry.id, "state": entry.state.value, "what": entry.message}
-                    log.info("alert", extra=said)
+                    log.info("alert in shadow" if entry.shadow else "alert", extra=said)
                 else:
                     said = {"id": entry.id, "kind": entry.kind.value, "comment": entry.comment}
                     log.info("event", extra=said)

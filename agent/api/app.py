@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI, Query, Response
 
 from agent.api import PREFIX, metrics, models, present, problems, telemetry_models
 from agent.api.commands import commands
+from agent.api.commissioning_models import CommissioningModel
 from agent.api.connection_models import ConnectionList
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
@@ -24,6 +25,7 @@ from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
 from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
+from agent.api.version_models import RateModel, TrialModel, VersionList, VersionModel
 from agent.label_link import LabelLinks
 from agent.line.alert import AlarmState
 from agent.line.event import EventKind
@@ -32,6 +34,7 @@ from agent.store.journal import AlertFilter, EventFilter
 from agent.view import AgentView
 
 SPAN_DAYS_MAX = 31
+SHADOW_MAX = 500
 _HOUR_NS = 3_600_000_000_000
 _COMMON = describe(
     HTTPStatus.MISDIRECTED_REQUEST,
@@ -183,6 +186,28 @@ def _rehearsals(view: AgentView) -> APIRouter:
         info = find_asset(view, asset)
         return BudgetModel.of(info, view.achieved(info.name))
 
+    @router.get("/assets/{asset}/commissioning", responses=_NOT_FOUND)
+    def commissioning(asset: AssetName) -> CommissioningModel:
+        """Show how far an asset is on the way to alerts that people see, and what it would have raised."""
+        info = find_asset(view, asset)
+        now, last = view.standing(info.name), EventFilter(info.name, EventKind.LOOKED_BACK)
+        looked = [one.comment for one in view.events(last, limit=1, before=None).events if one.about == now.model]
+        alerts = view.alerts(AlertFilter(info.name, shadow=True), limit=SHADOW_MAX, before=None).alerts
+        snapshot, found = view.snapshot(info.name), view.collected(info.name)
+        return present.commissioning(info, now, found, snapshot, looked[0] if looked else None, alerts)
+
+    @router.get("/assets/{asset}/models", responses=_NOT_FOUND)
+    def versions(asset: AssetName) -> VersionList:
+        """List the models of an asset, what was decided of each, and how a challenger does beside the champion."""
+        info = find_asset(view, asset)
+        trial, promoted = view.trial(info.name)
+        return VersionList(
+            asset=info.name,
+            items=[VersionModel.of(one) for one in view.versions(info.name)],
+            trial=None if trial is None else TrialModel.of(trial),
+            since_promotion=None if promoted is None else RateModel.of(promoted),
+        )
+
     @router.get("/assets/{asset}/drill", responses=_NOT_FOUND)
     def drill(asset: AssetName) -> DrillModel:
         """Show the last fire drill of an asset: which faults would be seen, how often and how soon."""
@@ -204,13 +229,14 @@ def _alerts(view: AgentView) -> APIRouter:
         state: Annotated[AlarmState | None, Query(description="in this alarm state")] = None,
         is_open: Annotated[bool | None, Query(alias="open", description="true: not over yet")] = None,
         since: Annotated[models.TimeNs | None, Query(description="raised at or after this time")] = None,
+        shadow: Annotated[bool, Query(description="those that nobody was told of, instead of the others")] = False,
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         before: Annotated[int | None, Query(ge=0, description="`before` of the previous page")] = None,
     ) -> Response:
         """List alerts, the newest first."""
         if asset is not None:
             find_asset(view, asset)
-        page = view.alerts(AlertFilter(asset, state, is_open, since), limit=limit, before=before)
+        page = view.alerts(AlertFilter(asset, state, is_open, since, shadow), limit=limit, before=before)
         return _json(present.alert_page(page.alerts, page.before))
 
     @router.get("/alerts/{alert_id}", response_model=models.AlertModel, responses=_NOT_FOUND)

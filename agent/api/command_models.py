@@ -78,10 +78,28 @@ class InServiceBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class GoLiveBody(Model):
+    """A person decides that people are shown an asset's alerts from now on."""
+
+    model_config = example({"by": "Ana", "comment": "both alerts of last week were real"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
 class NothingChangedBody(Model):
     """A person says that a change that was seen changed nothing of the machine."""
 
     model_config = example({"by": "Ana", "comment": "only a recipe was added"})
+
+    by: Person
+    comment: str = Field(default="", max_length=2000)
+
+
+class ModelBody(Model):
+    """A person decides which model judges an asset."""
+
+    model_config = example({"by": "Ana", "comment": "it found the leak a day earlier"})
 
     by: Person
     comment: str = Field(default="", max_length=2000)
@@ -117,7 +135,7 @@ class CommandAccepted(Model):
 
     command: Literal[
         "acknowledge", "shelve", "unshelve", "label", "out-of-service", "in-service", "normal", "nothing-changed",
-        "rebaseline",
+        "rebaseline", "go-live", "promote", "rollback",
     ]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")

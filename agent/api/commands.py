@@ -12,8 +12,10 @@ from agent.api import PREFIX
 from agent.api.command_models import (
     AcknowledgeBody,
     CommandAccepted,
+    GoLiveBody,
     InServiceBody,
     LabelBody,
+    ModelBody,
     NormalBody,
     NothingChangedBody,
     OutOfServiceBody,
@@ -41,6 +43,7 @@ from agent.line.alert import (
     WithheldKind,
 )
 from agent.line.lifecycle import shelf_of
+from agent.line.stage import Decide, Decision, Stage
 from agent.store import codec
 from agent.view import AgentView, Submitted
 
@@ -56,6 +59,8 @@ def commands(view: AgentView) -> APIRouter:
     router = APIRouter(tags=["commands"])
     _say_to_alerts(view, router)
     _say_to_assets(view, router)
+    _decide(view, router)
+    _choose(view, router)
     return router
 
 
@@ -164,6 +169,38 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         return _queue(view, "normal", asset, None, command)
 
 
+def _decide(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/assets/{asset}/go-live")
+    def go_live(asset: AssetName, body: GoLiveBody) -> Response:
+        """Let people see an asset's alerts from now on. 409 where they do, or where there is no model yet."""
+        stage = view.snapshot(find_asset(view, asset).name).stage
+        if stage is not Stage.SHADOW:
+            why = "live already" if stage is Stage.LIVE else f"{stage}: there is no model that could raise anything"
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is {why}")
+        command = Decide(asset, Decision.GO_LIVE, body.by, view.now_ns(), body.comment)
+        return _queue(view, "go-live", asset, None, command)
+
+
+def _choose(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/assets/{asset}/promote")
+    def promote(asset: AssetName, body: ModelBody) -> Response:
+        """Let the challenger of an asset take the champion's place, within a minute. 409 where there is none."""
+        challenger = view.standing(find_asset(view, asset).name).challenger
+        if challenger is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} has no challenger; forewarn models add puts one beside it")
+        command = Decide(asset, Decision.PROMOTE, body.by, view.now_ns(), body.comment, challenger)
+        return _queue(view, "promote", asset, None, command)
+
+    @_post(router, "/assets/{asset}/rollback")
+    def roll_back(asset: AssetName, body: ModelBody) -> Response:
+        """Give the place back to the model before the promoted one, within a minute. 409 where nothing was promoted."""
+        previous = view.standing(find_asset(view, asset).name).previous
+        if previous is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} is judged by no model that was promoted")
+        command = Decide(asset, Decision.ROLL_BACK, body.by, view.now_ns(), body.comment, previous)
+        return _queue(view, "rollback", asset, None, command)
+
+
 def _way(view: AgentView, asset: str, kind: WithheldKind) -> Withheld | None:
     """Return how an asset's alerts are withheld in one way, now or at a time to come, None where they are not."""
     ways = view.snapshot(find_asset(view, asset).name).withheld
@@ -171,6 +208,8 @@ def _way(view: AgentView, asset: str, kind: WithheldKind) -> Withheld | None:
 
 
 def _refuse_if_over(alert: Alert) -> None:
+    if alert.shadow:
+        raise ApiError(HTTPStatus.CONFLICT, f"{alert.id} is in shadow: nobody was told of it")
     if alert.state is AlarmState.NORMAL:
         raise ApiError(HTTPStatus.CONFLICT, f"{alert.id} is over")
 

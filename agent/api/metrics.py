@@ -9,6 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from agent.api import present
+from agent.line.stage import Stage
 from agent.line.verdict import Condition
 from agent.view import AgentView, ConnectionInfo
 from connectors.link import LinkState
@@ -91,6 +92,14 @@ def assets(view: AgentView) -> Iterator[Metric]:
     yield gauge(
         "asset_condition", "1 for the condition that the asset is in", ["asset", "condition"],
         {(name, one.value): float(one is condition) for name, condition in now.items() for one in Condition},
+    )
+    yield gauge(
+        "asset_stage", "1 for the stage that the asset is in", ["asset", "stage"],
+        {(name, one.value): float(one is snapshot.stage) for name, snapshot in seen.items() for one in Stage},
+    )
+    yield gauge(
+        "asset_challenger", "1 while a second model judges the asset in shadow", ["asset"],
+        {(name,): float(view.standing(name).challenger is not None) for name in seen},
     )
     yield gauge(
         "asset_model_info", "hash of the model that judges", ["asset", "model"],

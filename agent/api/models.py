@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic.config import JsonDict
 
 from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
+from agent.line.stage import Stage
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
 
@@ -213,6 +214,7 @@ ALERT_EXAMPLE: JsonDict = {
     "acknowledgement": {"by": "Ana", "time": TIME, "comment": "looking at the seal"},
     "withheld": [],
     "root": None,
+    "shadow": False,
     "label": {"answer": "real", "fault": "impeller blockage", "by": "Ana", "time": TIME, "comment": ""},
     "like": {"alert_id": "pump-1", "raised_time": TIME, "name": "impeller blockage", "similarity": 0.91},
     "signature": [{"tag": "discharge_pressure", "level": 2.9, "spread": 0.4, "still": 0.0}],
@@ -251,6 +253,7 @@ class AlertModel(Model):
     acknowledgement: AcknowledgementModel | None
     withheld: list[WithheldModel] = Field(description="one of each kind at most; empty where people are to look")
     root: str | None = Field(description="the alert that this one goes under; null where it stands by itself")
+    shadow: bool = Field(description="true where it only tells what would have been raised: nobody was told of it")
     label: LabelModel | None = Field(description="the newest that a person gave it; null before the first")
     like: LikenessModel | None = Field(description="the labelled alert that it was like when raised; null for none")
     signature: list[TraitModel] = Field(description="what it looked like when raised, the largest traits first")
@@ -282,6 +285,7 @@ class AssetSummary(Model):
     model_config = example(
         {
             "asset": "pump",
+            "stage": "live",
             "time": TIME,
             "condition": "deviating",
             "regime": "R2",
@@ -295,6 +299,7 @@ class AssetSummary(Model):
     )
 
     asset: str
+    stage: Stage
     time: Time | None = Field(description="of the newest verdict")
     condition: Condition
     regime: str | None
@@ -331,6 +336,7 @@ class AssetDetail(Model):
     model_config = example(
         {
             "asset": "pump",
+            "stage": "live",
             "period_ms": 1000,
             "budget": "1/week",
             "bundle": "bundles/pump",
@@ -356,9 +362,10 @@ class AssetDetail(Model):
     )
 
     asset: str
+    stage: Stage = Field(description="how far it is on the way to alerts that people see")
     period_ms: int
     budget: str
-    bundle: str
+    bundle: str | None = Field(description="the folder that is configured; null where the model is learnt here")
     snapshot_time: Time
     verdict: VerdictModel | None
     alert: AlertModel | None = Field(description="the open alert")

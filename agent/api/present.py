@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from agent.api import models, telemetry_models
+from agent.api.commissioning_models import CollectedModel, CommissioningModel
 from agent.api.connection_models import ConnectionModel
 from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.line.alert import AlarmState, Alert
@@ -13,10 +14,15 @@ from agent.line.event import AssetEvent
 from agent.line.quality import SAMPLES, trust
 from agent.line.verdict import Condition
 from agent.line.wording import NO_ESTIMATE, remaining_life
+from agent.shadow import versions
+from agent.shadow.standing import Collected, Standing
 from agent.store import codec
+from agent.store.journal_rows import series_of
 from agent.store.series import Float64s, Series
 from agent.view import AssetInfo, ConnectionInfo, HistorianInfo, Snapshot
 from connectors.frame import status_name
+
+_DAY_NS = 86_400_000_000_000
 
 
 def package_version() -> str:
@@ -47,6 +53,7 @@ def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
     verdict, alert = snapshot.verdict, snapshot.alert
     return models.AssetSummary(
         asset=info.name,
+        stage=snapshot.stage,
         time=codec.format_time(verdict.time_ns) if verdict else None,
         condition=verdict.condition if verdict else Condition.BLIND,
         regime=verdict.regime if verdict else None,
@@ -64,6 +71,7 @@ def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models
     verdict, alert = snapshot.verdict, snapshot.alert
     return models.AssetDetail(
         asset=info.name,
+        stage=snapshot.stage,
         period_ms=info.period_ms,
         budget=info.budget,
         bundle=info.bundle,
@@ -86,6 +94,31 @@ def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models
         rows_late=snapshot.rows_late,
         commands_dropped=commands_dropped,
         clock_steps=snapshot.clock_steps,
+    )
+
+
+def commissioning(
+    info: AssetInfo, now: Standing, found: Collected, snapshot: Snapshot, looked_back: str | None,
+    alerts: Sequence[Alert],
+) -> CommissioningModel:
+    """Return the stage of an asset and what `alerts` it has, or would have, raised in shadow, the newest first."""
+    silent_ns = snapshot.time_ns - snapshot.quality.good_ns
+    before = [alert for alert in alerts if now.model and series_of(alert) == versions.past_series(info.name, now.model)]
+    raised = [alert for alert in alerts if series_of(alert) == info.name]
+    return CommissioningModel(
+        asset=info.name,
+        stage=now.stage,
+        since=codec.format_time(now.since_ns) if now.since_ns else None,
+        model=versions.version(now.model) if now.model else None,
+        collected=CollectedModel(
+            recorded_h=found.recorded_h,
+            needed_h=found.needed_h,
+            missing=[name for (name, _), since in zip(info.tags, silent_ns.tolist(), strict=True) if since > _DAY_NS],
+            refused=found.refused,
+        ),
+        looked_back=looked_back,
+        before=[models.AlertModel.model_validate(codec.alert_json(alert)) for alert in before],
+        raised=[models.AlertModel.model_validate(codec.alert_json(alert)) for alert in raised],
     )
 
 

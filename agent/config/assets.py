@@ -12,6 +12,7 @@ from agent.config.base import FilePath, Model, Name, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
 from agent.line.alert import Consequence
+from agent.line.stage import Stage
 from connectors.counters import HIGHEST
 from connectors.frame import Dtype
 from connectors.modbus.plan import BIT_TABLES
@@ -155,7 +156,21 @@ class SuppressedWhenConfig(Model):
 class AssetConfig(Model):
     """One machine: its model, its alarm budget and delays, and its tags in the order of the model."""
 
-    bundle: FilePath = Field(description="the folder of the model bundle")
+    bundle: FilePath | None = Field(
+        default=None, description="the folder of the model bundle; without one a model is learnt from what is recorded"
+    )
+    stage: Literal["shadow", "live"] | None = Field(
+        default=None, description='the stage it begins in with a bundle: "live", or "shadow" until somebody goes live'
+    )
+    learn_after_h: float = Field(
+        default=168.0, gt=0, le=8760, description="hours that are recorded before a model is learnt, without a bundle"
+    )
+    promote: Literal["person", "rule"] = Field(
+        default="person", description="who decides that a challenger takes its model's place"
+    )
+    promote_after_days: float = Field(
+        default=14.0, gt=0, le=3650, description="days that a challenger is watched before the rule may decide"
+    )
     period_ms: PeriodMs = Field(description="milliseconds between two reads")
     budget: str = Field(default="1/week", description='the alarm budget, such as "1/week"')
     on_delay_s: float = Field(
@@ -218,6 +233,11 @@ class AssetConfig(Model):
     def _is_a_budget(cls, budget: str) -> str:
         parse_budget(budget)
         return budget
+
+    @property
+    def first_stage(self) -> Stage:
+        """The stage it begins in where it has a bundle."""
+        return Stage(self.stage or Stage.LIVE)
 
     @property
     def columns(self) -> tuple[TagConfig, ...]:

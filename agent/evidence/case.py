@@ -8,7 +8,6 @@ from typing import Final
 
 from rich.status import Status
 
-from agent.build import JOURNAL
 from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
@@ -16,10 +15,12 @@ from agent.evidence.incident import Incident, Replayed, incident, replayed
 from agent.line.alert import Alert
 from agent.line.state import StateError
 from agent.replay import TELEMETRY
+from agent.shadow import versions
+from agent.shadow.loading import JOURNAL, models_in_force
 from agent.store import codec
 from agent.store.journal import JournalReader, StoreError
 from models import bundle as bundles
-from models.bundle import Bundle
+from models.bundle import Bundle, BundleError
 
 _TRIES: Final = 3
 """A segment that is sealed while it is read is found as such at the next try."""
@@ -77,13 +78,16 @@ def investigate(alert_id: str, config: Config, status: Status) -> Case:
         if alert.asset not in config.assets:
             raise ConfigError((f"assets: there is no {alert.asset}, whose alert this is; name a file that has it",))
         said = config.assets[alert.asset]
-        bundle = bundles.load(said.bundle)
+        judged_by = journal.history(alert_id)[0].verdict.model_hash
+        place = versions.path_of(config, alert.asset, judged_by) or models_in_force(config).get(alert.asset)
+        if place is None:
+            raise BundleError(f"{alert.asset} has no model any more: name the bundle in the configuration")
+        bundle = bundles.load(place)
         found = _found(journal, config.agent.state_dir / TELEMETRY, alert, said)
     finally:
         journal.close()
-    judged_by = codec.decode(found.revisions[0]).verdict.model_hash
     if judged_by != bundle.hash:
-        lost = f"the model that judged it ({judged_by[:12]}) is no longer at {said.bundle}, where {bundle.hash[:12]} is"
+        lost = f"the model that judged it ({judged_by[:12]}) is no longer at {place}, where {bundle.hash[:12]} is"
         return Case(found, said, bundle, None, lost)
     if found.lost:
         return Case(found, said, bundle, None, found.lost)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from agent.build import JOURNAL, MEMORIES, load_detectors
+from agent.build import MEMORIES
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.history import History
@@ -21,6 +21,7 @@ from agent.line.alert import AlarmEvent, Alert
 from agent.line.event import AssetEvent
 from agent.line.vigil import Vigil
 from agent.rehearsal.record import Part, Record, span
+from agent.shadow.loading import JOURNAL, detector_of, load_detectors
 from agent.store.journal import AlertFilter, EventFilter, JournalReader
 from agent.store.memories import Memories
 from connectors.frame import Bools, Float32s
@@ -95,7 +96,7 @@ def record_of(state_dir: Path, config: Config, asset: str | None) -> Record:
         said = "name the asset" if asset is None else f"{asset} is not configured; name one of"
         raise ConfigError((f"--asset: {said}: {', '.join(names)}",))
     first_ns, last_ns = span(state_dir, asset)
-    detector = load_detectors(config)[asset]
+    detector = detector_of(load_detectors(config), asset)
     return Record(state_dir, asset, config.assets[asset], detector, first_ns, last_ns + 1_000_000_000)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.line.advisory import Advisory
+from agent.line.stage import Decide
 from agent.line.verdict import Verdict
 
 
@@ -35,6 +36,7 @@ class AlarmEvent(StrEnum):
     RELEASE = "release"
     ESCALATE = "escalate"
     GROUP = "group"
+    GO_LIVE = "go_live"
     REASSESS = "reassess"
     LABEL = "label"
 
@@ -161,7 +163,8 @@ class Alert:
     `advisory` says what to check first. `verdict` is the one that raised it, or the one that last told another cause.
     `signature` is what it looked like when it was raised, and `like` the labelled alert that it was like, None where it
     was like none. `peak_evidence` is the highest evidence since, and `peak_signature` what it looked like when it
-    deviated most.
+    deviated most. One in `shadow` is kept to see what would
+    have been raised, and no alert that people are shown.
     """
 
     id: str
@@ -187,6 +190,7 @@ class Alert:
     peak_signature: Signature
     advisory: Advisory | None
     verdict: Verdict
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,4 +324,4 @@ class Group:
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group | GiveLabel
 AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline
-Command = AlertCommand | AssetCommand
+Command = AlertCommand | AssetCommand | Decide

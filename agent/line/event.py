@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.line.alert import Alert
+from agent.line.stage import Decide
 
 
 class EventKind(StrEnum):
@@ -16,6 +17,15 @@ class EventKind(StrEnum):
     SUPPRESSED = "suppressed"
     UNSUPPRESSED = "unsuppressed"
     SUPPRESSION_UNKNOWN = "suppression_unknown"
+    LEARNING = "learning"
+    NOT_LEARNT = "not_learnt"
+    LEARNT = "learnt"
+    LOOKED_BACK = "looked_back"
+    LIVE = "live"
+    CHALLENGED = "challenged"
+    DISMISSED = "dismissed"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
     NORMAL = "normal"
     CHANGE_SEEN = "change_seen"
     HOLD_ENDED = "hold_ended"
@@ -31,7 +41,7 @@ class AssetEvent:
 
     `id` is unique in the agent's journal ("pump:3"). It was told at `time_ns` and holds from `since_ns`, which may be
     to come, until `until_ns`, None where nobody can say. `by` is the person, None where it was the agent; `about` names
-    what it is about, such as a tag or an alert, None where that is the asset itself.
+    what it is about, such as a tag, an alert or the hash of a model, None where that is the asset itself.
     """
 
     id: str
@@ -71,3 +81,8 @@ class EventLog:
         self._next_number += 1
         start_ns = now_ns if since_ns is None else since_ns
         return AssetEvent(event_id, self.asset, kind, now_ns, start_ns, until_ns, by, comment, about)
+
+    def decided(self, command: Decide, now_ns: int) -> AssetEvent:
+        """Return the event of a decision."""
+        kind = EventKind(command.decision.value)
+        return self.event(kind, now_ns, by=command.by, comment=command.comment, about=command.about)

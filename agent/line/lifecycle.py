@@ -71,8 +71,10 @@ def raised(
     advisory: Advisory | None,
     signature: Signature = (),
     like: Likeness | None = None,
+    *,
+    shadow: bool = False,
 ) -> Alert:
-    """Return the new alert that a verdict calls for."""
+    """Return the new alert that a verdict calls for, in shadow or for people to see."""
     return Alert(
         id=alert_id,
         asset=verdict.asset,
@@ -97,6 +99,7 @@ def raised(
         peak_signature=signature,
         advisory=advisory,
         verdict=verdict,
+        shadow=shadow,
     )
 
 
@@ -110,13 +113,17 @@ def raised_again(alert: Alert, new: Alert) -> Alert | None:
         return None
     return replace(
         new, id=alert.id, revision=alert.revision + 1, state=state, withheld=alert.withheld, root=alert.root,
+        shadow=alert.shadow,
         label=alert.label,
     )
 
 
 def returned(alert: Alert, time_ns: int, now_ns: int) -> Alert | None:
-    """Return the alert's next revision after its deviation was over at `time_ns`, None where the table has none."""
-    state = TRANSITIONS.get((alert.state, _E.RETURN))
+    """Return the alert's next revision after its deviation was over at `time_ns`, None where the table has none.
+
+    One in shadow is over with that: it does not wait for somebody to see it, whom nobody has told.
+    """
+    state = _S.NORMAL if alert.shadow else TRANSITIONS.get((alert.state, _E.RETURN))
     if state is None:
         return None
     return _next(replace(alert, state=state, returned_time_ns=time_ns), _E.RETURN, None, now_ns)
@@ -162,7 +169,7 @@ def obey(alert: Alert, command: AlertCommand, now_ns: int) -> Alert | None:
 def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, now_ns: int) -> Alert | None:
     """Return the next revision that time calls for, or what its asset is `asset_withheld` by; None for none.
 
-    A withheld alert does not wait for anybody: it neither escalates nor is raised again.
+    A withheld alert, or one in shadow, does not wait for anybody: it neither escalates nor is raised again.
     """
     if (shelf := shelf_of(alert)) and shelf.until_ns is not None and shelf.until_ns <= now_ns:
         return released(alert, _W.SHELVED, None, now_ns)
@@ -171,7 +178,7 @@ def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, no
     kinds = {_W.SHELVED, *(one.kind for one in asset_withheld)}
     if over := next((one for one in alert.withheld if one.kind not in kinds), None):
         return released(alert, over.kind, None, now_ns)
-    if alert.withheld:
+    if alert.withheld or alert.shadow:
         return None
     stood_ns = now_ns - alert.standing_since_ns
     if alert.state is _S.UNACKNOWLEDGED and _is_over(stood_ns, patience.escalate_ns) and alert.priority in ESCALATION:
@@ -204,6 +211,11 @@ def released(alert: Alert, kind: WithheldKind, by: str | None, now_ns: int) -> A
     """Return the alert's next revision, no longer withheld in this way."""
     others = tuple(one for one in alert.withheld if one.kind is not kind)
     return _next(replace(alert, withheld=others), WITHHOLDING[kind][1], by, now_ns)
+
+
+def gone_live(alert: Alert, by: str | None, now_ns: int) -> Alert:
+    """Return the next revision of an alert in shadow that people are shown from now on."""
+    return _next(replace(alert, shadow=False), _E.GO_LIVE, by, now_ns)
 
 
 def shelf_of(alert: Alert) -> Withheld | None:

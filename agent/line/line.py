@@ -36,6 +36,7 @@ from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
 from agent.line.second_look import SecondLook
+from agent.line.stage import Decide, Decision, Stage
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
 from agent.line.window import Grid, Window
@@ -124,12 +125,13 @@ class Newest:
 class Snapshot:
     """What the API may see of an asset at one moment; never changes.
 
-    `alert` is the open one, `withheld` what keeps the asset's alerts from people, now or at a time to come. `rows`
-    counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands refused because the
-    queue was full, `clock_steps` how often the source's clock was set, back or ahead.
+    `alert` is the open one that people are shown, `withheld` what keeps the asset's alerts from them, now or at a time
+    to come. `rows` counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands
+    refused because the queue was full, `clock_steps` how often the source's clock was set, back or ahead.
     """
 
     asset: str
+    stage: Stage
     time_ns: int
     verdict: Verdict | None
     alert: Alert | None
@@ -161,19 +163,22 @@ class Line:
         memory: Memory | None = None,
         withheld: Sequence[Withheld] = (),
         next_event: int = 1,
+        shadow: bool = False,
+        series: str | None = None,
         rebaselining: AssetEvent | None = None,
         prototypes: Sequence[Prototype] = (),
         observe: Callable[[Assessment], None] | None = None,
     ) -> None:
         """Start from the learnt reference; what is given beside it continues after a restart.
 
-        `observe` is told what each step has made of its rows.
+        `observe` is told what each step has made of its rows. In `shadow` what is raised is for nobody to see, until a
+        person decides to go live. Alerts are numbered within a `series`, that of the asset where none is said.
         """
         manifest = detector.manifest
         self.settings, self._observe = settings, observe
         context = tuple(TagSchema(name, unit, "context") for name, unit in settings.context)
         tags = manifest.tags + context
-        self.asset = asset
+        self.asset, self._series = asset, series or asset
         self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
@@ -198,6 +203,7 @@ class Line:
         self._familiar = Familiar(delays.on_rows)
         self._next_number = next_number
         self._log = log = EventLog(asset, next_event)
+        self._shadow = shadow
         self._withholding = Withholding(log, withheld)
         self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns)
         if rebaselining is not None:
@@ -290,9 +296,10 @@ class Line:
     def _snapshot(self, now_ns: int, verdict: Verdict | None) -> Snapshot:
         return Snapshot(
             self.asset,
+            Stage.SHADOW if self._shadow else Stage.LIVE,
             now_ns,
             verdict,
-            self._alert,
+            None if self._alert is None or self._alert.shadow else self._alert,
             self._withholding.standing(),
             self._newest,
             self._rows,
@@ -336,11 +343,24 @@ class Line:
             command = self._commands.popleft()
             if isinstance(command, AssetCommand):
                 entries += self._obey_of_asset(command, now_ns) if command.asset == self.asset else []
+            elif isinstance(command, Decide):
+                entries += self._decide(command, now_ns) if command.asset == self.asset else []
             elif isinstance(command, GiveLabel):
                 entries += self._label(command, now_ns)
             elif self._alert is not None:
                 entries += self._revise(lifecycle.obey(self._alert, command, now_ns))
         return entries
+
+    def _decide(self, command: Decide, now_ns: int) -> list[Entry]:
+        """Take a decision over; an alert that stands in shadow is one for people to see once the asset is live."""
+        if command.decision is Decision.GO_LIVE:
+            if not self._shadow:
+                return []
+            self._shadow = False
+            standing = self._alert if self._alert is not None and self._alert.shadow else None
+            shown = None if standing is None else lifecycle.gone_live(standing, command.by, now_ns)
+            return [self._log.decided(command, now_ns), *self._revise(shown)]
+        return [self._log.decided(command, now_ns)]
 
     def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
         if isinstance(command, TakeOutOfService | ReturnToService):
@@ -450,8 +470,9 @@ class Line:
         signature = self._signatures.at(assessment, row)
         like = self._prototypes.nearest(signature, verdict.fault_probabilities)
         new = lifecycle.raised(
-            f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
-            advise.message(verdict, like), advisory_of(self.settings.rules, verdict), signature, like,
+            f"{self._series}-{self._next_number}", onset_ns, now_ns, verdict,
+            advise.priority(verdict, self._consequence), advise.message(verdict, like),
+            advisory_of(self.settings.rules, verdict), signature, like, shadow=self._shadow,
         )
         self._signatures.begin()
         if self._alert is not None:

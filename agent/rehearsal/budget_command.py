@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.build import JOURNAL, load_detectors
 from agent.cells import cells
 from agent.config.assets import parse_budget
 from agent.config.base import ConfigError
@@ -26,6 +25,7 @@ from agent.rehearsal.rates import rate_interval
 from agent.rehearsal.record import Record, span
 from agent.rehearsal.wording import lasting
 from agent.replay import TELEMETRY
+from agent.shadow.loading import JOURNAL, detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import AlertFilter, JournalReader, StoreError
@@ -66,9 +66,8 @@ def add_budget(app: typer.Typer) -> None:
             refused, found = [], []
             for name in chosen:
                 try:
-                    found.append(
-                        _rehearsed(read, name, detectors[name], source, (since_ns, until_ns), tried, ramps, seed)
-                    )
+                    detector = detector_of(detectors, name)
+                    found.append(_rehearsed(read, name, detector, source, (since_ns, until_ns), tried, ramps, seed))
                 except StoreError as error:  # of this asset; the others can be told of
                     refused.append(str(error))
         if as_json:

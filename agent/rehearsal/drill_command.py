@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.api.rehearsal_models import DrillModel
-from agent.build import load_detectors
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -27,6 +26,7 @@ from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
 from agent.rehearsal.record import NS_PER_S, Record, span
 from agent.rehearsal.wording import lasting
+from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import StoreError
@@ -104,7 +104,7 @@ def _hold(
     found, refused = [], []
     for asset in assets:
         try:
-            record = _record(config, asset, detectors[asset], source, bounds_ns)
+            record = _record(config, asset, detector_of(detectors, asset), source, bounds_ns)
             with share_bar(f"{asset}: drill") as progress:
                 held = drill(
                     record, span_of(record), clock.time_ns(), tags=wanted.tags, faults=wanted.faults,

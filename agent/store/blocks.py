@@ -27,6 +27,7 @@ from agent.line.alert import Alert, Command, Withheld
 from agent.line.event import AssetEvent
 from agent.line.likeness import Prototype
 from agent.line.memory import Memory
+from agent.line.stage import Stage
 from agent.store import codec, packing
 from connectors.frame import Frame
 
@@ -61,10 +62,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The challenger beside an asset's line: the hash of its model, the number of its next alert, and the open one."""
+
+    model: str
+    next_number: int = 1
+    open_alert: Alert | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
-    """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered;
-    what its alerts were withheld by, the number of its next event, the event of a re-baselining that still ran, and the
-    labelled alerts that the next may be like.
+    """How an asset stood when its line began: the number of its next alert, the open one, and what was remembered; what
+    its alerts were withheld by, the number of its next event, the event of a re-baselining that still ran, and the
+    labelled alerts that the next may be like; its stage, the hash of the model that judges it, empty where there is
+    none, or an earlier version did not say, and its challenger.
     """
 
     next_number: int = 1
@@ -74,6 +85,9 @@ class Start:
     next_event: int = 1
     rebaselining: AssetEvent | None = None
     prototypes: tuple[Prototype, ...] = ()
+    stage: Stage = Stage.LIVE
+    model: str = ""
+    challenger: Beside | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +145,29 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
                 "next_event": start.next_event,
                 "rebaselining": None if start.rebaselining is None else codec.event_json(start.rebaselining),
                 "prototypes": [codec.prototype_json(one) for one in start.prototypes],
+                "stage": start.stage.value,
+                "model": start.model,
+                "challenger": None if start.challenger is None else _beside_json(start.challenger),
             }
             for asset, start in started.starts.items()
         }
     )
     return {"layout": {asset: list(tags) for asset, tags in layout.items()}, "starts": starts}
+
+
+def _beside_json(beside: Beside) -> dict[str, Any]:
+    alert = beside.open_alert
+    return {
+        "model": beside.model,
+        "next_number": beside.next_number,
+        "open_alert": None if alert is None else codec.alert_json(alert),
+    }
+
+
+def _beside(body: Any) -> Beside:
+    alert = body["open_alert"]
+    open_alert = None if alert is None else codec.decode(json.dumps(alert))
+    return Beside(str(body["model"]), int(body["next_number"]), open_alert)
 
 
 def opening_of(body: dict[str, Any]) -> tuple[Layout, Started | None]:
@@ -295,6 +327,9 @@ def _start(body: Any) -> Start:
         int(body.get("next_event", 1)),
         None if begun is None else codec.decode_event(json.dumps(begun)),
         tuple(codec.prototype_of(one) for one in body.get("prototypes", ())),  # nor of labels
+        Stage(body.get("stage", Stage.LIVE)),  # nor of stages
+        str(body.get("model", "")),
+        None if body.get("challenger") is None else _beside(body["challenger"]),
     )
 
 

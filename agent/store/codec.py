@@ -43,6 +43,7 @@ from agent.line.alert import (
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.likeness import Prototype
 from agent.line.memory import Memory, Remembered
+from agent.line.stage import Decide, Decision
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -97,6 +98,9 @@ def encode_command(command: Command) -> bytes:
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
         case ReturnToService():
             body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
+        case Decide():
+            body |= {"kind": "decide", "asset": command.asset, "comment": command.comment}
+            body |= {"decision": command.decision.value, "about": command.about}
         case SeeChange():
             body |= {"kind": "see_change", "asset": command.asset, "cause": command.cause, "about": command.about}
         case Rebaseline():
@@ -135,6 +139,9 @@ def decode_command(text: bytes | str) -> Command:
                 return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
             case "return_to_service":
                 return ReturnToService(body["asset"], by, time_ns, body["comment"])
+            case "decide":
+                decision = Decision(body["decision"])
+                return Decide(body["asset"], decision, by, time_ns, body["comment"], body["about"])
             case "rebaseline":
                 return Rebaseline(body["asset"], tuple(map(str, body["tags"])), by, time_ns, body["comment"])
             case "end_hold":
@@ -259,6 +266,7 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         else {"by": seen.by, "time": format_time(seen.time_ns), "comment": seen.comment},
         "withheld": [withheld_json(one) for one in alert.withheld],
         "root": alert.root,
+        "shadow": alert.shadow,
         "label": None if alert.label is None else label_json(alert.label),
         "like": None if alert.like is None else likeness_json(alert.like),
         "signature": signature_json(alert.signature),
@@ -413,6 +421,7 @@ def _alert(body: Any) -> Alert:
         peak_signature=_signature(body.get("peak_signature", [])),
         advisory=_advisory(body.get("advisory")),
         verdict=_verdict(body["verdict"]),
+        shadow=bool(body.get("shadow", False)),
     )
 
 

@@ -18,6 +18,7 @@ from typing import Self
 from agent.line.alert import AlarmState, Alert
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.store import codec, journal_rows, migrations
+from agent.store.journal_rows import SHADOW, SHADOW_OVER
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +31,16 @@ class StoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """Which alerts to list; None means any. `since_ns` compares with the time an alert was raised (UTC)."""
+    """Which alerts to list; None means any. `since_ns` compares with the time an alert was raised (UTC).
+
+    Those in `shadow`, which no people are shown, or the others.
+    """
 
     asset: str | None = None
     state: AlarmState | None = None
     open: bool | None = None
     since_ns: int | None = None
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +93,14 @@ class JournalReader:
         self, where: AlertFilter = AlertFilter(), *, limit: int = 100, before: int | None = None
     ) -> Page:
         """List the latest revision of each alert, the newest alert first, at most `limit`."""
+        of_asset = "? IN (c.asset, substr(c.asset, 1, instr(c.asset, '~') - 1))" if where.shadow else "c.asset = ?"
         clauses = {
-            "c.asset = ?": where.asset,
+            of_asset: where.asset,
             "c.state = ?": where.state and where.state.value,
+            f"(c.state IN ('{SHADOW}', '{SHADOW_OVER}')) = ?": where.shadow,
             "c.raised_ns >= ?": where.since_ns,
             "c.first < ?": before,
-            "(c.state <> 'normal') = ?": where.open,
+            f"(c.state NOT IN ('normal', '{SHADOW_OVER}')) = ?": where.open,
         }
         rows = self._page(_LATEST, clauses, "c.first", limit)
         alerts = tuple(self._decode(body, crc) for _, body, crc in rows[:limit])
@@ -121,9 +128,12 @@ class JournalReader:
         return tuple(self._sound(*row) for row in rows)
 
     def open_alert(self, asset: str) -> Alert | None:
-        """Return the alert of an asset that is not over, None where there is none."""
-        page = self.alerts(AlertFilter(asset=asset, open=True), limit=1)
-        return page.alerts[0] if page.alerts else None
+        """Return the alert of an asset that is not over, in shadow or not, None where there is none."""
+        rows = self._read(
+            f"{_LATEST} WHERE c.asset = ? AND c.state NOT IN ('normal', '{SHADOW_OVER}') ORDER BY c.first DESC LIMIT 1",
+            (asset,),
+        )
+        return self._decode(*rows[0][1:]) if rows else None
 
     def labelled(self, asset: str, limit: int) -> tuple[Alert, ...]:
         """Return the alerts of an asset that people have labelled, as they stand, the one labelled last first."""
@@ -138,10 +148,20 @@ class JournalReader:
         rows = self._read("SELECT coalesce(max(number), 0) + 1 FROM current WHERE asset = ?", (asset,))
         return int(rows[0][0])
 
-    def count(self, asset: str, since_ns: int) -> int:
-        """Return how many alerts of an asset were raised at or after a time (UTC)."""
-        rows = self._read("SELECT count(*) FROM current WHERE asset = ? AND raised_ns >= ?", (asset, since_ns))
+    def count(self, asset: str, since_ns: int, *, shadow: bool = False) -> int:
+        """Return how many alerts of an asset, or of it in shadow, were raised at or after a time (UTC)."""
+        which = f"(state IN ('{SHADOW}', '{SHADOW_OVER}')) = ?"
+        sql = f"SELECT count(*) FROM current WHERE asset = ? AND raised_ns >= ? AND {which}"  # noqa: S608
+        rows = self._read(sql, (asset, since_ns, shadow))
         return int(rows[0][0])
+
+    def series(self, series: str, since_ns: int) -> tuple[Alert, ...]:
+        """Return the alerts that are numbered within a series and were raised at or after a time, the oldest first.
+
+        A series is an asset, in shadow or not, or what a model would have raised of it.
+        """
+        rows = self._read(f"{_LATEST} WHERE c.asset = ? AND c.raised_ns >= ? ORDER BY c.first", (series, since_ns))
+        return tuple(self._decode(body, crc) for _, body, crc in rows)
 
     def events(
         self, where: EventFilter = EventFilter(), *, limit: int = 100, before: int | None = None
@@ -165,6 +185,15 @@ class JournalReader:
             (asset, *(kind.value for kind in kinds)),
         )
         return self._decode_event(rows[0]) if rows else None
+
+    def events_of(self, asset: str, kinds: Collection[EventKind]) -> tuple[AssetEvent, ...]:
+        """Return all events of an asset that are of one of these kinds, the oldest first."""
+        marks = ", ".join("?" * len(kinds))
+        rows = self._read(
+            f"SELECT * FROM events WHERE asset = ? AND kind IN ({marks}) ORDER BY sequence",  # noqa: S608
+            (asset, *(kind.value for kind in kinds)),
+        )
+        return tuple(map(self._decode_event, rows))
 
     def next_event(self, asset: str) -> int:
         """Return the number that the next event of an asset takes: one above the last, 1 at first."""

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from agent.line.alert import AlarmState, Alert
 from agent.line.event import AssetEvent, Entry
 from agent.store import codec, migrations
 
@@ -64,6 +65,22 @@ def says_damage(error: sqlite3.OperationalError, path: Path) -> bool:
     )
 
 
+SHADOW, SHADOW_OVER = "shadow", "shadow_over"
+"""What an alert in shadow is found by in place of its state, while it stands and afterwards."""
+
+
+def found_by(alert: Alert) -> str:
+    """Return what an alert is found by: its state, or that it is in shadow."""
+    if not alert.shadow:
+        return alert.state.value
+    return SHADOW_OVER if alert.state is AlarmState.NORMAL else SHADOW
+
+
+def series_of(alert: Alert) -> str:
+    """Return what an alert is numbered within: its asset, or what one model would have raised of it ("pump~1f2e")."""
+    return alert.id.rpartition("-")[0] if alert.shadow else alert.asset
+
+
 def insert(connection: sqlite3.Connection, entry: Entry, body: bytes) -> None:
     """Insert a revision or an event whose canonical JSON is `body`, within a transaction of the caller's."""
     if isinstance(entry, AssetEvent):
@@ -81,9 +98,9 @@ def insert(connection: sqlite3.Connection, entry: Entry, body: bytes) -> None:
     number = entry.id.rpartition("-")[2]
     current = (
         entry.id,
-        entry.asset,
+        series_of(entry),
         int(number) if number.isdecimal() else 0,
-        entry.state.value,
+        found_by(entry),
         entry.raised_time_ns,
         known[0] if known else latest,
         latest,

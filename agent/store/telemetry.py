@@ -150,6 +150,11 @@ class TelemetryLog:
             self._rotate()
         self._hour = hour
 
+    def begin(self, started: Started) -> None:
+        """Record that lines of some assets begin anew, in a segment of its own, after all that was taken before."""
+        self.sync()
+        self._rotate(started)
+
     def close(self) -> None:
         """Write what is left and close; may be called twice."""
         if self._handle >= 0:
@@ -257,11 +262,11 @@ class TelemetryLog:
             self.health = replace(self.health, bytes_written=self.health.bytes_written + len(first))
         return path, handle, len(first)
 
-    def _rotate(self) -> None:
+    def _rotate(self, started: Started | None = None) -> None:
         """Begin a new segment, drop the oldest above the retention; a full disk keeps the old one in use."""
         finished, number = self._handle, segments.number_of(self._path)
         try:
-            new = self._new_segment()
+            new = self._new_segment(started)
         except OSError as error:
             log.warning("no new telemetry segment", extra={"path": str(self.directory), "error": str(error)})
             return

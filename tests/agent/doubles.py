@@ -15,6 +15,7 @@ from agent.line.alert import AlarmState, Alert, Command, GiveLabel, ReturnToServ
 from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
 from agent.line.quality import Quality, QualityTracker
+from agent.line.stage import Decide, Stage
 from agent.line.verdict import Condition, Verdict
 from agent.line.withholding import Withholding
 from connectors.frame import BAD_NO_DATA, GOOD, Frame, Tag
@@ -53,6 +54,7 @@ class Snapshot:
     clock_steps: int = 0
     withheld: tuple[Withheld, ...] = ()
     quality: Quality = field(default_factory=lambda: QualityTracker(2).quality())
+    stage: Stage = Stage.LIVE
 
 
 class ThresholdLine:
@@ -145,6 +147,7 @@ class ThresholdLine:
     def _obey(self, command: Command) -> Sequence[Entry]:
         if isinstance(command, TakeOutOfService | ReturnToService):
             return self._withholding.obey(command, self._now_ns)
+        assert not isinstance(command, Decide), "it has no stages"
         if isinstance(command, GiveLabel) and self._alert is None and command.alert is not None:
             labelled = lifecycle.obey(command.alert, command, self._now_ns)
             return [] if labelled is None else [labelled]

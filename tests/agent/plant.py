@@ -10,25 +10,45 @@ from pathlib import Path
 import numpy as np
 
 from agent.archive import Archive
+from agent.config.file import Config
 from agent.daemon import Agent
 from agent.flash import FlashWear
 from agent.notify import Notifier
 from agent.reader import Reader, Route
+from agent.shadow.commissioning import Commissioning
 from agent.store.journal import Journal
 from agent.store.loads import FILE as LOADS
 from agent.store.loads import Loads
 from agent.store.telemetry import TelemetryLog
 from agent.view import AssetInfo
-from agent.worker import Worker
+from agent.worker import Renewal, Worker
 from connectors.frame import Tag
+from models.bundle import BundleError
 from tests.agent.doubles import ScriptedLink, ThresholdLine, until
 from tests.agent.samples import SECOND_NS
 from tests.clock import ManualClock
 
 TAGS = (("pressure", "bar"), ("temperature", "degC"))
 
-SLEEPERS = 4
-"""Two read loops, the notifier and the archive."""
+SLEEPERS = 6
+"""Two read loops, the notifier, the archive and the two of commissioning."""
+CONFIG = """
+[agent]
+state_dir = "{}"
+[connections.line3_plc]
+protocol = "modbus-tcp"
+host = "192.0.2.10"
+[assets.pump]
+period_ms = 1000
+[[assets.pump.tags]]
+name = "pressure"
+unit = "bar"
+connection = "line3_plc"
+unit_id = 1
+table = "input_register"
+register = 0
+dtype = "float32"
+"""
 
 
 class Plant:
@@ -71,6 +91,7 @@ class Plant:
             ),
         ]
         self.readers = [self._reader("line3_plc", 0, SECOND_NS), self._reader("press_plc", 1, 2 * SECOND_NS)]
+        config = Config.parse(CONFIG.format(state), state / "agent.toml")
         self.agent = agent_type(
             assets=[AssetInfo("pump", TAGS, 1000, "1/week", "bundles/pump", scored=("pressure", "temperature"))],
             lines={"pump": self.line},
@@ -83,11 +104,15 @@ class Plant:
             journal=self.journal,
             telemetry=self.telemetry,
             archive=Archive(self.telemetry, self.clock),
+            commissioning=Commissioning(config, self.journal, self.worker, self.clock, {}, self._no_model, {}),
             wear=FlashWear(self.clock, card_bytes=16e9, cycles=1000),
             loads=Loads(state / LOADS),
             clock=self.clock,
             notifier=Notifier(environment or {}, 1),
         )
+
+    def _no_model(self, asset: str, model: str) -> Renewal:
+        raise BundleError(f"{asset} has no model {model}")
 
     def _reader(self, name: str, position: int, period_ns: int) -> Reader:
         route = Route("pump", np.array([0]), np.array([position]), 2)

@@ -33,6 +33,7 @@ from agent.line.alert import (
 )
 from agent.line.event import AssetEvent, EventKind
 from agent.line.likeness import prototype
+from agent.line.stage import Decide, Decision
 from agent.store import codec
 from tests.agent.samples import START_NS, alert, verdict
 
@@ -157,6 +158,8 @@ def test_what_another_alert_may_be_like_survives_the_journey() -> None:
         Group("pump-1", "fan-3", START_NS),
         Group("pump-1", None, START_NS),
         ReturnToService("pump", "Bo", START_NS, "seal replaced"),
+        Decide("pump", Decision.GO_LIVE, "Bo", START_NS, "all of it was real"),
+        Decide("pump", Decision.LEARNT, None, START_NS, "", "ab12"),
         SeeChange("pump", "the firmware was changed", "line3_plc", START_NS),
         EndHold("pump", "Bo", START_NS, "a recipe"),
         Rebaseline("pump", ("flow", "heat"), "Bo", START_NS, "new sensors"),

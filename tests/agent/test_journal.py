@@ -53,6 +53,25 @@ def test_the_latest_revision_is_shown_and_the_history_kept(journal: Journal) -> 
     assert [a.revision for a in journal.alerts().alerts] == [2]
 
 
+def test_alerts_in_shadow_are_kept_apart_from_those_that_people_are_shown(journal: Journal) -> None:
+    shown, hidden = alert(), replace(alert(2), shadow=True)
+    past = replace(alert(), id="pump~1f2e-1", shadow=True, state=AlarmState.NORMAL)
+    for one in (shown, hidden, past):
+        journal.record(one)
+    assert [one.id for one in journal.alerts().alerts] == ["pump-1"]
+    assert [one.id for one in journal.alerts(AlertFilter("pump", shadow=True)).alerts] == ["pump~1f2e-1", "pump-2"]
+    assert [one.id for one in journal.alerts(AlertFilter("pump", open=True, shadow=True)).alerts] == ["pump-2"]
+    assert journal.alerts(AlertFilter("pum", shadow=True)).alerts == ()
+    assert journal.next_number("pump") == 3
+    assert (journal.count("pump", 0), journal.count("pump", 0, shadow=True)) == (1, 1)
+    found = journal.open_alert("pump")
+    assert found is not None
+    assert found.id == "pump-2"
+    live = replace(hidden, revision=2, shadow=False)
+    journal.record(live)
+    assert [one.id for one in journal.alerts().alerts] == ["pump-2", "pump-1"]
+
+
 def test_a_recorded_row_cannot_be_changed_or_removed(journal: Journal, path: Path) -> None:
     journal.record(alert())
     other = sqlite3.connect(path)

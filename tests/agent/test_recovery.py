@@ -32,8 +32,8 @@ from tests.connectors.servers import eventually, run
 
 TAGS = [Tag(name, unit, NodeAddress("urn:forewarn:test", f"s={name}"), low=-1e3, high=1e3)
         for name, unit in (("pressure", "bar"), ("temperature", "degC"))]
-SLEEPERS = 3
-"""The read loop, the one that tells the service manager, and the archive."""
+SLEEPERS = 5
+"""The read loop, the one that tells the service manager, the archive, and the two of commissioning."""
 
 
 def at(second: int) -> int:

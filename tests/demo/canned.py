@@ -16,6 +16,7 @@ from agent.api.models import (
 from agent.demo.scenario import MINUTE_NS, Script, Truth
 from agent.demo.story import Moment
 from agent.line.alert import AlarmEvent, AlarmState, Priority
+from agent.line.stage import Stage
 from agent.line.verdict import Cause, Condition
 from agent.store.codec import format_time
 from connectors.link import LinkState
@@ -90,6 +91,7 @@ def alert(
         acknowledgement=None,
         withheld=[],
         root=None,
+        shadow=False,
         label=None,
         like=None,
         signature=(),
@@ -103,6 +105,7 @@ def asset(name: str, said: VerdictModel | None, raised: AlertModel | None = None
     names = [f"tag_{number}" for number in range(tags - 2)] + ["filter_dp", "tank_level"]
     return AssetDetail(
         asset=name,
+        stage=Stage.LIVE,
         period_ms=5000,
         budget="1/week",
         bundle=f"bundles/{name}",

@@ -33,9 +33,9 @@ MODBUS, OPCUA = "over_modbus", "over_opcua"
 ASSETS = (MODBUS, OPCUA)
 TIMEOUT_MS = 60_000
 """Wall time goes on where the machine is busy, while the manual clock stands still."""
-LINKS = 2
-SLEEPERS = 3
-"""Two read loops and the one that tells the service manager, once both were tried."""
+LINKS = 4
+SLEEPERS = 5
+"""Two read loops, the two of commissioning, and the one that tells the service manager, once both were tried."""
 
 
 class Rig:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from typer.testing import CliRunner
 
 from agent.api.app import create_app
 from agent.build import build
+from agent.cli import app
 from agent.config.file import load
 from agent.daemon import Agent
 from agent.notify import Notifier
@@ -29,8 +31,8 @@ from tests.clock import PATIENCE_S, SPEED, ManualClock
 SECOND_NS = 1_000_000_000
 PAUSE_NS_MAX = 200_000_000
 """Whoever sleeps for less spares the PLC between two requests of one read; such pauses last until time moves."""
-SLEEPERS = 2
-"""The read loop, and the one that tells the service manager."""
+SLEEPERS = 4
+"""The read loop, the one that tells the service manager, and the two of commissioning."""
 ADDRESS = 'connection = "plc"\nunit_id = 1\ntable = "input_register"\nregister = {}\ndtype = "float32"\n'
 OPEN_CIRCUIT = 3276.7
 """What a temperature shows whose sensor is not connected; it is out of its range."""
@@ -43,10 +45,14 @@ class Site:
     """Machines that go together well, or not: each has a `pressure` and a `temperature`, and a tag `cleaning`.
 
     `faulty`, `broken` (the sensor of its temperature) and `cleaning` say which ones are, `off` by what pressure and
-    temperature of one are higher beside that. The agent is stopped and started by `running`.
+    temperature of one are higher beside that. The agent is stopped and started by `running`, which
+    takes `keys` for the table of each asset.
     """
 
-    def __init__(self, folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {},
+        bundle: str = 'bundle = "bundle"\n',
+    ) -> None:
         self.assets = tuple(assets)
         self.clock = ManualClock()
         self.faulty: set[str] = set()
@@ -59,7 +65,7 @@ class Site:
         self.plc = ModbusPlc(tags)
         learn([quiet_rows(800)], [("pressure", "bar"), ("temperature", "degC")], 1000, name="m").save(folder / "bundle")
         self._healthy = quiet_rows(1500)
-        self._folder, self._keys, self._of_assets = folder, keys, of_assets
+        self._folder, self.keys, self._of_assets = folder, bundle + keys, of_assets
         self._agent: Agent | None = None
         self._url = ""
 
@@ -71,7 +77,7 @@ class Site:
         with listen("127.0.0.1", 0) as listener:
             self._agent = build(load(file), self.clock, Notifier({}, 1), speed=SPEED)
             server = ApiServer(create_app(self._agent), listener)
-            self._url, self._begun = server.url, self.rows
+            self._url, self._shown_ns = server.url, self.clock.time_ns()
             stop = asyncio.Event()
             task = asyncio.create_task(self._agent.run(stop, server))
             await self._until_judged()
@@ -86,6 +92,7 @@ class Site:
         for _ in range(seconds):
             await self.show()
             await self.clock.advance(SECOND_NS - self.clock.time_ns() % SECOND_NS, SLEEPERS)
+            self._shown_ns = self.clock.time_ns()
             await self._until_judged()
 
     async def show(self) -> None:
@@ -99,6 +106,12 @@ class Site:
             row += [pressure + of_pressure, temperature, float(asset in self.cleaning)]
         await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
         self.rows += 1
+
+    async def command(self, *words: str) -> str:
+        """Run a command of `forewarn` that talks to the agent; return what it prints."""
+        done = await asyncio.to_thread(CliRunner().invoke, app, [*words, "--api", self._url])
+        assert done.exit_code == 0, done.output
+        return done.output
 
     async def download(self, order: str) -> None:
         """Stop the PLC, and let it come back with a program that keeps its floats in another byte order."""
@@ -126,9 +139,8 @@ class Site:
 
     async def _until_judged(self) -> None:
         assert self._agent is not None
-        wanted = self.rows - self._begun + 1
         async with asyncio.timeout(PATIENCE_S):
-            while any(self._agent.snapshot(asset).rows < wanted for asset in self.assets):
+            while any(self._agent.snapshot(asset).time_ns < self._shown_ns for asset in self.assets):
                 if self.clock.next_in_ns <= PAUSE_NS_MAX:
                     await self.clock.advance(self.clock.next_in_ns)
                 await asyncio.sleep(0.001)
@@ -140,8 +152,8 @@ class Site:
         )
         for place, asset in enumerate(self.assets):
             text += (
-                f'[assets.{asset}]\nbundle = "bundle"\nperiod_ms = 1000\non_delay_s = 10\noff_delay_s = 10\n'
-                f'suppressed_when = {{ tag = "cleaning", equals = [1] }}\n{self._keys}{self._of_assets.get(asset, "")}'
+                f'[assets.{asset}]\nperiod_ms = 1000\non_delay_s = 10\noff_delay_s = 10\n'
+                f'suppressed_when = {{ tag = "cleaning", equals = [1] }}\n{self.keys}{self._of_assets.get(asset, "")}'
             )
             for column, (name, unit) in enumerate((("pressure", "bar"), ("temperature", "degC"), ("cleaning", "1"))):
                 text += f'[[assets.{asset}.tags]]\nname = "{name}"\nunit = "{unit}"\n'
@@ -151,10 +163,11 @@ class Site:
 
 @asynccontextmanager
 async def site(
-    folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {}
+    folder: Path, assets: Sequence[str], keys: str = "", of_assets: Mapping[str, str] = {},
+    bundle: str = 'bundle = "bundle"\n',
 ) -> AsyncIterator[Site]:
-    """Put a PLC on the wire; `keys` are of the table of each asset, `of_assets` of one."""
-    place = Site(folder, assets, keys, of_assets)
+    """Put a PLC on the wire; `keys` are of the table of each asset, `of_assets` of one, `bundle` says its model."""
+    place = Site(folder, assets, keys, of_assets, bundle)
     await place.plc.start()
     await place.show()
     place.rows = 0

@@ -130,7 +130,7 @@ def test_nothing_escalates_or_is_raised_again_while_it_is_withheld(steps: list[t
 
 def test_every_event_is_in_one_of_the_tables() -> None:
     in_tables = {event for _, event in TRANSITIONS} | {event for pair in WITHHOLDING.values() for event in pair}
-    others = {AlarmEvent.ESCALATE, AlarmEvent.GROUP, AlarmEvent.LABEL, AlarmEvent.REASSESS}
+    others = {AlarmEvent.ESCALATE, AlarmEvent.GROUP, AlarmEvent.LABEL, AlarmEvent.GO_LIVE, AlarmEvent.REASSESS}
     assert in_tables | others == set(AlarmEvent)
     assert set(WITHHOLDING) == set(WithheldKind)
 

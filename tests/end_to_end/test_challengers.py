@@ -1,0 +1,191 @@
+"""A re-learnt model beside the one that judges: tried in shadow, promoted by a person or by rule, taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from agent.cli import app
+from agent.config.file import load
+from agent.shadow import versions
+from models.bundle import Bundle
+from models.learn import learn
+from tests.agent.samples import quiet_rows
+from tests.end_to_end.site import Site, site
+from tests.end_to_end.test_commissioning import replayed_as_recorded
+
+pytestmark = pytest.mark.timeout(300)
+
+TAGS = [("pressure", "bar"), ("temperature", "degC")]
+WAIT_S = 1000
+"""Longer than any of what is awaited takes, in the machine's time."""
+RULE = 'promote = "rule"\npromote_after_days = 0.002\n'  # some 3 minutes
+
+
+def learnt(rows: np.ndarray, name: str) -> Bundle:
+    return learn([rows], TAGS, 1000, name=name, source=f"rows of {name}")
+
+
+def put(folder: Path, bundle: Bundle) -> str:
+    """Put a bundle where the models of the pump are; return its version."""
+    config = load(folder / "agent.toml")
+    bundle.save(versions.folder(config, "pump") / versions.version(bundle.hash))
+    return versions.version(bundle.hash)
+
+
+async def roles(site: Site) -> dict[str, str]:
+    return {one["name"]: one["role"] for one in (await site.get("/assets/pump/models"))["items"]}
+
+
+async def until(site: Site, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    for _ in range(WAIT_S):
+        if wanted(found := await site.get("/assets/pump/models")):
+            return dict(found)
+        await site.play(1)
+    raise AssertionError(str(found))
+
+
+def role(name: str, wanted: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda found: any(one["name"] == name and one["role"] == wanted for one in found["items"])
+
+
+async def judged_by(site: Site) -> str:
+    return str((await site.get("/assets/pump"))["verdict"]["model_hash"])
+
+
+async def until_judged_by(site: Site, model: str) -> None:
+    for _ in range(WAIT_S):
+        if await judged_by(site) == model:
+            return
+        await site.play(1)
+    raise AssertionError(await judged_by(site))
+
+
+async def until_alert(site: Site, number: int, state: str) -> None:
+    for _ in range(WAIT_S):
+        newest = (await site.get("/alerts"))["items"][:1]
+        if [(one["id"], one["state"]) for one in newest] == [(f"pump-{number}", state)]:
+            return
+        await site.play(1)
+    raise AssertionError(str(newest))
+
+
+async def decided(site: Site) -> list[tuple[str, str | None]]:
+    return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
+
+
+def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by_one(tmp_path: Path) -> None:
+    new = learnt(quiet_rows(900), "new")
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(30)
+                old = await judged_by(plant)
+                with pytest.raises(urllib.error.HTTPError, match="409"):
+                    await plant.say("/assets/pump/promote", by="Ana")
+                new.save(tmp_path / "relearnt")
+                words = ["models", "add", str(tmp_path / "agent.toml"), "pump", str(tmp_path / "relearnt")]
+                added = await asyncio.to_thread(CliRunner().invoke, app, words)
+                assert "is the challenger within a minute" in added.output
+                await until(plant, role("new", "challenger"))
+                await plant.play(60)
+                plant.faulty = {"pump"}
+                await plant.play(40)
+                plant.faulty = set()
+                await plant.play(60)
+                shown = await plant.command("models", "list", "pump")
+                assert "they agree in 100%" in shown
+                assert "challenger: 1 alert" in shown
+                trial = (await plant.get("/assets/pump/models"))["trial"]
+                assert (trial["champion"]["alerts"], trial["challenger"]["alerts"]) == (1, 1)
+                assert (trial["agreement"], trial["missed"], trial["alone"]) == (1.0, [], [])
+                assert [one["id"] for one in (await plant.get("/alerts"))["items"]] == ["pump-1"]
+                assert await judged_by(plant) == old
+            async with plant.running():  # the trial goes on
+                assert await roles(plant) == {"m": "champion", "new": "challenger"}
+                said = await plant.command("models", "promote", "pump", "--by", "Ana", "--comment", "they agree")
+                assert said == "pump: promote takes effect within a minute\n"
+                await until_judged_by(plant, new.hash)
+                assert await roles(plant) == {"m": "previous", "new": "champion"}
+            async with plant.running():
+                await plant.play(5)
+                assert await judged_by(plant) == new.hash
+                await plant.command("models", "rollback", "pump", "--by", "Bo", "--comment", "not yet")
+                await until_judged_by(plant, old)
+                assert await roles(plant) == {"m": "champion", "new": "none"}
+                assert await decided(plant) == [("challenged", None), ("promoted", "Ana"), ("rolled_back", "Bo")]
+                shown = await plant.command("models", "show", "pump", versions.version(new.hash))
+                assert "promoted by Ana: they agree" in shown
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_a_challenger_is_promoted_by_rule_and_rolled_back_when_it_leaves_the_budget(tmp_path: Path) -> None:
+    new = learnt(quiet_rows(900), "new")
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], RULE) as plant, plant.running():
+            await plant.play(10)
+            old = await judged_by(plant)
+            put(tmp_path, new)
+            await until(plant, role("new", "champion"))
+            await until_judged_by(plant, new.hash)
+            for number in range(1, 4):  # three alerts in some minutes, of a budget of one a week
+                plant.faulty = {"pump"}
+                await until_alert(plant, number, "unacknowledged")
+                plant.faulty = set()
+                if number < 3:
+                    await until_alert(plant, number, "returned_unacknowledged")
+                    await plant.say(f"/alerts/pump-{number}/acknowledge", by="Ana")
+                    await until_alert(plant, number, "normal")
+            await until(plant, role("m", "champion"))
+            await until_judged_by(plant, old)
+            assert await decided(plant) == [("challenged", None), ("promoted", None), ("rolled_back", None)]
+            (last, *_) = (await plant.get("/events", asset="pump"))["items"]
+            assert "more than the budget" in last["comment"]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_a_challenger_that_misses_an_alert_is_not_promoted_by_rule_and_one_that_does_not_fit_is_dismissed(
+    tmp_path: Path,
+) -> None:
+    noisy = quiet_rows(900)
+    noisy[:, 1] += np.where(np.arange(900) % 100 < 50, 6.0, 0.0).astype(np.float32)  # knows the fault as a way to run
+    deaf = learnt(noisy, "deaf")
+    other = learn([quiet_rows(900)], [("pressure", "bar"), ("heat", "degC")], 1000, name="other")
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], RULE) as plant, plant.running():
+            await plant.play(10)
+            put(tmp_path, other)
+            for _ in range(WAIT_S):
+                if ("dismissed", None) in await decided(plant):
+                    break
+                await plant.play(1)
+            (last, *_) = (await plant.get("/events", asset="pump"))["items"]
+            assert "learnt with heat" in last["comment"]
+            put(tmp_path, deaf)
+            await until(plant, role("deaf", "challenger"))
+            await plant.play(60)
+            plant.faulty = {"pump"}
+            await plant.play(30)
+            plant.faulty = set()
+            await plant.play(300)
+            trial = (await plant.get("/assets/pump/models"))["trial"]
+            assert trial["missed"] == ["pump-1"]
+            assert trial["days"] > 0.002
+            assert await roles(plant) == {"m": "champion", "deaf": "challenger", "other": "none"}
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)

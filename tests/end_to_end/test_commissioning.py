@@ -1,0 +1,141 @@
+"""An asset from an empty state directory to alerts that people see, over the API."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from agent.build import layout_of, line_maker
+from agent.config.file import load
+from agent.replay import recorded, replay
+from agent.store import codec
+from agent.store.journal import AlertFilter, JournalReader
+from tests.end_to_end.site import Site, site
+
+pytestmark = pytest.mark.timeout(300)
+
+COLLECTED = 'learn_after_h = 0.25\n'  # 15 minutes, 900 rows
+STAGES_S = 3000
+"""So long, in the machine's time, no stage lasts that the agent ends by itself."""
+
+
+async def stage(site: Site, asset: str = "pump") -> str:
+    (shown,) = [one for one in (await site.get("/assets"))["items"] if one["asset"] == asset]
+    return str(shown["stage"])
+
+
+async def until_stage(site: Site, wanted: str) -> None:
+    for _ in range(STAGES_S):
+        if await stage(site) == wanted:
+            return
+        await site.play(1)
+    raise AssertionError(f"still {await stage(site)}: {await site.get('/assets/pump/commissioning')}")
+
+
+async def until_looked_back(site: Site) -> str:
+    for _ in range(STAGES_S):
+        if looked := (await site.get("/assets/pump/commissioning"))["looked_back"]:
+            return str(looked)
+        await site.play(1)
+    raise AssertionError("nobody looked back")
+
+
+async def kinds(site: Site) -> list[tuple[str, str | None]]:
+    return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
+
+
+def replayed_as_recorded(folder: Path) -> None:
+    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it."""
+    config = load(folder / "agent.toml")
+    again = replay(recorded(folder / "state", layout_of(config)), line_maker(config))
+    journal = JournalReader.open(folder / "state" / "journal.sqlite3")
+    alerts = [one for shadow in (False, True) for one in journal.alerts(AlertFilter(shadow=shadow), limit=500).alerts]
+    kept = [one for alert in alerts if ".past-" not in alert.id for one in journal.history(alert.id)]
+    wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
+    journal.close()
+    assert sorted(map(codec.encode, again)) == sorted(wanted)
+    assert wanted
+
+
+def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_live(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], COLLECTED, bundle="") as plant:
+            async with plant.running():
+                await plant.play(60)
+                assert await stage(plant) == "collecting"
+                told = await plant.get("/assets/pump/commissioning")
+                assert told["model"] is None
+                assert told["collected"]["recorded_h"] < told["collected"]["needed_h"] == 0.25
+                with pytest.raises(urllib.error.HTTPError, match="409"):
+                    await plant.say("/assets/pump/go-live", by="Ana")
+            async with plant.running():  # what was collected before counts
+                await until_stage(plant, "shadow")
+                await until_looked_back(plant)
+                assert [kind for kind, _ in await kinds(plant)] == ["learning", "learnt", "looked_back"]
+                plant.faulty = {"pump"}
+                await plant.play(60)
+                assert (await plant.get("/alerts"))["items"] == []
+                told = await plant.get("/assets/pump/commissioning")
+                assert [(one["id"], one["shadow"]) for one in told["raised"]] == [("pump-1", True)]
+                assert (await plant.get("/assets/pump"))["alert"] is None
+                shown = await plant.command("commissioning", "pump")
+                assert "next: look at these alerts, and then forewarn go-live pump --by NAME" in shown
+                assert "pump-1" in shown
+            async with plant.running():
+                assert await stage(plant) == "shadow"
+                await plant.command("go-live", "pump", "--by", "Ana", "--comment", "that was real")
+                await plant.play(30)
+                assert await stage(plant) == "live"
+                (alert,) = (await plant.get("/alerts"))["items"]
+                assert (alert["id"], alert["event"], alert["by"]) == ("pump-1", "go_live", "Ana")
+                assert ("live", "Ana") in await kinds(plant)
+            async with plant.running():
+                await plant.play(10)
+                assert await stage(plant) == "live"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_have_raised(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                await plant.play(60)
+                plant.faulty = {"pump"}
+                await plant.play(30)
+                plant.faulty = set()
+                await plant.play(60)
+                assert await stage(plant) == "live"
+                live = await plant.get("/alerts/pump-1")
+            plant.keys += 'stage = "shadow"\n'
+            async with plant.running():
+                assert await until_looked_back(plant) == "1 alert would have been raised in what was recorded before"
+                (before,) = (await plant.get("/assets/pump/commissioning"))["before"]
+                assert before["id"] == f"pump~{before['verdict']['model_hash'][:12]}.past-1"
+                assert before["raised_time"] == live["raised_time"]
+                assert await stage(plant) == "shadow"
+                assert (await plant.get("/assets/pump"))["alert"]["id"] == "pump-1", "what people were told of stays"
+
+    asyncio.run(scenario())
+
+
+def test_a_record_that_teaches_nothing_is_told_and_goes_on_to_be_collected(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], "learn_after_h = 0.01\n", bundle="") as plant, plant.running():
+            for _ in range(STAGES_S):
+                if ("not_learnt", None) in await kinds(plant):
+                    break
+                await plant.play(1)
+            assert await kinds(plant) == [("learning", None), ("not_learnt", None)]
+            told = await plant.get("/assets/pump/commissioning")
+            assert told["stage"] == "collecting"
+            assert "at least 100 are needed" in told["collected"]["refused"]
+            await plant.play(130)
+            assert len(await kinds(plant)) == 2, "it is tried again a day later"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
