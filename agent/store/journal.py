@@ -138,10 +138,13 @@ class JournalReader:
         rows = self._read("SELECT coalesce(max(number), 0) + 1 FROM current WHERE asset = ?", (asset,))
         return int(rows[0][0])
 
-    def count(self, asset: str, since_ns: int) -> int:
-        """Return how many alerts of an asset were raised at or after a time (UTC)."""
-        rows = self._read("SELECT count(*) FROM current WHERE asset = ? AND raised_ns >= ?", (asset, since_ns))
-        return int(rows[0][0])
+    def lives(self, asset: str) -> list[tuple[Alert, Alert]]:
+        """Return of each alert of an asset its first revision and its latest, the oldest alert first."""
+        sql = (
+            "SELECT f.body, f.crc, l.body, l.crc FROM current c JOIN revisions f ON f.sequence = c.first "
+            "JOIN revisions l ON l.sequence = c.latest WHERE c.asset = ? ORDER BY c.first"
+        )
+        return [(self._decode(*row[:2]), self._decode(*row[2:])) for row in self._read(sql, (asset,))]
 
     def events(
         self, where: EventFilter = EventFilter(), *, limit: int = 100, before: int | None = None
@@ -156,6 +159,11 @@ class JournalReader:
         rows = self._page("SELECT sequence, * FROM events", clauses, "sequence", limit)
         events = tuple(self._decode_event(row[1:]) for row in rows[:limit])
         return EventPage(events, rows[limit - 1][0] if len(rows) > limit else None)
+
+    def all_events(self, asset: str) -> list[AssetEvent]:
+        """Return all events of an asset, the oldest first."""
+        rows = self._read("SELECT * FROM events WHERE asset = ? ORDER BY sequence", (asset,))
+        return [self._decode_event(row) for row in rows]
 
     def last_event(self, asset: str, kinds: Collection[EventKind]) -> AssetEvent | None:
         """Return the last event of an asset that is of one of these kinds, None where there is none."""
