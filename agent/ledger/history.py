@@ -22,14 +22,15 @@ _GAP_NS: Final = 60_000_000_000
 class Raised:
     """An alert: when the deviation began, when it was raised first, and over (None: it stands). UTC in ns.
 
-    `answer` is what people say that it was, None where nobody has; `cause` and `fault` what the agent said; `root` the
-    alert that it goes under.
+    `message` is what it said last, `cause` what the agent took it for, `answer` and `fault` what people say that it
+    was, None where nobody has; `root` is the alert that it goes under.
     """
 
     alert_id: str
     onset_ns: int
     raised_ns: int
     over_ns: int | None
+    message: str = ""
     answer: Answer | None = None
     cause: Cause | None = None
     fault: str | None = None
@@ -45,6 +46,7 @@ class Raised:
             onset_ns=first.onset_time_ns,
             raised_ns=first.raised_time_ns,
             over_ns=last.returned_time_ns if is_over else None,
+            message=last.message,
             answer=None if label is None else label.answer,
             cause=last.verdict.cause,
             fault=None if label is None else label.fault,

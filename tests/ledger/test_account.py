@@ -27,7 +27,7 @@ def event(number: int, kind: EventKind, at: int, **changes: object) -> AssetEven
 
 
 def raised(number: int, at: int, over: int | None = None, answer: Answer | None = None, **more: object) -> Raised:
-    return replace(Raised(f"pump-{number}", at, at, over, answer, Cause.MACHINE), **more)  # type: ignore[arg-type]
+    return replace(Raised(f"pump-{number}", at, at, over, "", answer, Cause.MACHINE), **more)  # type: ignore[arg-type]
 
 
 def history(
