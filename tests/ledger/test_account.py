@@ -169,11 +169,15 @@ def test_weeks_in_which_alerts_were_withheld_do_not_count() -> None:
         event(3, EventKind.IN_SERVICE, 3 * DAY),
         event(4, EventKind.UNSUPPRESSED, 4 * DAY),
         event(5, EventKind.OUT_OF_SERVICE, 4 * DAY, since_ns=90 * DAY, until_ns=95 * DAY),
+        event(6, EventKind.CHANGE_SEEN, 6 * DAY, until_ns=9 * DAY),
+        event(7, EventKind.HOLD_ENDED, 7 * DAY),
     )
     found = account(history((), events), PER_S, 0, 14 * DAY)
-    assert found.withheld_s == {WithheldKind.SUPPRESSED: 2 * 86_400, WithheldKind.OUT_OF_SERVICE: 2 * 86_400}
-    assert found.unwatched_s == 3 * 86_400
-    assert found.achieved.weeks == pytest.approx(11 / 7)
+    assert found.withheld_s == {
+        WithheldKind.SUPPRESSED: 2 * 86_400, WithheldKind.OUT_OF_SERVICE: 2 * 86_400, WithheldKind.ON_HOLD: 86_400,
+    }
+    assert found.unwatched_s == 4 * 86_400
+    assert found.achieved.weeks == pytest.approx(10 / 7)
 
 
 def test_downtime_is_what_people_say_and_nothing_where_they_say_nothing() -> None:
