@@ -17,7 +17,7 @@ import numpy.typing as npt
 from agent.line.alert import WithheldKind
 from agent.line.assess import BLIND, DEVIATING, SETTLING, UNSEEN
 from agent.line.event import AssetEvent, EventKind
-from agent.line.withholding import KINDS, withheld_by
+from agent.line.withholding import withheld_spans
 from connectors.frame import Bools, Int64s
 
 Float64s = npt.NDArray[np.float64]
@@ -137,17 +137,9 @@ def of_alarm(onset_ns: int, over_ns: int | None, *, withheld: bool = False) -> I
 
 def of_events(events: Sequence[AssetEvent]) -> Iterator[Span]:
     """Give what an asset's events leave out, the oldest first: when its alerts were withheld."""
-    for kind, (begins, ends) in KINDS.items():
-        since_ns: int | None = None
-        until_ns = EVER_NS
-        for event in (event for event in events if event.kind in (begins, ends)):
-            if since_ns is not None:
-                yield Span(_OF_WITHHELD[kind], since_ns, min(until_ns, max(event.time_ns, since_ns)))
-            way = withheld_by(event)
-            since_ns = None if way is None else way.since_ns
-            until_ns = EVER_NS if way is None or way.until_ns is None else way.until_ns
-        if since_ns is not None:
-            yield Span(_OF_WITHHELD[kind], since_ns, until_ns)
+    for kind, spans in withheld_spans(events, EVER_NS).items():
+        for begin_ns, end_ns in spans:
+            yield Span(_OF_WITHHELD[kind], begin_ns, end_ns)
 
 
 def declared_normal(events: Sequence[AssetEvent]) -> list[tuple[int, int]]:

@@ -246,3 +246,29 @@ def test_what_is_labelled_normal_is_raised_no_more_until_it_grows_and_nothing_el
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
+
+
+def test_what_people_say_of_an_alert_and_of_a_failure_is_in_the_ledger(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump", "press"]) as plant, plant.running():
+            await plant.play(30)
+            plant.faulty = {"pump"}
+            await plant.play(40)
+            await plant.say("/alerts/pump-1/label", by="Ana", answer="real", fault="blocked filter")
+            await plant.say("/assets/pump/repairs", by="Ana", comment="filter changed", downtime_s=3600)
+            await plant.say("/assets/press/failures", by="Bo", comment="hose burst", downtime_s=600)
+            plant.faulty = set()
+            await plant.play(20)
+            pump, press = [one["ever"] for one in (await plant.get("/ledger"))["items"]]
+            raised = (await revisions(plant))[0]
+            (repair,) = pump["outcomes"]
+            assert (pump["alerts"], pump["answers"]["real"], pump["right"], pump["missed"]) == (1, 1, 1, 0)
+            assert (repair["kind"], repair["alert_id"], pump["avoided_s"]) == ("repair", "pump-1", 3600)
+            since_ns = codec.parse_time(repair["at"]) - codec.parse_time(raised["raised_time"])
+            assert repair["lead_s"] == pytest.approx(since_ns / 1e9)
+            assert 10 < repair["lead_s"] < 40
+            assert (press["alerts"], press["failures"], press["downtime_s"], press["avoided_s"]) == (0, 1, 600, None)
+            assert (pump["precision"], pump["median_lead_s"]) == (None, None), "one is too few"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
