@@ -102,9 +102,11 @@ def _seen(incident: Incident) -> str:
         '<div class="scroll"><table><thead><tr><th>Tag</th><th>Part in the evidence</th>'
         '<th class="number">Measured</th><th class="number">Expected</th><th>Unit</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
-        '<p class="soft">Means of the last 32 rows before it was raised.</p>'
+        '<p class="soft">Means of the last 32 rows before that.</p>'
     )
-    return f"<h2>What it saw when it was raised</h2>\n{listed(facts.items())}\n{table if rows else ''}"
+    anew = verdict.time_ns != incident.alert.raised_time_ns
+    when = "the cause became clearer" if anew else "it was raised"
+    return f"<h2>What it saw when {when}</h2>\n{listed(facts.items())}\n{table if rows else ''}"
 
 
 def _first(advisory: Advisory | None) -> str:

@@ -394,3 +394,11 @@ def test_the_priority_follows_from_the_consequence_and_the_time_to_act(consequen
     assert {of(1.0, 9.0, cause) for cause in (Cause.SENSOR, Cause.COMMUNICATION)} == {Priority.LOW}
     order = list(Priority)
     assert order.index(hours) >= order.index(days) >= order.index(weeks)
+
+
+def test_an_alert_whose_deviation_has_grown_says_what_to_check_of_what_it_is_now() -> None:
+    alert = replace(alert_in(ACKNOWLEDGED), advisory=samples.ADVISORY)
+    other = replace(samples.ADVISORY, failure_mode="VIB, vibration")
+    worse = lifecycle.worsened(alert, replace(new(), advisory=other))
+    assert worse is not None
+    assert (worse.verdict, worse.advisory) == (new().verdict, other)
