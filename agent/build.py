@@ -14,6 +14,7 @@ from pathlib import Path
 from agent import wiring
 from agent.archive import Archive
 from agent.clock import Clock
+from agent.config.advisories import rules_of
 from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
@@ -21,6 +22,7 @@ from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
 from agent.flash import FlashWear
 from agent.line import rebaselining
+from agent.line.advisory import Rule
 from agent.line.assess import Detector
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
@@ -96,8 +98,8 @@ def _trust(config: Config) -> Trust:
         raise ConfigError((f"agent.state_dir: {error}",)) from error
 
 
-def make_line(config: Config, asset: str, detector: Detector, start: Start) -> Line:
-    """Return an asset's line, going on from where its alerts stood."""
+def make_line(config: Config, asset: str, detector: Detector, start: Start, rules: tuple[Rule, ...]) -> Line:
+    """Return an asset's line, going on from where its alerts stood; `rules` say what to check first."""
     said = config.assets[asset]
     when = said.suppressed_when
     settings = LineSettings(
@@ -108,6 +110,7 @@ def make_line(config: Config, asset: str, detector: Detector, start: Start) -> L
         consequence=said.consequence,
         symptoms=tuple(tag.name for tag in said.tags if tag.symptom),
         hold_ns=_after_ns(said.hold_after_change_h) or 0,
+        rules=rules,
         patience=Patience(_after_ns(said.escalate_after_h), _after_ns(said.realarm_after_h)),
     )
     return Line(
@@ -145,7 +148,7 @@ def layout_of(config: Config) -> Layout:
 
 def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
     """Return the agent that a configuration describes, not connected yet; raise ConfigError, StoreError."""
-    detectors = load_detectors(config)
+    detectors, rules = load_detectors(config), rules_of(config)
     for name, origin in origins(config).items():
         log.info("model loaded", extra={"asset": name, "model": detectors[name].hash, "origin": origin})
     layout = layout_of(config)
@@ -165,7 +168,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     except StoreError:
         journal.close()
         raise
-    lines = {name: make_line(config, name, detector, starts[name]) for name, detector in detectors.items()}
+    lines = {name: make_line(config, name, detectors[name], starts[name], rules[name]) for name in detectors}
     worker = Worker(lines, journal, telemetry, clock, memories=memories, grouping=_grouping(config, starts), kin=kin)
     columns = {name: line.tags for name, line in lines.items()}
     archive = Archive(telemetry, clock)

@@ -28,6 +28,7 @@ from agent.clock import SystemClock
 from agent.commission.discover import add_discover
 from agent.commission.import_command import add_import
 from agent.commission.trust import add_trust
+from agent.config.advisories import rules_of
 from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import FAILED, complain, explained, share_bar, wide, working
@@ -162,6 +163,7 @@ def check(
         vouched = {} if tags_only else origins(read)
         warnings = [ALSO_RUNS.format(read.agent.state_dir)] if is_owned(read.agent.state_dir) else []
         try:
+            rules_of(read)
             if not tags_only:
                 load_detectors(read)
         except ConfigError as error:
@@ -204,9 +206,9 @@ def replay_command(
                 raise typer.Exit(FAILED)
             return
         read = load(config)
-        detectors = load_detectors(read)
+        detectors, rules = load_detectors(read), rules_of(read)
         events = recorded(source, layout_of(read))
-        for entry in replay(events, lambda name, start: make_line(read, name, detectors[name], start)):
+        for entry in replay(events, lambda name, start: make_line(read, name, detectors[name], start, rules[name])):
             typer.echo(codec.encode(entry))
 
 
@@ -252,7 +254,7 @@ def _standing(alert: Alert) -> str:
     """Say how an alert stands, and what people say that it was."""
     words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
     if (label := alert.label) is not None:
-        words.append(label.fault or label.answer.replace("_", " "))
+        words.append(f"labelled {label.fault or label.answer.replace('_', ' ')}")
     return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 

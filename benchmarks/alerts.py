@@ -19,6 +19,7 @@ from benchmarks.methods import OURS
 from benchmarks.options import Options
 from benchmarks.plant_year import EACH, YEAR_DAYS, Asset
 from benchmarks.plant_year_case import AssetYear, Raised, play
+from benchmarks.recognition import RECOGNISED, recognition
 from benchmarks.result import BenchmarkError, Figure, Result, Target, mean_over_seeds
 from benchmarks.simulated import environment
 from benchmarks.simulated_case import WEEK_S
@@ -57,6 +58,7 @@ TARGETS: Final = {
     (ALL, TYPE): Target(85),
     (ALL, TAG): Target(95),
     (ALL, MISTAKEN): Target(2, at_least=False),
+    (ALL, RECOGNISED): Target(90),
     (ALL, LIFE): Target(85),
     (ALL, LIFE_MOST): Target(95, at_least=False),
     (ALL, CPU): Target(10, at_least=False),
@@ -117,6 +119,7 @@ def _measured(case: str, years: Sequence[AssetYear]) -> list[Figure]:
         Figure(case, ALERTS, float(np.mean(raised)) if raised else np.nan, ""),
         Figure(case, "raised again as worse, per fault", float(np.mean(worse)) if worse else np.nan, ""),
         *_named(case, years),
+        *recognition(case, years),
         *_lives(case, years),
         Figure(case, "faults played", len(faults), ""),
         Figure(case, "faults of the wire played", sum(year.wire_faults for year in years), ""),

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from agent.line.alert import Acknowledge, AlarmEvent, AlarmState, Alert
+from agent.line.alert import Acknowledge, AlarmEvent, AlarmState, Alert, Signature
 from agent.line.line import Line, LineSettings
 from agent.line.verdict import Verdict
 from benchmarks.plant_model import PERIOD_S, detector
@@ -36,7 +36,7 @@ WIRE_WAKE_S: Final = 600
 class Raised:
     """People heard of an alert at a simulated second; `of_wire` says whether its wire failed then or just before.
 
-    `worse` says that it stood already, and had become worse.
+    `worse` says that it stood already, and had become worse; `signature` is what it looked like when it was raised.
     """
 
     time_s: float
@@ -45,6 +45,7 @@ class Raised:
     verdict: Verdict
     of_wire: bool
     worse: bool = False
+    signature: Signature = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +170,9 @@ class _Watcher:
         starts_s, ends_s = self._wire_s
         of_wire = bool(((starts_s <= time_s) & (time_s <= ends_s + WIRE_WAKE_S)).any())
         worse = alert.event is AlarmEvent.REALARM
-        self.raised.setdefault(time_s, Raised(time_s, alert.id, alert.message, alert.verdict, of_wire, worse))
+        self.raised.setdefault(
+            time_s, Raised(time_s, alert.id, alert.message, alert.verdict, of_wire, worse, alert.signature)
+        )
 
 
 class _Year:

@@ -56,11 +56,29 @@ def left_out(experts: Experts, reference: Reference, recent: Float64s) -> Float6
     used = np.flatnonzero(shares >= SHARE_MIN)
     if not len(used):
         return np.zeros(S)
-    r = experts.regimes
-    remembered = Experts(Regimes(r.log_weight[used], r.mean[used], r.covariance[used]), experts.low, experts.high)
     # Where each channel alone would move the averages to, (S, S).
-    moves = np.tensordot(shares[used] / shares[used].sum(), remembered.whitening().root, 1)
+    moves = np.tensordot(shares[used] / shares[used].sum(), _roots(experts, used), 1)
     precision = reference.precision[MEMORY]
     pulled = precision @ mean
     taken = (moves @ pulled) ** 2 / np.einsum("is,st,it->i", moves, precision, moves)
     return np.asarray(np.maximum(mean @ pulled - taken, 0.0) / S)
+
+
+def shared(experts: Experts, white: npt.NDArray[np.float32], regime: npt.NDArray[np.int64]) -> Float64s:
+    """Return f64[T]: how much of each row's distance is left at least, whichever channel is ignored, as a share 0..1.
+
+    `white` f32[T, S] and `regime` i64[T] are of T rows far from home. Near 0 where one channel is off.
+    """
+    used, which = np.unique(regime, return_inverse=True)
+    roots = _roots(experts, used)
+    moves = roots / np.linalg.norm(roots, axis=2, keepdims=True)
+    taken = np.stack([(moves[k] @ row) ** 2 for k, row in zip(which, white.astype(np.float64), strict=True)])
+    return np.asarray(1.0 - taken.max(1) / (white.astype(np.float64) ** 2).sum(1))
+
+
+def _roots(experts: Experts, used: npt.NDArray[np.intp] | npt.NDArray[np.int64]) -> Float64s:
+    """Return the roots of the precision f64[R, S, S] of R regimes: row i is where channel i moves it."""
+    r = experts.regimes
+    return Experts(
+        Regimes(r.log_weight[used], r.mean[used], r.covariance[used]), experts.low, experts.high
+    ).whitening().root

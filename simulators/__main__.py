@@ -171,6 +171,7 @@ def _config(arguments: argparse.Namespace) -> None:
             port=arguments.port,
             append=arguments.append,
             symptoms=plant.machine.symptoms,
+            machine_type=plant.name,
         ),
         end="",
     )

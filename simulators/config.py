@@ -26,12 +26,13 @@ def toml(
     append: bool = False,
     timeout_ms: int = 1000,
     symptoms: Collection[str] = (),
+    machine_type: str = "generic",
 ) -> str:
     """Return the TOML of an agent with one asset on one connection.
 
     `connection` is "host:port" for tags on Modbus, "opc.tcp://host:port" for tags on OPC UA. Raise ValueError
     where it is neither, or not where such tags live. With `append` the tables that a configuration has once are
-    left out. `symptoms` are the tags that are measured to see faults.
+    left out. `symptoms` are the tags that are measured to see faults, `machine_type` says for what to check first.
     """
     _check_tags(tags, connection)
     lines = [] if append else _head(state_dir, port)
@@ -41,6 +42,7 @@ def toml(
         f"bundle = {_text(bundle)}",
         f"period_ms = {period_ms}",
         'budget = "1/week"',
+        f"machine_type = {_text(machine_type)}",
         f"on_delay_s = {float(on_delay_s)!r}",
         f"off_delay_s = {float(off_delay_s)!r}",
     ]

@@ -16,6 +16,7 @@ from fastapi import APIRouter, FastAPI, Query, Response
 
 from agent.api import PREFIX, metrics, models, present, problems, telemetry_models
 from agent.api.commands import commands
+from agent.api.connection_models import ConnectionList
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
 from agent.api.label_page import label_pages
@@ -96,9 +97,9 @@ def _status(view: AgentView) -> APIRouter:
         )
 
     @router.get("/connections")
-    async def connections() -> models.ConnectionList:
+    async def connections() -> ConnectionList:
         """List the connections and how they are."""
-        return models.ConnectionList(items=[present.connection(info) for info in view.connections()])
+        return ConnectionList(items=[present.connection(info) for info in view.connections()])
 
     @router.get("/telemetry")
     async def telemetry() -> telemetry_models.Historian:

@@ -10,7 +10,6 @@ from pydantic.config import JsonDict
 from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
 from agent.line.verdict import Cause, Condition, LifeEnd
 from agent.store.codec import parse_time
-from connectors.link import LinkState
 
 TIME = "2026-11-23T20:27:00.123456789Z"
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [TIME]})]
@@ -150,6 +149,22 @@ class WithheldModel(Model):
     reason: str
 
 
+class CheckModel(Model):
+    """One thing to do, and why that is worth it."""
+
+    do: str
+    why: str
+
+
+class AdvisoryModel(Model):
+    """What most likely has failed, in the terms of ISO 14224, and what to check first."""
+
+    machine_type: str = Field(description='the kind of machine that it was written for, "generic" for any')
+    failure_mode: str
+    mechanism: str
+    checks: list[CheckModel] = Field(description="in order")
+
+
 VERDICT_EXAMPLE: JsonDict = {
     "asset": "pump",
     "time": TIME,
@@ -202,6 +217,14 @@ ALERT_EXAMPLE: JsonDict = {
     "like": {"alert_id": "pump-1", "raised_time": TIME, "name": "impeller blockage", "similarity": 0.91},
     "signature": [{"tag": "discharge_pressure", "level": 2.9, "spread": 0.4, "still": 0.0}],
     "peak_signature": [{"tag": "discharge_pressure", "level": 5.1, "spread": 0.9, "still": 0.0}],
+    "advisory": {
+        "machine_type": "pump",
+        "failure_mode": "ELP, external leakage of process medium",
+        "mechanism": "1.1 leakage",
+        "checks": [
+            {"do": "Look for drops at the shaft seal.", "why": "The seal pressure falls before the leak is seen."}
+        ],
+    },
     "verdict": VERDICT_EXAMPLE,
 }
 
@@ -232,6 +255,7 @@ class AlertModel(Model):
     like: LikenessModel | None = Field(description="the labelled alert that it was like when raised; null for none")
     signature: list[TraitModel] = Field(description="what it looked like when raised, the largest traits first")
     peak_signature: list[TraitModel] = Field(description="what it looked like when it deviated most")
+    advisory: AdvisoryModel | None = Field(description="what to check first; null where an earlier version raised it")
     verdict: VerdictModel
 
 
@@ -346,68 +370,6 @@ class AssetDetail(Model):
     clock_steps: int
 
 
-class ConnectionModel(Model):
-    """One connection and its health."""
-
-    model_config = example(
-        {
-            "connection": "line3_plc",
-            "protocol": "modbus-tcp",
-            "device": "192.0.2.10:502",
-            "tags": 12,
-            "period_ms": 1000,
-            "state": "delivering",
-            "since": TIME,
-            "last_good": TIME,
-            "attempts": 1,
-            "reads": 900,
-            "reads_failed": 2,
-            "requests": 1800,
-            "latency_ms": 4.2,
-            "retry_in_ms": 0.0,
-            "error": "",
-            "ticks_missed": 0,
-            "frames_dropped": 0,
-            "values_dropped": 0,
-            "server": "",
-            "clock_skew_ms": None,
-            "rows_recovered": 0,
-            "missing_s": 0.0,
-            "given_up_s": 0.0,
-            "notes": ["unit 7 does not answer; it is asked ever more rarely, up to 16 s apart"],
-        }
-    )
-
-    connection: str
-    protocol: str
-    device: str
-    tags: int
-    period_ms: int
-    state: LinkState
-    since: Time
-    last_good: Time | None
-    attempts: int
-    reads: int
-    reads_failed: int
-    requests: int
-    latency_ms: float
-    retry_in_ms: float
-    error: str = Field(description="the last fault in words, empty while all is well")
-    ticks_missed: int = Field(description="reads that were due while another still ran")
-    frames_dropped: int = Field(description="frames that found the queue to the lines full")
-    values_dropped: int = Field(description="values that came faster than they were read, here or in the device")
-    server: str = Field(description="which of redundant servers is in use; empty where the device does not say")
-    clock_skew_ms: float | None = Field(description="the device's clock minus this machine's; null where unknown")
-    rows_recovered: int = Field(description="rows of past outages that the device's own history filled")
-    missing_s: float = Field(description="how much of past outages it is still asked for")
-    given_up_s: float = Field(description="how much of past outages it could not fill")
-    notes: list[str] = Field(description="what to know although values come: silent units, a backup in use")
-
-
-class ConnectionList(Model):
-    """All connections, in the order of the configuration."""
-
-    items: list[ConnectionModel]
 
 
 class Health(Model):

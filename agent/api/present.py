@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from agent.api import models, telemetry_models
+from agent.api.connection_models import ConnectionModel
 from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.line.alert import AlarmState, Alert
 from agent.line.event import AssetEvent
@@ -116,10 +117,10 @@ def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
     return TagTrustList(items=items)
 
 
-def connection(info: ConnectionInfo) -> models.ConnectionModel:
+def connection(info: ConnectionInfo) -> ConnectionModel:
     """Return a connection and its health."""
     health = info.health
-    return models.ConnectionModel(
+    return ConnectionModel(
         connection=info.name,
         protocol=info.protocol,
         device=info.device,

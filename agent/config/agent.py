@@ -31,6 +31,9 @@ class AgentConfig(Model):
     flash_cycles: int = Field(
         default=1000, ge=1, le=1_000_000, description="how often its cells can be written"
     )
+    advisories: FilePath | None = Field(
+        default=None, description="a folder with the site's own advisories, *.toml; default: none"
+    )
     group_window_s: float = Field(
         default=600.0, ge=0, le=86_400,
         description="seconds within which deviations of one group, or one connection, count as one incident",

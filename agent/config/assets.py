@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
-from agent.config.base import FilePath, Model, PeriodMs
+from agent.config.base import FilePath, Model, Name, PeriodMs
 from agent.config.modbus import ModbusTagKeys
 from agent.config.opcua import OpcuaTagKeys
 from agent.line.alert import Consequence
@@ -178,6 +178,9 @@ class AssetConfig(Model):
     )
     consequence: Annotated[Consequence, Strict(False)] = Field(
         default=Consequence.MAJOR, description='what a failure would do: "minor", "major" or "severe"'
+    )
+    machine_type: Name = Field(
+        default="generic", description='what kind of machine it is, for its advisories, such as "pump"'
     )
     group: str | None = Field(
         default=None, min_length=1, max_length=63,

@@ -9,7 +9,8 @@ from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agent.api.models import AlertPage, AssetDetail, ConnectionList, Ready
+from agent.api.connection_models import ConnectionList
+from agent.api.models import AlertPage, AssetDetail, Ready
 from agent.demo.scenario import DemoError
 from agent.loopback import opener_for
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.api.models import AlertModel, AssetDetail, ConnectionModel
+from agent.api.connection_models import ConnectionModel
+from agent.api.models import AlertModel, AssetDetail
 from agent.demo.scenario import Phase, Script
 from agent.line.alert import AlarmState
 from agent.line.verdict import Condition

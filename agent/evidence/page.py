@@ -19,6 +19,7 @@ from agent.evidence import pack
 from agent.evidence.incident import Course, Incident
 from agent.evidence.plot import Axis, Mark, Trace, plot, strip
 from agent.line.advise import DEADBAND
+from agent.line.advisory import Advisory
 from agent.line.assess import CONDITIONS
 from agent.line.wording import cause, remaining_life
 from connectors.frame import BAD_NO_DATA, Int64s, is_bad
@@ -30,7 +31,9 @@ _BEFORE_PLOTS: Final = 2
 """Parts of the record's section before its first plot, which names the marks."""
 _POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _CSS: Final = Path(__file__).with_name("page.css")
-_MACHINERY: Final = frozenset({"revision", "updated_time", "verdict", "signature", "peak_signature"})
+_MACHINERY: Final = frozenset(
+    {"revision", "updated_time", "verdict", "signature", "peak_signature", "advisory"}
+)
 """What of a revision is told otherwise: it is its number, its time, and the table above."""
 
 
@@ -54,6 +57,7 @@ def page(incident: Incident, course: Course | None, manifest: Manifest, told: To
     parts = [
         _head(revisions[-1], told),
         _seen(incident),
+        _first(incident.alert.advisory),
         _plots(incident, course, manifest, marks),
         "<h2>Timeline</h2>",
         _timeline(revisions),
@@ -106,6 +110,16 @@ def _seen(incident: Incident) -> str:
         '<p class="soft">Means of the last 32 rows before it was raised.</p>'
     )
     return f"<h2>What it saw when it was raised</h2>\n{_list(facts.items())}\n{table if rows else ''}"
+
+
+def _first(advisory: Advisory | None) -> str:
+    """Return what to check first."""
+    if advisory is None:
+        return ""
+    facts = {"Failure mode": advisory.failure_mode, "Mechanism": advisory.mechanism}
+    facts["Written for"] = advisory.machine_type
+    checks = "".join(f'<li>{_text(one.do)} <span class="soft">{_text(one.why)}</span></li>' for one in advisory.checks)
+    return f"<h2>What to check first</h2>\n<ol>{checks}</ol>\n{_list(facts.items())}"
 
 
 def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks: Sequence[Mark]) -> str:

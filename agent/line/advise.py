@@ -201,8 +201,8 @@ def message(verdict: Verdict, like: Likeness | None = None) -> str:
     """
     first = {
         Cause.MACHINE: f"{verdict.asset} behaves unlike it ever did in regime {verdict.regime}",
-        Cause.SENSOR: f"{verdict.asset}: a sensor or its wiring is off, the other tags agree with each other",
-        Cause.COMMUNICATION: f"{verdict.asset}: deviates while much of its data is missing",
+        Cause.SENSOR: f"{verdict.asset}: a sensor or its wiring is off",
+        Cause.COMMUNICATION: f"{verdict.asset}: the communication is at fault, data are missing or nonsense",
         None: f"{verdict.asset} deviates",
     }[verdict.cause]
     left = f"; {remaining_life(verdict)}" if verdict.remaining_life_until is LifeEnd.FAILURE else ""

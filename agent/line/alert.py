@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.line.advisory import Advisory
 from agent.line.verdict import Verdict
 
 
@@ -157,9 +158,10 @@ class Alert:
     say; `by` is the person who did, None where it was the agent. It stands as it does, in its state, with its priority,
     withheld or not, since `standing_since_ns`. `withheld` holds one of each kind at most. `root` is the alert that it
     goes under, None where it stands by itself. `label` is the newest that a person gave it, None before the first.
-    `verdict` is the one that raised it, or the one that last told another cause. `signature` is what it looked like
-    when it was raised, and `like` the labelled alert that it was like, None where it was like none. `peak_evidence` is
-    the highest evidence since, and `peak_signature` what it looked like when it deviated most.
+    `advisory` says what to check first. `verdict` is the one that raised it, or the one that last told another cause.
+    `signature` is what it looked like when it was raised, and `like` the labelled alert that it was like, None where it
+    was like none. `peak_evidence` is the highest evidence since, and `peak_signature` what it looked like when it
+    deviated most.
     """
 
     id: str
@@ -183,6 +185,7 @@ class Alert:
     like: Likeness | None
     signature: Signature
     peak_signature: Signature
+    advisory: Advisory | None
     verdict: Verdict
 
 

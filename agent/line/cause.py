@@ -19,11 +19,15 @@ from agent.line.assess import LOOK_BACK_ROWS, WINDOW_ROWS, Assessment, Detector
 from agent.line.verdict import Cause
 from connectors.frame import Bools
 from models.frozen import FACTOR
-from models.leave_one_out import left_out
+from models.leave_one_out import left_out, shared
 
 Float64s = npt.NDArray[np.float64]
 
 MISSING_MAX: Final = 0.2
+WILD, HOME = 25.0, 9.0
+"""The mean square of a row's white residual from which it is nonsense, and below which it is as ever."""
+SHARED_MIN: Final = 0.5
+"""So much of it is left, whichever tag is ignored, where several tags were wild together."""
 FROZEN, COMES_AND_GOES = "stuck", "intermittent"
 """The fault types that are seen without the head, and that only a sensor and its wiring can have."""
 STILL_MIN: Final = 1.0 / FACTOR
@@ -70,7 +74,7 @@ def cause_of(
     `weight` f64[C] says how far each tag deviates, `symptoms` bool[C] which are measured to see faults of the machine.
     """
     lost = assessment.window(row, WINDOW_ROWS).max() - assessment.window(row, LOOK_BACK_ROWS).mean()
-    if lost > MISSING_MAX:
+    if lost > MISSING_MAX or _wild_together(assessment, recent, detector):
         return Opinion(Cause.COMMUNICATION, None)
     if (sign := _sensor_sign(assessment, row, recent, weight)) is not None:
         return Opinion(Cause.SENSOR, SIGN_PROBABILITY, sign)
@@ -80,6 +84,20 @@ def cause_of(
     if sensor > 0.5:
         return Opinion(Cause.SENSOR, round(sensor, 3), tag=int(statistics.scored[tag]))
     return Opinion(Cause.MACHINE, round(1.0 - sensor, 3))
+
+
+def _wild_together(assessment: Assessment, recent: slice, detector: Detector) -> bool:
+    """Say whether several tags showed nonsense for some rows and were all back in one: the wire did that.
+
+    What a machine does, a trip or a jam, leaves heat, levels and pressures on their way for longer than a row.
+    """
+    white, regime = assessment.scores.white[recent], assessment.scores.regime[recent]
+    size = (white.astype(np.float64) ** 2).mean(1)
+    wild = size > WILD
+    back = wild[:-1] & ~wild[1:]
+    if not back.any() or wild[-1] or size[1:][back].max() > HOME:
+        return False
+    return bool(np.median(shared(detector.statistics.experts, white[wild], regime[wild])) >= SHARED_MIN)
 
 
 def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:

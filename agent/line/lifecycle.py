@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from agent.line.advisory import Advisory
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -67,6 +68,7 @@ def raised(
     verdict: Verdict,
     priority: Priority,
     message: str,
+    advisory: Advisory | None,
     signature: Signature = (),
     like: Likeness | None = None,
 ) -> Alert:
@@ -93,6 +95,7 @@ def raised(
         like=like,
         signature=signature,
         peak_signature=signature,
+        advisory=advisory,
         verdict=verdict,
     )
 
@@ -179,12 +182,15 @@ def due(alert: Alert, asset_withheld: Sequence[Withheld], patience: Patience, no
     return None
 
 
-def reassessed(alert: Alert, verdict: Verdict, priority: Priority, message: str, now_ns: int) -> Alert:
+def reassessed(
+    alert: Alert, verdict: Verdict, priority: Priority, message: str, advisory: Advisory | None, now_ns: int
+) -> Alert:
     """Return the alert's next revision, which tells another cause: that of a later verdict.
 
     For how long it has stood does not begin anew: what it is about has not changed, but what is known of it.
     """
-    told = _next(replace(alert, verdict=verdict, priority=priority, message=message), _E.REASSESS, None, now_ns)
+    changed = replace(alert, verdict=verdict, priority=priority, message=message, advisory=advisory)
+    told = _next(changed, _E.REASSESS, None, now_ns)
     return replace(told, standing_since_ns=alert.standing_since_ns)
 
 

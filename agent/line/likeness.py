@@ -80,16 +80,14 @@ class Prototypes:
     def normal(self, signature: Signature, model_hash: str) -> Prototype | None:
         """Return the pattern labelled normal that a deviation is, and is no larger than; None where it is none.
 
-        It is none, too, where a labelled fault is nearer, or where another model judged the pattern.
+        It is none, too, where a labelled fault is nearer, or where another model judged the labelled alert.
         """
-        nearest, least = None, SAME_MIN
-        for one in self._known:
-            near = max(similarity(signature, seen) for seen in (one.signature, one.peak_signature))
-            if near >= least:
-                nearest, least = one, near
-        if nearest is None or not nearest.is_normal or nearest.model_hash != model_hash:
+        normal = [one for one in self._known if one.is_normal and one.model_hash == model_hash]
+        near, nearest = _nearest(signature, normal)
+        if nearest is None or near < SAME_MIN or _is_larger(signature, nearest):
             return None
-        return None if _is_larger(signature, nearest) else nearest
+        fault_near, _ = _nearest(signature, [one for one in self._known if not one.is_normal])
+        return nearest if near >= fault_near else None
 
 
 class Familiar:
@@ -160,6 +158,16 @@ def _vector(signature: Signature) -> Iterator[tuple[str, float]]:
 def _cosine(one: dict[str, float], other: dict[str, float]) -> float:
     lengths = sqrt(sum(x * x for x in one.values()) * sum(x * x for x in other.values()))
     return sum(x * other.get(key, 0.0) for key, x in one.items()) / lengths if lengths else 0.0
+
+
+def _nearest(signature: Signature, known: Sequence[Prototype]) -> tuple[float, Prototype | None]:
+    """Return the one that a signature is nearest to, as it was raised or at its largest, and how near that is."""
+    near, nearest = 0.0, None
+    for one in known:
+        how = max(similarity(signature, seen) for seen in (one.signature, one.peak_signature))
+        if how > near:
+            near, nearest = how, one
+    return near, nearest
 
 
 def _is_larger(signature: Signature, labelled: Prototype) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from agent.line import advise, lifecycle, state
 from agent.line.advise import Change, Delays, Watch
+from agent.line.advisory import Rule, advisory_of
 from agent.line.alert import (
     AlarmEvent,
     Alert,
@@ -55,7 +56,7 @@ class LineSettings:
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
     `hold_ns` is for how long alerts are on hold after a change was seen, 0 for not at all.
     `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
-    `symptoms` are the tags that are measured to see faults of the machine.
+    `symptoms` are the tags that are measured to see faults of the machine, `rules` say what to check first.
     """
 
     alerts_per_s: float
@@ -69,6 +70,7 @@ class LineSettings:
     consequence: Consequence = Consequence.MAJOR
     symptoms: tuple[str, ...] = ()
     hold_ns: int = 0
+    rules: tuple[Rule, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,8 +411,9 @@ class Line:
             return []
         if not self._second_look.differs(alert.verdict.cause, verdict):
             return []
-        priority = advise.priority(verdict, self._consequence)
-        return self._revise(lifecycle.reassessed(alert, verdict, priority, advise.message(verdict, alert.like), now_ns))
+        priority, message = advise.priority(verdict, self._consequence), advise.message(verdict, alert.like)
+        advisory = advisory_of(self.settings.rules, verdict)
+        return self._revise(lifecycle.reassessed(alert, verdict, priority, message, advisory, now_ns))
 
     def _revise(self, alert: Alert | None) -> list[Alert]:
         """Take over the alert's next revision, if there is one."""
@@ -448,7 +451,7 @@ class Line:
         like = self._prototypes.nearest(signature, verdict.fault_probabilities)
         new = lifecycle.raised(
             f"{self.asset}-{self._next_number}", onset_ns, now_ns, verdict, advise.priority(verdict, self._consequence),
-            advise.message(verdict, like), signature, like,
+            advise.message(verdict, like), advisory_of(self.settings.rules, verdict), signature, like,
         )
         self._signatures.begin()
         if self._alert is not None:

@@ -13,6 +13,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from agent.line.advisory import Advisory, Check
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -262,6 +263,7 @@ def alert_json(alert: Alert) -> dict[str, Json]:
         "like": None if alert.like is None else likeness_json(alert.like),
         "signature": signature_json(alert.signature),
         "peak_signature": signature_json(alert.peak_signature),
+        "advisory": None if alert.advisory is None else _advisory_json(alert.advisory),
         "verdict": verdict_json(alert.verdict),
     }
 
@@ -325,6 +327,15 @@ def label_json(label: Label) -> dict[str, Json]:
         "by": label.by,
         "time": format_time(label.time_ns),
         "comment": label.comment,
+    }
+
+
+def _advisory_json(advisory: Advisory) -> dict[str, Json]:
+    return {
+        "machine_type": advisory.machine_type,
+        "failure_mode": advisory.failure_mode,
+        "mechanism": advisory.mechanism,
+        "checks": [{"do": check.do, "why": check.why} for check in advisory.checks],
     }
 
 
@@ -400,6 +411,7 @@ def _alert(body: Any) -> Alert:
         like=None if body.get("like") is None else _likeness(body["like"]),
         signature=_signature(body.get("signature", [])),
         peak_signature=_signature(body.get("peak_signature", [])),
+        advisory=_advisory(body.get("advisory")),
         verdict=_verdict(body["verdict"]),
     )
 
@@ -414,6 +426,11 @@ def _signature(body: Any) -> Signature:
 
 def _label(body: Any) -> Label:
     return Label(Answer(body["answer"]), body["fault"], body["by"], parse_time(body["time"]), body["comment"])
+def _advisory(body: Any) -> Advisory | None:
+    if body is None:
+        return None
+    checks = tuple(Check(str(check["do"]), str(check["why"])) for check in body["checks"])
+    return Advisory(str(body["machine_type"]), str(body["failure_mode"]), str(body["mechanism"]), checks)
 
 
 def withheld_of(body: Any) -> Withheld:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from agent.line.advisory import Advisory, Check
 from agent.line.alert import AlarmEvent, AlarmState, Alert, Priority
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 from connectors.frame import BAD_TIMEOUT, GOOD, Frame
@@ -49,6 +50,14 @@ unit = "degC"
 connection = "press_plc"
 node = "nsu=urn:example:press;s=press.oil_temperature"
 """
+
+
+ADVISORY = Advisory(
+    "pump",
+    "ELP, external leakage of process medium",
+    "1.1 leakage",
+    (Check("Look for drops at the shaft seal.", "The pressure falls before the leak is seen: häufig."),),
+)
 
 
 def verdict(asset: str = "pump", time_ns: int = START_NS, evidence: float = 1.7) -> Verdict:
@@ -105,6 +114,7 @@ def alert(
         like=None,
         signature=(),
         peak_signature=(),
+        advisory=ADVISORY,
         verdict=verdict(asset, raised_ns),
     )
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -10,6 +11,7 @@ from threading import Thread
 import pytest
 
 from agent.build import JOURNAL
+from agent.line.alert import Answer, Label
 from agent.loopback import is_loopback
 from agent.store import codec
 from agent.store.journal import Journal
@@ -19,14 +21,18 @@ from tests.agent.samples import START_NS, alert
 
 def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
     journal = Journal(tmp_path / JOURNAL, START_NS)
+    journal.record(replace(alert(0), label=Label(Answer.REAL, "impeller blockage", "Ana", START_NS)))
     journal.record(alert(1))
     journal.record(alert(2))
+    journal.record(replace(alert(5), asset="fan", id="fan-5", label=Label(Answer.NOT_LOOKED_AT, None, "Ana", START_NS)))
     journal.close()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     table = forewarn("alerts", "--state-dir", tmp_path).output
     said = "1 to 28 hours left, most likely 2 +pump deviates"
     assert re.search(rf"pump-2 +unacknowledged +high +2026-09-21T14:13:22Z +1.70 +{said}", table)
-    lines = forewarn("alerts", "--state-dir", tmp_path, "--json", "--limit", "1").stdout_bytes
+    assert "unacknowledged, labelled impeller blockage" in table
+    assert "unacknowledged, labelled not looked at" in table
+    lines = forewarn("alerts", "--state-dir", tmp_path, "--json", "--limit", "1", "--asset", "pump").stdout_bytes
     assert lines == codec.encode(alert(2)) + b"\n"
     assert {path: path.read_bytes() for path in before} == before
 

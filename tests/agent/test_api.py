@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from agent.api import command_models, event_models, guard, models, problems, telemetry_models
 from agent.api.app import create_app
+from agent.api.connection_models import ConnectionList
 from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Withheld, WithheldKind
@@ -65,7 +66,7 @@ def test_assets_with_live_verdict_and_values(plant: Plant) -> None:
         ("temperature", 40.0, "Good"),
     ]
     assert detail.rows == 5
-    one, two = models.ConnectionList.model_validate(connections).items
+    one, two = ConnectionList.model_validate(connections).items
     assert (one.connection, one.protocol, one.period_ms, one.reads, one.ticks_missed) == (
         "line3_plc",
         "modbus-tcp",

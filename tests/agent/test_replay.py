@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from agent.build import JOURNAL, layout_of, load_detectors, make_line
+from agent.config.advisories import rules_of
 from agent.config.file import Config
 from agent.line.alert import Acknowledge
 from agent.line.memory import Memory
@@ -45,7 +46,7 @@ def live_run(
     for number, frame in enumerate(frames):
         if number % 500 == 0:
             start = Start(journal.next_number("pump"), journal.open_alert("pump"), memory)
-            line = make_line(config, "pump", detectors["pump"], start)
+            line = make_line(config, "pump", detectors["pump"], start, rules_of(config)["pump"])
             log = TelemetryLog(
                 config.agent.state_dir / "telemetry",
                 layout_of(config),

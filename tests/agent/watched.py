@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from agent.build import JOURNAL, layout_of, load_detectors, make_line
+from agent.config.advisories import rules_of
 from agent.config.file import Config, load
 from agent.line.alert import Acknowledge
 from agent.replay import TELEMETRY
@@ -66,7 +67,7 @@ def watching(file: Path, *, state_steps: int = 20_000) -> Iterator[Watch]:
     start = Start(journal.next_number("pump"), journal.open_alert("pump"))
     folder = config.agent.state_dir / TELEMETRY
     telemetry = TelemetryLog(folder, layout_of(config), segment_bytes=1_000, started=Started({"pump": start}))
-    lines = {"pump": make_line(config, "pump", detectors["pump"], start)}
+    lines = {"pump": make_line(config, "pump", detectors["pump"], start, rules_of(config)["pump"])}
     worker = Worker(lines, journal, telemetry, ManualClock(), state_steps=state_steps)
     yield Watch(config, journal, telemetry, worker)
     telemetry.close()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from agent.api.connection_models import ConnectionModel
 from agent.api.models import (
     AlertModel,
     AssetDetail,
-    ConnectionModel,
     ContributionModel,
     DriftModel,
     FaultModel,
@@ -55,6 +55,7 @@ def verdict(
             ContributionModel(tag="tank_level", unit="%", share=0.25, measured=44.5, expected=None),
         ],
         cause=Cause.MACHINE if deviating else None,
+        cause_probability=0.87 if deviating else None,
         fault_probabilities=[FaultModel(fault="ramp", probability=0.9)] if deviating else [],
         drift=DriftModel(tag="filter_dp", deviations=0.2),
         health=0.9,
@@ -93,6 +94,7 @@ def alert(
         like=None,
         signature=(),
         peak_signature=(),
+        advisory=None,
         verdict=verdict(asset, minute, Condition.DEVIATING, 1.5),
     )
 

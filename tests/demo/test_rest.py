@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from agent.api.models import AlertPage, ConnectionList
+from agent.api.connection_models import ConnectionList
+from agent.api.models import AlertPage
 from agent.demo.rest import Rest, RestError
 from agent.line.verdict import Condition
 from tests.demo.canned import alert, asset, connection, verdict

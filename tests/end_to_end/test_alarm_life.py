@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agent.build import layout_of, load_detectors, make_line
+from agent.config.advisories import rules_of
 from agent.config.file import load
 from agent.replay import recorded, replay
 from agent.store import codec
@@ -32,7 +33,8 @@ def replayed_as_recorded(folder: Path) -> None:
     config = load(folder / "agent.toml")
     detectors = load_detectors(config)
     events = recorded(folder / "state", layout_of(config))
-    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start))
+    rules = rules_of(config)
+    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start, rules[name]))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
     kept = [one for alert in journal.alerts(limit=500).alerts for one in journal.history(alert.id)]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]

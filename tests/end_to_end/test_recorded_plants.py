@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from agent.build import layout_of, load_detectors, make_line
+from agent.config.advisories import rules_of
 from agent.config.file import load
 from agent.replay import recorded, replay
 from agent.store import codec
@@ -156,7 +157,10 @@ def _replay_gives_the_same_alerts(folder: Path, revisions: list[bytes]) -> None:
     configured = load(folder / "agent.toml")
     detectors = load_detectors(configured)
     events = recorded(folder / "state", layout_of(configured))
-    again = replay(events, lambda asset, start: make_line(configured, asset, detectors[asset], start))
+    rules = rules_of(configured)
+    again = replay(
+        events, lambda asset, start: make_line(configured, asset, detectors[asset], start, rules[asset])
+    )
     assert sorted(codec.encode(alert) for alert in again) == sorted(revisions)
 
 

@@ -57,7 +57,7 @@ def moved(alert: Alert, event: AlarmEvent) -> Alert | None:
 def new() -> Alert:
     verdict = replace(samples.verdict(time_ns=NOW_NS - 1), evidence=9.0, contributions=())
     priority = advise.priority(verdict, Consequence.MAJOR)
-    return lifecycle.raised("pump-9", NOW_NS - 5 * SECOND_NS, NOW_NS, verdict, priority, advise.message(verdict))
+    return lifecycle.raised("pump-9", NOW_NS - 5 * SECOND_NS, NOW_NS, verdict, priority, advise.message(verdict), None)
 
 
 @pytest.mark.parametrize(("state", "event"), list(product(AlarmState, [RAISE, RETURN, ACKNOWLEDGE, REALARM])))

@@ -11,7 +11,7 @@ from agent.line.alert import AlarmEvent, Priority
 from agent.line.cause import LEFT_TOGETHER, sensor_probability
 from agent.line.line import Line
 from agent.line.second_look import HELD_NS
-from agent.line.verdict import Cause, Verdict
+from agent.line.verdict import Cause, Condition, Verdict
 from models.runtime import Detector
 from tests.line.frames import WEEKLY, play
 from tests.line.scripted import SECOND_NS, START_NS
@@ -96,6 +96,28 @@ def test_an_alert_tells_another_cause_once_that_is_clear_for_some_time(running: 
     assert "behaves unlike it ever did" in reassessed.message
     since_s = (reassessed.verdict.time_ns - START_NS) // SECOND_NS - ONSET
     assert 2 * held <= since_s < 2 * held + 120
+
+
+@pytest.mark.parametrize(("tags", "cause"), [([0, 1, 3, 5], Cause.COMMUNICATION), ([3], Cause.SENSOR)])
+def test_nonsense_in_several_tags_that_is_over_at_once_points_to_the_wire(
+    running: Detector, tags: list[int], cause: Cause
+) -> None:
+    """As of a reply with swapped words; one tag alone that comes and goes has a loose contact."""
+    values = coupled(ROWS, seed=5)
+    for row in (ONSET, ONSET + 7, ONSET + 14):
+        values[row : row + 4, tags] = np.array([60.0, -20.0, 70.0, -10.0], np.float32)[: len(tags)]
+    verdict = told(running, values[: ONSET + 20])
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is cause
+
+
+def test_tags_that_go_away_together_and_come_back_slowly_point_to_the_machine(running: Detector) -> None:
+    values = coupled(ROWS, seed=5)
+    fading = np.repeat([1.0, 0.6, 0.35, 0.2, 0.1], 3)[:, None].astype(np.float32)
+    values[ONSET : ONSET + 15, [0, 3, 4]] += fading * np.array([40.0, -60.0, 80.0], np.float32)
+    verdict = told(running, values[: ONSET + 18])
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is Cause.MACHINE
 
 
 def test_the_probability_of_a_sensor_follows_from_what_is_left_without_each_tag() -> None:

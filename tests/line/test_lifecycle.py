@@ -56,7 +56,8 @@ def person(command: Callable[[int], AlertCommand]) -> Callable[[Moment], Alert |
 
 
 def new(now_ns: int) -> Alert:
-    return lifecycle.raised("pump-1", now_ns, now_ns, samples.verdict(time_ns=now_ns), Priority.LOW, "pump deviates")
+    verdict = samples.verdict(time_ns=now_ns)
+    return lifecycle.raised("pump-1", now_ns, now_ns, verdict, Priority.LOW, "pump deviates", samples.ADVISORY)
 
 
 HAPPENINGS = (

@@ -7,10 +7,12 @@ from dataclasses import replace
 from agent.line.alert import Alert, Answer, GiveLabel, Label
 from agent.line.event import AssetEvent, EventKind
 from agent.line.line import Line
+from agent.store import codec
 from connectors.frame import Frame
 from models import bundle
 from models.runtime import Detector
 from simulators.faults import DAY_S, HOUR_S, Degradation, degradation
+from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
 from tests.simulation.test_simulation import BUNDLES, a_line, watch
 
@@ -64,6 +66,13 @@ def test_what_is_labelled_normal_is_silent_until_it_grows_and_another_fault_is_r
     assert raised.raised_time_ns > known.since_ns
     assert raised.like is not None
     assert raised.like.name == "normal"
+    again = a_line(detector)
+    say(again, normal, Answer.NORMAL)
+    between_s = int((known.since_ns + raised.raised_time_ns) // 2 - EPOCH_NS) // 1_000_000_000 // HOUR_S * HOUR_S
+    told = watch(again, Plant("pump", seed, (fouling,)), DAY_S, between_s)
+    again = Line.resume("machine", detector, again.state())
+    told += watch(again, Plant("pump", seed, (fouling,)), between_s, int(fouling.failure_s))
+    assert list(map(codec.encode, told)) == list(map(codec.encode, entries)), "a line that goes on from a state"
     other = a_line(detector)
     say(other, normal, Answer.NORMAL)
     leak = first_alert(other, seed, degradation("pump", "seal_leak", 1.1 * DAY_S))
