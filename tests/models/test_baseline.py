@@ -69,7 +69,7 @@ def test_a_spread_that_is_plainly_another_is_learnt_and_one_that_is_not_is_left(
     noise = np.random.default_rng(1).normal(0.0, 4.0, ROWS).astype(np.float32)
     noisy = truth.copy()
     noisy[:, 1] += noise
-    gains = learnt(statistics, noisy, (1, 3)).state.reshape(2, -1)[1]
+    gains = 1.0 + learnt(statistics, noisy, (1, 3)).state.reshape(2, -1)[1]
     assert gains[1] < 0.5
     assert (np.delete(gains, 1) == 1.0).all()
     corrected = learnt(statistics, noisy, (1, 3)).corrected(noisy, good(noisy))
