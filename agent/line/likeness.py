@@ -21,6 +21,8 @@ from agent.line.assess import LOOK_BACK_ROWS, Assessment, Detector, Float64s
 from connectors.frame import Bools
 
 TRAITS_MAX: Final = 16
+STUCK_SIZE: Final = 1e6
+"""A stuck tag comes before all that only deviate."""
 CHANCE: Final = 0.3
 """What a mean of 32 rows has by chance, in standard deviations."""
 SHAPES_WEIGHT: Final = 0.1
@@ -149,10 +151,13 @@ def similarity(one: Signature, other: Signature, shapes: Shapes = (), other_shap
 
 
 def _vector(signature: Signature) -> Iterator[tuple[str, float]]:
+    """Give what is compared; where a tag is stuck, that alone: what else it does follows from what the others do."""
+    if any(trait.still for trait in signature):
+        yield from ((f"still {trait.tag}", trait.still) for trait in signature)
+        return
     for trait in signature:
         yield f"level {trait.tag}", float(np.sign(trait.level)) * max(abs(trait.level) - CHANCE, 0.0)
         yield f"spread {trait.tag}", max(trait.spread - CHANCE, 0.0)
-        yield f"still {trait.tag}", trait.still
 
 
 def _cosine(one: dict[str, float], other: dict[str, float]) -> float:
@@ -171,10 +176,18 @@ def _nearest(signature: Signature, known: Sequence[Prototype]) -> tuple[float, P
 
 
 def _is_larger(signature: Signature, labelled: Prototype) -> bool:
+    """Say whether another tag is stuck, or one that is not deviates by more: nothing hides behind a stuck tag."""
+    seen = (*labelled.signature, *labelled.peak_signature)
+    stuck = {trait.tag for trait in seen if trait.still}
     most: dict[str, float] = {}
-    for trait in (*labelled.signature, *labelled.peak_signature):
+    for trait in seen:
         most[trait.tag] = max(most.get(trait.tag, 0.0), _size(trait))
-    return any(_size(trait) > LARGER_MAX * most.get(trait.tag, 0.0) + LARGER_DEVIATIONS for trait in signature)
+    for trait in signature:
+        if trait.still and trait.tag in stuck:
+            continue
+        if trait.still or _size(trait) > LARGER_MAX * most.get(trait.tag, 0.0) + LARGER_DEVIATIONS:
+            return True
+    return False
 
 
 def _is_faint(signature: Signature) -> bool:
@@ -199,12 +212,10 @@ class Signatures:
         self._peak: Signature = ()
 
     def at(self, assessment: Assessment, row: int) -> Signature:
-        """Return the signature of a new row of an assessment: its largest traits, those that stand still alone."""
+        """Return the signature of a new row of an assessment: its largest traits, stuck tags first."""
         level, spread = (self._of_tags(part)[0] for part in _course(assessment, row, row + 1))
         still = np.where(assessment.frozen[row] >= 1.0, 1.0, 0.0)
-        if still.any():
-            level, spread = 0 * level, 0 * spread
-        size = np.hypot(level, spread) + still
+        size = np.hypot(level, spread) + STUCK_SIZE * still
         largest = [int(tag) for tag in np.argsort(-size, kind="stable")[:TRAITS_MAX] if size[tag] > 0]
         return tuple(
             Trait(self._tags[tag], _short(level[tag]), _short(spread[tag]), float(still[tag])) for tag in largest

@@ -87,6 +87,16 @@ def test_it_may_become_as_large_as_it_was_while_the_labelled_alert_stood() -> No
     assert known.normal(tuple(replace(trait, level=1.5 * trait.level) for trait in LARGER), "ab12") is None
 
 
+def test_nothing_hides_behind_a_tag_that_stands_still_and_may() -> None:
+    stuck = (Trait("flow", 1.0, 0.0, 1.0), Trait("pressure", 0.5, 0.0, 0.0))
+    known = knowing(labelled(Answer.NORMAL, None, stuck))
+    moved = (Trait("flow", 9.0, 0.0, 1.0), Trait("pressure", 1.0, 0.0, 0.0))
+    assert known.normal(moved, "ab12") is not None, "the others move, and it stands still"
+    assert known.normal((*stuck, Trait("vibration", 0.0, 3.0, 0.0)), "ab12") is None
+    assert known.normal((*stuck, Trait("speed", 0.0, 0.0, 1.0)), "ab12") is None
+    assert similarity(stuck, moved) == 1
+
+
 def test_where_a_labelled_fault_is_nearer_it_is_not_taken_for_normal() -> None:
     almost = (Trait("flow", -3.0, 0.2, 0.0), Trait("pressure", 0.0, 0.0, 0.0))
     known = knowing(labelled(Answer.NORMAL, None, almost), labelled(Answer.REAL, "impeller blockage", FLOW, 2))
