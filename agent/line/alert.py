@@ -125,9 +125,10 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """What one tag does, in standard deviations of its white residual; `still` is 1 where it is stuck, else 0.
+    """What one tag does; `still` is 1 where it is stuck, else 0.
 
-    `level` is the mean over the last 32 rows, signed, `spread` what it scatters beyond a healthy tag.
+    `level` is the mean of its white residual over 32 rows, signed, in standard deviations of such a mean where all is
+    well; `spread` what it scatters in them beyond a healthy tag, in that one's standard deviations.
     """
 
     tag: str
