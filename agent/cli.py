@@ -423,7 +423,7 @@ def _units(pairs: list[str]) -> dict[str, str]:
 add_backtest(app, learn_heart, SystemClock())
 add_discover(app, SystemClock())
 add_import(app)
-add_report(app)
+add_report(app, SystemClock())
 add_budget(app)
 add_drill(app, SystemClock())
 add_say(app, SystemClock())

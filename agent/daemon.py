@@ -11,6 +11,8 @@ from agent.archive import Archive
 from agent.clock import Clock
 from agent.config.assets import parse_budget
 from agent.flash import FlashWear
+from agent.ledger.account import Account, account
+from agent.ledger.history import history_of
 from agent.line.alert import Alert, Command
 from agent.notify import Notifier
 from agent.reader import Reader
@@ -22,7 +24,6 @@ from agent.shadow.commissioning import Commissioning
 from agent.shadow.comparison import Comparison
 from agent.shadow.standing import Collected, Standing
 from agent.shadow.versions import Version
-from agent.store import reading
 from agent.store.journal import AlertFilter, EventFilter, EventPage, Journal, Page
 from agent.store.loads import Loads
 from agent.store.series import Series, Window
@@ -220,9 +221,13 @@ class Agent:
 
     def achieved(self, asset: str) -> Achieved:
         """Return how many alerts an asset has raised since its telemetry begins, against its budget."""
-        (budget,) = [info.budget for info in self.assets if info.name == asset]
-        first_ns, _, watched_ns = reading.watched(self._telemetry.directory, asset)
-        return Achieved.of(parse_budget(budget), self._journal.count(asset, first_ns), watched_ns / 1e9)
+        return self.account(asset, None, self.now_ns()).achieved
+
+    def account(self, asset: str, since_ns: int | None, until_ns: int) -> Account:
+        """Return what came of the alerts of an asset for since <= time < until; None: since its beginning."""
+        (info,) = [info for info in self.assets if info.name == asset]
+        history = history_of(self._journal, self._telemetry.directory, asset, info.period_ms)
+        return account(history, parse_budget(info.budget), since_ns, until_ns)
 
     def last_drill(self, asset: str) -> Drill | None:
         """Return the last fire drill of an asset, which another process held."""

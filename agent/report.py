@@ -1,4 +1,4 @@
-"""`forewarn report`: pages to hand on. So far what the agent costs each PLC."""
+"""`forewarn report`: pages to hand on, of the week and of what the agent costs each PLC."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ import typer
 from rich.table import Table
 
 from agent.cells import cells
+from agent.clock import Clock
 from agent.config.file import load
 from agent.console import explained, wide
+from agent.ledger.command import add_weekly
 from agent.store.journal import StoreError
 from agent.store.loads import FILE, read_loads, together
 from agent.wiring import endpoint
 from connectors.load import Load
 
 
-def add_report(app: typer.Typer) -> None:
+def add_report(app: typer.Typer, clock: Clock) -> None:
     """Give `app` the reports."""
     reports = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Print pages to hand on.")
     app.add_typer(reports, name="report")
@@ -28,6 +30,8 @@ def add_report(app: typer.Typer) -> None:
     @reports.callback()
     def _reports() -> None:
         """Take what comes before the name of a report."""
+
+    add_weekly(reports, clock)
 
     @reports.command("plc-load", epilog="Example: forewarn report plc-load agent.toml --json")
     def plc_load(

@@ -29,6 +29,11 @@ By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who says so.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why.")]
 Comment = Annotated[str, typer.Option("--comment", metavar="TEXT", help="What else is to be kept.")]
 For = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long, such as 30m, 4h or 2d.")]
+What = Annotated[str, typer.Option("--comment", metavar="TEXT", help="What failed, or what was repaired.")]
+At = Annotated[
+    str | None, typer.Option("--at", metavar="TIME", help="When, such as 2026-12-01T06:00Z. [default: now]")
+]
+Told = Annotated[str | None, typer.Option("--alert", metavar="ALERT", help="The alert that had told of it.")]
 Api = Annotated[str, typer.Option("--api", metavar="URL", help="Tell the agent at this address.")]
 
 
@@ -79,6 +84,7 @@ def add_say(app: typer.Typer, clock: Clock) -> None:
             typer.echo(link_to(alert, load(config), clock.time_ns()))
 
     _add_say_to_assets(app)
+    _add_outcomes(app)
 
 
 def _add_say_to_assets(app: typer.Typer) -> None:
@@ -160,17 +166,66 @@ def link_to(alert_id: str, config: Config, now_ns: int) -> str:
     return f"{config.api.url}/l/{LabelLinks(config.agent.state_dir).token(ticket)}"
 
 
+def _add_outcomes(app: typer.Typer) -> None:
+    @app.command(
+        "failure",
+        epilog='Example: forewarn failure pump --at 2026-12-01T06:00Z --downtime 4h --by Ana --comment "seal burst"',
+    )
+    def failure(
+        asset: Asset,
+        by: By,
+        comment: What,
+        at: At = None,
+        alert: Told = None,
+        downtime: Annotated[
+            str | None, typer.Option("--downtime", metavar="TIME", help="What it cost, as you judge it, such as 4h.")
+        ] = None,
+        api: Api = API_URL,
+    ) -> None:
+        """Record that an asset failed: the ledger then knows whether an alert came before, and how long before."""
+        _say(api, f"/assets/{asset}/failures", _outcome(by, comment, at, alert, downtime, "--downtime"))
+
+    @app.command(
+        "repair",
+        epilog='Example: forewarn repair pump --alert pump-3 --avoided 8h --by Ana --comment "impeller cleaned"',
+    )
+    def repair(
+        asset: Asset,
+        by: By,
+        comment: What,
+        at: At = None,
+        alert: Told = None,
+        avoided: Annotated[
+            str | None, typer.Option("--avoided", metavar="TIME", help="The downtime that it saved, as you judge it.")
+        ] = None,
+        api: Api = API_URL,
+    ) -> None:
+        """Record that an asset was repaired before it failed."""
+        _say(api, f"/assets/{asset}/repairs", _outcome(by, comment, at, alert, avoided, "--avoided"))
+
+
+def _outcome(
+    by: str, comment: str, at: str | None, alert: str | None, downtime: str | None, option: str
+) -> dict[str, Json]:
+    body: dict[str, Json] = {"by": by, "comment": comment, "alert_id": alert}
+    if at is not None:
+        body["at"] = _moment("--at", at)
+    if downtime is not None:
+        body["downtime_s"] = _seconds(downtime, option)
+    return body
+
+
 def _say(api: str, path: str, body: dict[str, Json]) -> None:
     with explained():
         accepted = say(CommandAccepted, api, path, json.dumps(body).encode())
     typer.echo(f"{accepted.alert_id or accepted.asset}: {accepted.command} takes effect with the asset's next read")
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, option: str = "--for") -> float:
     try:
         return duration_s(text)
     except ValueError as error:
-        raise typer.BadParameter(f"{text}: {error}", param_hint="--for") from error
+        raise typer.BadParameter(f"{text}: {error}", param_hint=option) from error
 
 
 def _moment(option: str, text: str) -> str:

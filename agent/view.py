@@ -13,6 +13,7 @@ from typing import Protocol
 
 from agent.archive import ArchiveHealth
 from agent.flash import Wear
+from agent.ledger.account import Account
 from agent.line.alert import Alert, Command, Withheld
 from agent.line.event import Entry
 from agent.line.memory import Memory
@@ -257,6 +258,9 @@ class AgentView(Protocol):
 
     def achieved(self, asset: str) -> Achieved:
         """Return how many alerts a configured asset has raised against its budget; raise StoreError."""
+
+    def account(self, asset: str, since_ns: int | None, until_ns: int) -> Account:
+        """Return what came of a configured asset's alerts for since <= time < until (None: ever); raise StoreError."""
 
     def last_drill(self, asset: str) -> Drill | None:
         """Return the last fire drill of a configured asset, None where there was none; raise StoreError."""

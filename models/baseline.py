@@ -44,13 +44,15 @@ class Baseline:
 
     @property
     def state(self) -> Float64s:
-        """What is corrected, f64[2 S]: how far above its level each channel is, and by what its residual is stretched.
+        """What is corrected, f64[2 S]: how far above its level each channel is, and how much its residual is stretched;
+        zeros where nothing is.
         """
-        return np.concatenate([self._offset, self._gain])
+        return np.concatenate([self._offset, self._gain - 1.0])
 
     def restore(self, state: Float64s) -> None:
         """Go on from a `state`."""
-        self._offset, self._gain = np.split(state.copy(), 2)
+        self._offset, stretch = np.split(state.copy(), 2)
+        self._gain = 1.0 + stretch
 
     @property
     def offset(self) -> Float64s:

@@ -198,6 +198,8 @@ def _settle_rows(since: npt.NDArray[np.int64], score: Float64s) -> int:
 class Followed:
     """T rows, bool[T]: whether the machine is `settling`, its mode `unseen`, its setting `new`; `held` bool[T, C].
 
+    `mode` i64[T] is the position of its mode among the known ones, -1 where it is none of them or not known yet.
+
     A new setting is a known mode with set-points in their ranges of which the history has no settled row all the same.
     A held value is one of a tag that stands still in this mode, and has not changed since the machine came into it: it
     was measured under another command, and says nothing of this one.
@@ -207,6 +209,7 @@ class Followed:
     unseen: Bools
     new: Bools
     held: Bools
+    mode: npt.NDArray[np.int64]
 
 
 class ModeTracker:
@@ -215,6 +218,7 @@ class ModeTracker:
     def __init__(self, modes: Modes) -> None:
         self._modes = modes
         self._settle_rows = dict(zip(modes.known, modes.settle_rows, strict=True))
+        self._place = {mode: number for number, mode in enumerate(modes.known)}
         self._longest = max(modes.settle_rows, default=0)
         self._learnt = set(modes.learnt)
         self._low, self._high = np.array(modes.low), np.array(modes.high)
@@ -230,7 +234,8 @@ class ModeTracker:
         """Take rows f32[T, C] in with their good values bool[T, C]; rows under the same commands are taken together."""
         rows = len(values)
         settling, unseen, new = (np.zeros(rows, np.bool_) for _ in range(3))
-        followed = Followed(settling, unseen, new, np.zeros(values.shape, np.bool_))
+        mode = np.full(rows, -1 if self._modes.switches else 0)
+        followed = Followed(settling, unseen, new, np.zeros(values.shape, np.bool_), mode)
         commands = list(self._modes.commands)
         if not commands:
             return followed
@@ -243,6 +248,7 @@ class ModeTracker:
             self._since += end - begin
             settling[begin : min(begin + max(self._settles - since, 0), end)] = True
             if self._current is not None:
+                mode[begin:end] = self._place.get(self._current[: len(self._modes.switches)], -1)
                 unseen[begin:end] = not self._known
                 new[begin:end] = bool(self._learnt) and self._current not in self._learnt
                 if self._holds:

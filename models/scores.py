@@ -63,6 +63,12 @@ class Reference:
         """The inverse of the covariance f64[R, S, S]; all assets of one bundle share it."""
         return np.asarray(np.linalg.inv(self.covariance))
 
+    @cached_property
+    def root(self) -> Float64s:
+        """The symmetric root of the precision f64[R, S, S]: it makes an average of unit variance where all is well."""
+        lengths, directions = np.linalg.eigh(self.covariance)
+        return np.asarray((directions / np.sqrt(lengths)[:, None, :]) @ directions.transpose(0, 2, 1))
+
 
 class ScoreBank:
     """Running statistics f64[M] of one asset; `limits` f64[M] bound what a memory takes from one row."""

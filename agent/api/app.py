@@ -21,6 +21,7 @@ from agent.api.connection_models import ConnectionList
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
 from agent.api.label_page import label_pages
+from agent.api.ledger_models import AccountModel, AssetLedger, LedgerModel
 from agent.api.lookup import AlertId, AssetName, find_alert, find_asset
 from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
@@ -36,6 +37,7 @@ from agent.view import AgentView
 SPAN_DAYS_MAX = 31
 SHADOW_MAX = 500
 _HOUR_NS = 3_600_000_000_000
+WEEK_NS = 7 * 24 * _HOUR_NS
 _COMMON = describe(
     HTTPStatus.MISDIRECTED_REQUEST,
     HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -59,7 +61,7 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = (), links: Lab
         description=(__doc__ or "").partition("\n\n")[2],
     )
     for router in (
-        _status(view), _assets(view), _rehearsals(view), _alerts(view), _events(view), commands(view),
+        _status(view), _assets(view), _rehearsals(view), _ledger(view), _alerts(view), _events(view), commands(view),
     ):
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
     if links is not None:
@@ -216,6 +218,34 @@ def _rehearsals(view: AgentView) -> APIRouter:
         if held is None:
             raise ApiError(HTTPStatus.NOT_FOUND, f"no drill of {asset} was held yet; forewarn drill holds one")
         return DrillModel.of(held)
+
+    return router
+
+
+def _ledger(view: AgentView) -> APIRouter:
+    router = APIRouter(tags=["assets"])
+
+    @router.get("/ledger", responses=_NOT_FOUND)
+    def ledger(
+        asset: Annotated[str | None, Query(description="of this asset")] = None,
+        since: Annotated[models.TimeNs | None, Query(description="default: a week before `until`")] = None,
+        until: Annotated[models.TimeNs | None, Query(description="default: now")] = None,
+    ) -> LedgerModel:
+        """Show what came of the alerts: what people say of them, failures, leads, and how the assets were watched."""
+        until_ns = view.now_ns() if until is None else until
+        since_ns = until_ns - WEEK_NS if since is None else since
+        if since_ns >= until_ns:
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "query.since: must be before until")
+        chosen = view.assets if asset is None else (find_asset(view, asset),)
+        return LedgerModel(items=[
+            AssetLedger(
+                asset=info.name,
+                budget=info.budget,
+                span=AccountModel.of(view.account(info.name, since_ns, until_ns)),
+                ever=AccountModel.of(view.account(info.name, None, until_ns)),
+            )
+            for info in chosen
+        ])
 
     return router
 

@@ -126,6 +126,25 @@ class NormalBody(Model):
     comment: str = Field(min_length=1, max_length=2000)
 
 
+class OutcomeBody(Model):
+    """A person records that an asset failed, or was repaired before it did."""
+
+    model_config = example(
+        {"by": "Ana", "comment": "bearing seized", "at": TIME, "alert_id": "pump-3", "downtime_s": 14400}
+    )
+
+    by: Person
+    comment: str = Field(min_length=1, max_length=2000, description="what failed, or what was repaired")
+    at: TimeNs | None = Field(default=None, description="when; default: now")
+    alert_id: str | None = Field(default=None, max_length=200, description="the alert that had told of it")
+    downtime_s: float | None = Field(
+        default=None,
+        ge=0,
+        le=366 * 86_400,
+        description="what the failure cost or the repair avoided, as this person judges it",
+    )
+
+
 class CommandAccepted(Model):
     """The command is queued and takes effect at the asset's next step, within about one of its periods."""
 
@@ -135,7 +154,7 @@ class CommandAccepted(Model):
 
     command: Literal[
         "acknowledge", "shelve", "unshelve", "label", "out-of-service", "in-service", "normal", "nothing-changed",
-        "rebaseline", "go-live", "promote", "rollback",
+        "rebaseline", "go-live", "promote", "rollback", "failure", "repair",
     ]
     asset: str
     alert_id: str | None = Field(description="the alert that it is said to; null where it is the asset")

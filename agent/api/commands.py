@@ -18,6 +18,7 @@ from agent.api.command_models import (
     ModelBody,
     NormalBody,
     NothingChangedBody,
+    OutcomeBody,
     OutOfServiceBody,
     RebaselineBody,
     ShelveBody,
@@ -35,6 +36,8 @@ from agent.line.alert import (
     GiveLabel,
     Label,
     Rebaseline,
+    RecordFailure,
+    RecordRepair,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -61,6 +64,7 @@ def commands(view: AgentView) -> APIRouter:
     _say_to_assets(view, router)
     _decide(view, router)
     _choose(view, router)
+    _record_outcomes(view, router)
     return router
 
 
@@ -199,6 +203,38 @@ def _choose(view: AgentView, router: APIRouter) -> None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is judged by no model that was promoted")
         command = Decide(asset, Decision.ROLL_BACK, body.by, view.now_ns(), body.comment, previous)
         return _queue(view, "rollback", asset, None, command)
+
+
+def _record_outcomes(view: AgentView, router: APIRouter) -> None:
+    @_post(router, "/assets/{asset}/failures")
+    def record_failure(asset: AssetName, body: OutcomeBody) -> Response:
+        """Record that an asset failed, now or before, and which alert had warned of it, if one had."""
+        _same_asset(view, asset, body.alert_id)
+        at_ns = _past_ns(view, body)
+        command = RecordFailure(asset, body.by, view.now_ns(), at_ns, body.alert_id, body.downtime_s, body.comment)
+        return _queue(view, "failure", asset, None, command)
+
+    @_post(router, "/assets/{asset}/repairs")
+    def record_repair(asset: AssetName, body: OutcomeBody) -> Response:
+        """Record that an asset was repaired before it failed, and which alert had told of it, if one had."""
+        _same_asset(view, asset, body.alert_id)
+        at_ns = _past_ns(view, body)
+        command = RecordRepair(asset, body.by, view.now_ns(), at_ns, body.alert_id, body.downtime_s, body.comment)
+        return _queue(view, "repair", asset, None, command)
+
+
+def _past_ns(view: AgentView, body: OutcomeBody) -> int:
+    now_ns = view.now_ns()
+    if body.at is not None and body.at > now_ns:
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "body.at: is to come; record it once it has happened")
+    return now_ns if body.at is None else body.at
+
+
+def _same_asset(view: AgentView, asset: str, alert_id: str | None) -> None:
+    find_asset(view, asset)
+    if alert_id is not None and (alert := find_alert(view, alert_id)).asset != asset:
+        said = f"body.alert_id: {alert_id} is of {alert.asset}; name an alert of {asset}, or none"
+        raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
 
 
 def _way(view: AgentView, asset: str, kind: WithheldKind) -> Withheld | None:

@@ -19,7 +19,12 @@ class EventModel(Model):
     until: Time | None = Field(description="until when it holds; null where nobody can say")
     by: str | None = Field(description="the person; null where it was the agent")
     comment: str
-    about: str | None = Field(description="what it is about, such as a tag; null where that is the asset itself")
+    about: str | None = Field(
+        description="what it is about, such as a tag or an alert; null where that is the asset itself"
+    )
+    downtime_s: float | None = Field(
+        description="what a failure cost or a repair avoided, as that person judged it; null where nobody did"
+    )
 
 
 class EventPage(Model):
@@ -38,6 +43,7 @@ class EventPage(Model):
                     "by": "Ana",
                     "comment": "new seal",
                     "about": None,
+                    "downtime_s": None,
                 }
             ],
             "before": 2,

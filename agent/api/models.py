@@ -132,7 +132,7 @@ class LikenessModel(Model):
 
 
 class TraitModel(Model):
-    """What one tag does, in standard deviations of its white residual."""
+    """What one tag does, in standard deviations of a healthy one."""
 
     tag: str
     level: float | None = Field(description="mean of the last 32 rows, signed")

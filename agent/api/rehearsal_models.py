@@ -33,8 +33,12 @@ class BudgetModel(Model):
     asset: str
     budget: str
     budget_per_week: float = Field(description="the budget as alerts a week")
-    alerts: int = Field(description="raised since the recorded telemetry begins, by real faults too")
-    weeks: float = Field(description="in which the asset was recorded; what was dropped for its age does not count")
+    alerts: int = Field(
+        description="raised since the recorded telemetry begins, less those labelled real or a sensor's fault"
+    )
+    weeks: float = Field(
+        description="in which the asset was recorded and its alerts not withheld, as far back as that is kept"
+    )
     per_week: float | None = Field(description="alerts a week; null before anything was recorded")
     low: float | None = Field(description="least rate that agrees with the count, 95 % sure with `high`")
     high: float | None = Field(description="highest rate that agrees with it")

@@ -7,7 +7,7 @@ and its policy forbids any, and any request.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -18,6 +18,7 @@ import numpy as np
 from agent.evidence import pack
 from agent.evidence.incident import Course, Incident
 from agent.evidence.plot import Axis, Mark, Trace, plot, strip
+from agent.html import document, legend, listed, quoted
 from agent.line.advise import DEADBAND
 from agent.line.advisory import Advisory
 from agent.line.assess import CONDITIONS
@@ -29,8 +30,7 @@ TAGS_MAX: Final = 5
 MARKS_MAX: Final = 12
 _BEFORE_PLOTS: Final = 2
 """Parts of the record's section before its first plot, which names the marks."""
-_POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_CSS: Final = Path(__file__).with_name("page.css")
+CSS: Final = Path(__file__).with_name("page.css")
 _MACHINERY: Final = frozenset(
     {"revision", "updated_time", "verdict", "signature", "peak_signature", "advisory"}
 )
@@ -62,17 +62,12 @@ def page(incident: Incident, course: Course | None, manifest: Manifest, told: To
         "<h2>Timeline</h2>",
         _timeline(revisions),
         "<h2>What judged it</h2>",
-        _list(told.facts.items()),
+        listed(told.facts.items()),
         "<h2>In this file</h2>",
         _contents(incident.alert.id, told),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(incident.alert.id)}: evidence</title>\n<style>\n{_CSS.read_text(encoding='utf-8')}</style>\n"
-        f"</head>\n<body>\n{chr(10).join(parts)}\n{pack.slot('manifest')}\n{pack.slot('signature')}\n</body>\n</html>\n"
-    )
+    body = f"{chr(10).join(parts)}\n{pack.slot('manifest')}\n{pack.slot('signature')}"
+    return document(f"{incident.alert.id}: evidence", CSS.read_text(encoding="utf-8"), body)
 
 
 def _head(alert: Mapping[str, Any], told: Told) -> str:
@@ -81,8 +76,8 @@ def _head(alert: Mapping[str, Any], told: Told) -> str:
     facts = {"Asset": alert["asset"], "State": alert["state"].replace("_", " "), "Priority": alert["priority"]}
     facts |= {name.capitalize(): f"{time} UTC" for name, time in times}
     return (
-        f"<h1>{_text(alert['id'])}: evidence of an alert</h1>\n<p>{_text(alert['message'])}</p>\n"
-        f'<p class="note {"good" if told.same else "bad"}">{_text(told.replay)}</p>\n{_list(facts.items())}'
+        f"<h1>{quoted(alert['id'])}: evidence of an alert</h1>\n<p>{quoted(alert['message'])}</p>\n"
+        f'<p class="note {"good" if told.same else "bad"}">{quoted(told.replay)}</p>\n{listed(facts.items())}'
     )
 
 
@@ -98,18 +93,20 @@ def _seen(incident: Incident) -> str:
         "Time left": remaining_life(verdict),
     }
     rows = "".join(
-        f'<tr><td>{_text(part.tag)}</td><td class="part"><span class="bar"><i style="width:{part.share:.0%}"></i>'
+        f'<tr><td>{quoted(part.tag)}</td><td class="part"><span class="bar"><i style="width:{part.share:.0%}"></i>'
         f'</span>{part.share:.0%}</td><td class="number">{_number(part.measured)}</td>'
-        f'<td class="number">{_number(part.expected)}</td><td>{_text(part.unit)}</td></tr>'
+        f'<td class="number">{_number(part.expected)}</td><td>{quoted(part.unit)}</td></tr>'
         for part in verdict.contributions
     )
     table = (
         '<div class="scroll"><table><thead><tr><th>Tag</th><th>Part in the evidence</th>'
         '<th class="number">Measured</th><th class="number">Expected</th><th>Unit</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
-        '<p class="soft">Means of the last 32 rows before it was raised.</p>'
+        '<p class="soft">Means of the last 32 rows before that.</p>'
     )
-    return f"<h2>What it saw when it was raised</h2>\n{_list(facts.items())}\n{table if rows else ''}"
+    anew = verdict.time_ns != incident.alert.raised_time_ns
+    when = "the cause became clearer" if anew else "it was raised"
+    return f"<h2>What it saw when {when}</h2>\n{listed(facts.items())}\n{table if rows else ''}"
 
 
 def _first(advisory: Advisory | None) -> str:
@@ -118,8 +115,10 @@ def _first(advisory: Advisory | None) -> str:
         return ""
     facts = {"Failure mode": advisory.failure_mode, "Mechanism": advisory.mechanism}
     facts["Written for"] = advisory.machine_type
-    checks = "".join(f'<li>{_text(one.do)} <span class="soft">{_text(one.why)}</span></li>' for one in advisory.checks)
-    return f"<h2>What to check first</h2>\n<ol>{checks}</ol>\n{_list(facts.items())}"
+    checks = "".join(
+        f'<li>{quoted(one.do)} <span class="soft">{quoted(one.why)}</span></li>' for one in advisory.checks
+    )
+    return f"<h2>What to check first</h2>\n<ol>{checks}</ol>\n{listed(facts.items())}"
 
 
 def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks: Sequence[Mark]) -> str:
@@ -139,10 +138,11 @@ def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks:
         if course is not None:
             traces.append(Trace("expected", course.time_ns, course.expected[:, at]))
         bad = is_bad(status[:, at]) & sampled
-        keys = _key("measured", "line", "measured") + ("" if course is None else _key("expected", "dashed", "expected"))
-        keys += _key("bad", "", f"bad status ({int(bad.sum())})") if bad.any() else ""
+        keys = legend("measured", "line", "measured")
+        keys += "" if course is None else legend("expected", "dashed", "expected")
+        keys += legend("bad", "", f"bad status ({int(bad.sum())})") if bad.any() else ""
         parts.append(
-            f"<figure><figcaption><b>{_text(name)}</b> {_text(manifest.tags[at].unit)} {keys}</figcaption>"
+            f"<figure><figcaption><b>{quoted(name)}</b> {quoted(manifest.tags[at].unit)} {keys}</figcaption>"
             f"{plot(axis, traces, marks, bad=(times, bad), named=len(parts) == _BEFORE_PLOTS)}</figure>"
         )
     return "\n".join(parts)
@@ -167,14 +167,14 @@ def _limits_of(incident: Incident, axis: Axis) -> str:
         said.append("The alert went on for longer than this file can hold.")
     if incident.damaged:
         said.append(f"{incident.damaged} bytes of the record are damaged and were left out.")
-    return f'<p class="soft">{_text(" ".join(said))}</p>'
+    return f'<p class="soft">{quoted(" ".join(said))}</p>'
 
 
 def _evidence(axis: Axis, course: Course, marks: Sequence[Mark]) -> str:
     ends = np.array([axis.begin_ns, axis.end_ns])
     names = [condition.value for condition in CONDITIONS]
     seen = [name for number, name in enumerate(names) if (course.condition == number).any()]
-    keys = _key("measured", "line", "evidence") + _key("limit", "dashed", "limit")
+    keys = legend("measured", "line", "evidence") + legend("limit", "dashed", "limit")
     keys += "".join(f'<span class="key"><i class="{name}"></i>{name.replace("_", " ")}</span>' for name in seen)
     below = strip(axis, course.time_ns, course.condition, names)
     traces = [Trace("limit", ends, np.ones(2)), Trace("measured", course.time_ns, course.evidence)]
@@ -184,11 +184,6 @@ def _evidence(axis: Axis, course: Course, marks: Sequence[Mark]) -> str:
         "<figcaption><small>1 is the limit that the alarm budget allows; an alarm returns to normal below "
         f"{DEADBAND:g}. The band below the plot is the condition.</small></figcaption></figure>"
     )
-
-
-def _key(color: str, kind: str, text: str) -> str:
-    style = f"background:var(--{color})" if not kind else f"color:var(--{color})"
-    return f'<span class="key"><i class="{"line " + kind if kind else ""}" style="{style}"></i>{escape(text)}</span>'
 
 
 def _marks(revisions: Sequence[Mapping[str, Any]]) -> list[Mark]:
@@ -208,7 +203,7 @@ def _timeline(revisions: Sequence[Mapping[str, Any]]) -> str:
     for said in revisions:
         told = {name: value for name, value in said.items() if name not in _MACHINERY and value != before.get(name)}
         changed = told if before else {name: told[name] for name in ("state", "priority", "message") if name in told}
-        lines = [f"{_text(_words(name))}: {_value(value)}" for name, value in changed.items()] or ["nothing shown"]
+        lines = [f"{quoted(_words(name))}: {_value(value)}" for name, value in changed.items()] or ["nothing shown"]
         rows.append(
             f'<tr><td class="number">{said["revision"]}</td><td class="time">{_time(said["updated_time"])}</td>'
             f"<td>{'<br>'.join(lines)}</td></tr>"
@@ -222,11 +217,12 @@ def _timeline(revisions: Sequence[Mapping[str, Any]]) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{_text(_words(name))} {_value(one)}" for name, one in value.items() if one not in (None, ""))
+        told = {_words(name): one for name, one in value.items() if one not in (None, "")}
+        return ", ".join(f"{quoted(name)} {_value(one)}" for name, one in told.items())
     if isinstance(value, list):
         return ", ".join(map(_value, value)) or "none"
     text = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return _text(_time(text) if _is_time(text) else text)
+    return quoted(_time(text) if _is_time(text) else text)
 
 
 def _contents(alert_id: str, told: Told) -> str:
@@ -245,15 +241,6 @@ def _contents(alert_id: str, told: Told) -> str:
         '<div class="scroll"><table><thead><tr><th>File</th><th class="number">Bytes</th><th>SHA-256</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
-
-
-def _list(facts: Iterable[tuple[str, str]]) -> str:
-    return f"<dl>{''.join(f'<dt>{_text(name)}</dt><dd>{_text(value)}</dd>' for name, value in facts)}</dl>"
-
-
-def _text(text: str) -> str:
-    """Return a text that may come from anyone, kept to itself where it would change the direction of writing."""
-    return f"<bdi>{escape(text)}</bdi>"
 
 
 def _words(name: str) -> str:

@@ -96,8 +96,8 @@ def plot(
     `bad` bool[N] at times i64[N] is marked; `least` is what the y axis spans at least; `below` is put below the plot.
     """
     bottom, top = _span(traces, least)
-    levels = list(_levels(bottom, top))
-    grid = "".join(f"M0,{_y(level, bottom, top)}H{WIDTH:g}" for level in levels)
+    grid_levels = list(levels(bottom, top))
+    grid = "".join(f"M0,{_y(level, bottom, top)}H{WIDTH:g}" for level in grid_levels)
     drawn = [f'<path class="grid" d="{grid}"/>']
     drawn += [path for trace in traces if (path := _path(axis, trace, bottom, top))]
     if bad is not None:
@@ -106,7 +106,7 @@ def plot(
             for x, width in _runs(axis, *bad)
         ]
     labels = "".join(
-        f'<span class="y" style="top:{_y(level, bottom, top):g}%">{level:.6g}</span>' for level in levels
+        f'<span class="y" style="top:{_y(level, bottom, top):g}%">{level:.6g}</span>' for level in grid_levels
     )
     inside = [mark for mark in marks if 0 <= axis.share(mark.time_ns) <= 1]
     lines = "".join(
@@ -161,7 +161,7 @@ def _span(traces: Sequence[Trace], least: tuple[float, float] | None) -> tuple[f
     return bottom - pad, top + pad
 
 
-def _levels(bottom: float, top: float) -> Iterator[float]:
+def levels(bottom: float, top: float) -> Iterator[float]:
     """Give three to five round numbers between two."""
     rough = (top - bottom) / 4
     unit = 10.0 ** math.floor(math.log10(rough))

@@ -7,17 +7,17 @@ said against it since, and only a person can say that what was found is normal.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.alert import WithheldKind
+from agent.line.alert import Alert, Answer, WithheldKind
 from agent.line.assess import BLIND, DEVIATING, SETTLING, UNSEEN
 from agent.line.event import AssetEvent, EventKind
-from agent.line.withholding import KINDS, withheld_by
+from agent.line.withholding import withheld_spans
 from connectors.frame import Bools, Int64s
 
 Float64s = npt.NDArray[np.float64]
@@ -83,6 +83,33 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """An alarm, then or as it is judged now: its onset, when it was raised and was over (None: it stands), UTC ns.
+
+    `looked_at_ns` is when a person said that nothing was wrong, None where nobody did.
+    """
+
+    onset_ns: int
+    raised_ns: int
+    over_ns: int | None = None
+    looked_at_ns: int | None = None
+
+    @property
+    def declared_normal(self) -> tuple[int, int] | None:
+        """From when until when it was normal as people say; of one that stands still, until it was looked at."""
+        if self.looked_at_ns is None:
+            return None
+        return self.onset_ns, self.looked_at_ns if self.over_ns is None else self.over_ns
+
+    def is_same(self, other: Standing) -> bool:
+        """Say whether another one, that is over, is the same alarm or a part of it, but for AFTER_ALARM_NS."""
+        if self.over_ns is None or other.over_ns is None:
+            return False
+        begin_ns, end_ns = self.onset_ns - AFTER_ALARM_NS, self.over_ns + AFTER_ALARM_NS
+        return begin_ns <= other.onset_ns and other.over_ns <= end_ns
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """N rows as they were judged: `time_ns` i64[N], `condition` i8[N] (agent.line.assess), `drift` f32[N].
 
@@ -123,11 +150,24 @@ def _inside(time_ns: Int64s, begin_ns: int, end_ns: int) -> Bools:
     return np.asarray((time_ns >= begin_ns) & (time_ns < end_ns))
 
 
-def of_alarm(onset_ns: int, over_ns: int | None, *, withheld: bool = False) -> Iterator[Span]:
+def standings(revisions: Sequence[Alert]) -> list[Standing]:
+    """Return from when until when an alert stood, by all its revisions: it may have returned and been raised again."""
+    label, found = revisions[-1].label, list[Standing]()
+    looked_at_ns = label.time_ns if label is not None and label.answer is Answer.NORMAL else None
+    for alert in revisions:
+        if not found or alert.onset_time_ns != found[-1].onset_ns:
+            found.append(Standing(alert.onset_time_ns, alert.raised_time_ns, None, looked_at_ns))
+        if alert.returned_time_ns is not None:
+            found[-1] = replace(found[-1], over_ns=alert.returned_time_ns)
+    return found
+
+
+def of_alarm(alarm: Standing, *, withheld: bool = False) -> Iterator[Span]:
     """Give what an alarm leaves out: itself, to the end of all times where it stands, and its margins.
 
     One that was `withheld` is what is done to a machine more often than a fault of it: it has none before.
     """
+    onset_ns, over_ns = alarm.onset_ns, alarm.over_ns
     yield Span(Reason.ALARM, onset_ns, EVER_NS if over_ns is None else over_ns)
     if not withheld:
         yield Span(Reason.NEAR_ALARM, onset_ns - BEFORE_ALARM_NS, onset_ns)
@@ -137,17 +177,9 @@ def of_alarm(onset_ns: int, over_ns: int | None, *, withheld: bool = False) -> I
 
 def of_events(events: Sequence[AssetEvent]) -> Iterator[Span]:
     """Give what an asset's events leave out, the oldest first: when its alerts were withheld."""
-    for kind, (begins, ends) in KINDS.items():
-        since_ns: int | None = None
-        until_ns = EVER_NS
-        for event in (event for event in events if event.kind in (begins, ends)):
-            if since_ns is not None:
-                yield Span(_OF_WITHHELD[kind], since_ns, min(until_ns, max(event.time_ns, since_ns)))
-            way = withheld_by(event)
-            since_ns = None if way is None else way.since_ns
-            until_ns = EVER_NS if way is None or way.until_ns is None else way.until_ns
-        if since_ns is not None:
-            yield Span(_OF_WITHHELD[kind], since_ns, until_ns)
+    for kind, spans in withheld_spans(events, EVER_NS).items():
+        for begin_ns, end_ns in spans:
+            yield Span(_OF_WITHHELD[kind], begin_ns, end_ns)
 
 
 def declared_normal(events: Sequence[AssetEvent]) -> list[tuple[int, int]]:

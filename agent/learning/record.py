@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +15,9 @@ from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.history import History
 from agent.learning import quarantine
-from agent.learning.quarantine import LEARNABLE, REASONS, Int8s, Reason, Seen, Span
+from agent.learning.quarantine import LEARNABLE, REASONS, Int8s, Reason, Seen, Span, Standing
 from agent.line.advise import Change, Delays
-from agent.line.alert import AlarmEvent, Alert
+from agent.line.alert import AlarmEvent
 from agent.line.event import AssetEvent
 from agent.line.vigil import Vigil
 from agent.rehearsal.record import Part, Record, span
@@ -37,14 +37,14 @@ _SETTLING: Final = REASONS.index(Reason.SETTLING)
 class Judged:
     """N rows of the record: `seen`, `values` f32[N, C] (NaN missing), `regime` i16[N], `fresh` bool[N].
 
-    The agent was started before a fresh row. `alarms` are (onset, raised, over or None), UTC ns.
+    The agent was started before a fresh row.
     """
 
     seen: Seen
     values: Float32s
     regime: npt.NDArray[np.int16]
     fresh: Bools
-    alarms: tuple[tuple[int, int, int | None], ...]
+    alarms: tuple[Standing, ...]
 
 
 def learnable(record: Record, *, thin: bool = False, progress: Callable[[float], None] = lambda _: None) -> History:
@@ -53,12 +53,12 @@ def learnable(record: Record, *, thin: bool = False, progress: Callable[[float],
     Raise StoreError where nothing is recorded or the journal cannot be read, LearnError where too little is left. A
     `thin` history is taken all the same, and what it lacks is one of the notes.
     """
-    alerts, events = _said(record)
+    alarms, events = _said(record)
     judged = _judge(record, events, progress)
     manifest = record.detector.manifest
-    reason = quarantine.reasons(
-        judged.seen, _spans(judged, alerts, events), quarantine.declared_normal(events)
-    )
+    normal = quarantine.declared_normal(events)
+    normal += [span for alarm in alarms if (span := alarm.declared_normal) is not None]
+    reason = quarantine.reasons(judged.seen, _spans(judged, alarms, events), normal)
     may = reason == LEARNABLE
     of_regimes = np.bincount(judged.regime[may], minlength=len(manifest.regimes))
     days = int(may.sum()) * record.period_ns / quarantine.DAY_NS
@@ -112,17 +112,19 @@ def told_of(reason: Int8s, period_ns: int) -> str:
     return f"{days(int((reason == LEARNABLE).sum()))} of {days(len(reason))} days may be learnt from{left_out}"
 
 
-def _said(record: Record) -> tuple[list[Alert], list[AssetEvent]]:
-    """Return the alerts and the events of the asset, the oldest first."""
+def _said(record: Record) -> tuple[list[Standing], list[AssetEvent]]:
+    """Return the asset's alarms and its events, the oldest first."""
     journal = JournalReader.open(record.source / JOURNAL)
-    alerts: list[Alert] = []
+    alarms: list[Standing] = []
     events: list[AssetEvent] = []
     try:
         page = journal.alerts(AlertFilter(asset=record.asset), limit=_PAGE)
-        alerts += page.alerts
+        alerts = [*page.alerts]
         while page.before is not None:
             page = journal.alerts(AlertFilter(asset=record.asset), limit=_PAGE, before=page.before)
             alerts += page.alerts
+        for alert in reversed(alerts):
+            alarms += quarantine.standings(journal.history(alert.id))
         told = journal.events(EventFilter(asset=record.asset), limit=_PAGE)
         events += told.events
         while told.before is not None:
@@ -130,18 +132,19 @@ def _said(record: Record) -> tuple[list[Alert], list[AssetEvent]]:
             events += told.events
     finally:
         journal.close()
-    return alerts[::-1], events[::-1]
+    return alarms, events[::-1]
 
 
-def _spans(judged: Judged, alerts: Sequence[Alert], events: Sequence[AssetEvent]) -> list[Span]:
+def _spans(judged: Judged, alarms: Sequence[Standing], events: Sequence[AssetEvent]) -> list[Span]:
     """Return what is left out for what happened: alarms then and as the record is judged now, and withheld times."""
     withheld = list(quarantine.of_events(events))
     spans = [*withheld, *quarantine.of_rebaselining(events), quarantine.waiting(int(judged.seen.time_ns[-1]))]
-    for alert in alerts:
-        spans += quarantine.of_alarm(alert.onset_time_ns, alert.returned_time_ns)
-    for onset_ns, raised_ns, over_ns in judged.alarms:
-        during = any(span.begin_ns <= raised_ns < span.end_ns for span in withheld)
-        spans += quarantine.of_alarm(onset_ns, over_ns, withheld=during)
+    false = [alarm for alarm in alarms if alarm.looked_at_ns is not None]
+    for alarm in (*alarms, *judged.alarms):
+        if any(one.is_same(alarm) for one in false):
+            continue
+        during = any(span.begin_ns <= alarm.raised_ns < span.end_ns for span in withheld)
+        spans += quarantine.of_alarm(alarm, withheld=during)
     return spans
 
 
@@ -149,14 +152,14 @@ def _judge(record: Record, events: Sequence[AssetEvent], progress: Callable[[flo
     period_ns = record.period_ns
     vigil, since_ns = _vigil(record), max((span.end_ns for span in quarantine.of_rebaselining(events)), default=None)
     parts: list[tuple[Part, Int8s, npt.NDArray[np.float32], npt.NDArray[np.int16]]] = []
-    alarms: list[tuple[int, int, int | None]] = []
+    alarms: list[Standing] = []
     for part in record.parts():
         if part.fresh:
             vigil.restart(part.wander)
         if since_ns is not None and part.first_ns >= since_ns:  # from here on the tags stand where they stand now
             vigil, since_ns = _vigil(record), None
-            if alarms and alarms[-1][2] is None:
-                alarms[-1] = (*alarms[-1][:2], part.first_ns)
+            if alarms and alarms[-1].over_ns is None:
+                alarms[-1] = replace(alarms[-1], over_ns=part.first_ns)
             memory = Memories(record.source / MEMORIES).load(record.asset)
             vigil.restart(None if memory is None else memory.wander)
         assessment, changes = vigil.take(part.grid)
@@ -184,13 +187,11 @@ def _vigil(record: Record) -> Vigil:
     return Vigil(record.detector, said.alerts_per_s, delays)
 
 
-def _with(
-    alarms: list[tuple[int, int, int | None]], change: Change, part: Part, period_ns: int
-) -> list[tuple[int, int, int | None]]:
+def _with(alarms: list[Standing], change: Change, part: Part, period_ns: int) -> list[Standing]:
     at_ns = int(part.grid.time_ns[change.row])
     if change.event is AlarmEvent.RAISE:
-        return [*alarms, (at_ns - change.since_rows * period_ns, at_ns, None)]
-    return [*alarms[:-1], (*alarms[-1][:2], at_ns)]
+        return [*alarms, Standing(at_ns - change.since_rows * period_ns, at_ns)]
+    return [*alarms[:-1], replace(alarms[-1], over_ns=at_ns)]
 
 
 def _stretches(judged: Judged, reason: Int8s, period_ns: int) -> Iterator[tuple[Float32s, Bools]]:

@@ -20,7 +20,7 @@ SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
 AFTER_WITHHELD_ROWS: Final = 32
 ELSEWHERE_S_MAX: Final = 86_400.0
-"""After so long in other regimes than those in which it deviated, being normal in them counts for an alarm's return."""
+"""After so long switched otherwise than when it deviated, being normal counts for an alarm's return all the same."""
 CHATTER_RAISES: Final = 3
 """So many alarms, each within CHATTER_S of the return of the one before, are chatter."""
 CHATTER_S: Final = 3600.0
@@ -100,8 +100,8 @@ class Chatter:
 class Watch:
     """Counts rows above and below the limit and says when an alarm is due; unjudged rows count for neither.
 
-    An alarm that stands returns by rows of the regimes in which the asset has deviated: a worn bearing is quiet while
-    the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without a row of these do others count.
+    An alarm that stands returns by rows in which the machine is switched as it was when it deviated: a worn bearing is
+    quiet while the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without one do others count.
 
     While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
     remembers what was before; then counting begins anew. One that stands returns as ever, and is due again (REALARM)
@@ -114,7 +114,7 @@ class Watch:
         self._elsewhere_rows_max = round(ELSEWHERE_S_MAX / delays.period_s)
         self._elsewhere_rows = 0
         self._deviated_in: frozenset[int] = frozenset()
-        """The regimes of the rows that were at the limit or above it, since the onset; of none is known at a start."""
+        """The modes of the rows at the limit or above it, since the onset; none is known at a start."""
         self._chatter = Chatter(delays)
         self._raised = raised
         self._rows_since_return: int | None = None
@@ -135,9 +135,9 @@ class Watch:
             return []
         found: list[Change] = []
         quiet = [False] * assessment.rows if withheld is None else withheld.tolist()
-        regimes = assessment.scores.regime[assessment.position(0) :].tolist()
-        rows = zip(assessment.evidence.tolist(), assessment.judged.tolist(), regimes, quiet, strict=True)
-        for row, (evidence, judged, regime, is_withheld) in enumerate(rows):
+        told = (assessment.evidence, assessment.judged, assessment.mode)
+        rows = zip(*(each.tolist() for each in told), quiet, strict=True)
+        for row, (evidence, judged, mode, is_withheld) in enumerate(rows):
             if self._rows_since_return is not None:
                 self._rows_since_return += 1
             self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
@@ -152,12 +152,12 @@ class Watch:
                 continue
             if self._raised and self._is_worse(evidence):
                 found.append(Change(row, AlarmEvent.REALARM, self._on_rows - 1))
-            if self._raised and self._is_elsewhere(evidence, regime):
+            if self._raised and self._is_elsewhere(evidence, mode):
                 continue
             leaving = evidence < DEADBAND if self._raised else evidence >= 1.0
             self._count = self._count + 1 if leaving else 0
             if leaving and not self._raised:
-                self._deviated_in = self._deviated_in | {regime} if self._count > 1 else frozenset({regime})
+                self._deviated_in = self._deviated_in | {mode} if self._count > 1 else frozenset({mode})
             self._rows = self._rows if leaving and self._count > 1 else 0
             needed = self._chatter.off_rows if self._raised else self._on_rows
             if self._count >= needed:
@@ -172,11 +172,11 @@ class Watch:
         self._level, self._worse_rows = evidence, 0
         return True
 
-    def _is_elsewhere(self, evidence: float, regime: int) -> bool:
+    def _is_elsewhere(self, evidence: float, mode: int) -> bool:
         """Return whether a row says nothing of the deviation for which the alarm stands; note where that is seen."""
         if evidence >= 1.0:
-            self._deviated_in |= {regime}
-        if not self._deviated_in or regime in self._deviated_in:
+            self._deviated_in |= {mode}
+        if not self._deviated_in or mode in self._deviated_in:
             self._elsewhere_rows = 0
             return False
         self._elsewhere_rows += 1

@@ -125,9 +125,10 @@ class Withheld:
 
 @dataclass(frozen=True, slots=True)
 class Trait:
-    """What one tag does, in standard deviations of its white residual; `still` is 1 where it is stuck, else 0.
+    """What one tag does; `still` is 1 where it is stuck, else 0.
 
-    `level` is the mean over the last 32 rows, signed, `spread` what it scatters beyond a healthy tag.
+    `level` is the mean of its white residual over 32 rows, signed, in standard deviations of such a mean where all is
+    well; `spread` what it scatters in them beyond a healthy tag, in that one's standard deviations.
     """
 
     tag: str
@@ -314,6 +315,38 @@ class Rebaseline:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordFailure:
+    """A person records that an asset failed at `at_ns`: warned of by `alert_id`, and what it cost, as far as is known.
+
+    `downtime_s` is the downtime in seconds as that person judges it, None where nobody does.
+    """
+
+    asset: str
+    by: str
+    time_ns: int
+    at_ns: int
+    alert_id: str | None
+    downtime_s: float | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRepair:
+    """A person records that an asset was repaired at `at_ns` before it failed: told by `alert_id`, and what that saved.
+
+    `downtime_s` is the downtime in seconds that was avoided as that person judges it, None where nobody does.
+    """
+
+    asset: str
+    by: str
+    time_ns: int
+    at_ns: int
+    alert_id: str | None
+    downtime_s: float | None
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """The agent puts an alert under the root alert of what is one incident, None to let it stand by itself."""
 
@@ -323,5 +356,6 @@ class Group:
 
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group | GiveLabel
-AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline
+Outcome = RecordFailure | RecordRepair
+AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline | Outcome
 Command = AlertCommand | AssetCommand | Decide

@@ -62,8 +62,9 @@ class Assessment:
     ones have `coverage` f64[N], the share of good values in the window up to a row, `evidence` f64[N] (NaN where the
     row could not be judged), `frozen` f64[N, C], the part of it that a tag has by standing still, `stay_surprise`
     f64[N, C], how unlikely it is in nats that it does, `condition` i8[N], indices into CONDITIONS, and `drift`
-    f64[N, U], that of the channels the model looks at. `recent` f64[N, S + K] is what models.leave_one_out remembers;
-    `features` gives what the fault head sees of a new row, until the next ones are assessed.
+    f64[N, U], that of the channels the model looks at. `recent` f64[N, S + K] is what models.leave_one_out remembers.
+    All rows are `counted` bool[M] that are neither settling, nor unseen, nor without a score. `features` gives what the
+    fault head sees of a new row, until the next ones are assessed.
     """
 
     grid: Grid
@@ -74,7 +75,9 @@ class Assessment:
     frozen: Float64s
     stay_surprise: Float64s
     condition: npt.NDArray[np.int8]
+    mode: npt.NDArray[np.int64]
     recent: Float64s
+    counted: Bools
     features: DeferredFeatures
     drift: Float64s
 
@@ -130,6 +133,7 @@ class Assessor:
         self._lost_rows = self._recovery_rows = 0
         self._past_scores = detector.score(self._past.values, self._past.good)
         self._past_share = self._past_scores.coverage
+        self._past_counted = np.zeros(1, np.bool_)
 
     @property
     def wander(self) -> Remembered:
@@ -175,19 +179,22 @@ class Assessor:
             [blind, unseen, settling, evidence >= 1.0], [BLIND, UNSEEN, SETTLING, DEVIATING], NORMAL
         ).astype(np.int8)
         surprise, recent = np.zeros(frozen.shape), np.zeros((grid.rows, 0))
+        counted = ~ignored & ~np.isnan(new.score)
         if self._diagnosable:
             self._features.take(scores, seen.values, seen.good, held, ignored)
-            counted = ~ignored & ~np.isnan(new.score)
             stay = np.rint(frozen * self._detector.statistics.frozen_limits)
             surprise = self._stays.update(stay, grid.good, counted)
             recent = self._recent.update(new.white, new.regime, counted)
         if self.baseline.learning.any():
             well = (condition == NORMAL) & ~(alone | np.isnan(evidence))
             self.baseline.learn(values, grid.good & ~modes.held, well)
+        all_counted = np.concatenate([self._past_counted, counted])
+        self._past_counted = all_counted[-LOOK_BACK_ROWS:]
         told = grid.good & ~held & _counts(condition)[:, None]
         drift = self._drift.update(self._deviations(new, grid.values, told))
         return Assessment(
-            seen, scores, good_share, coverage, evidence, frozen, surprise, condition, recent, self._features, drift
+            seen, scores, good_share, coverage, evidence, frozen, surprise, condition, modes.mode, recent,
+            all_counted, self._features, drift,
         )
 
     def _score(self, grid: Grid, held: Bools) -> tuple[Scores, Float32s, Bools]:

@@ -28,6 +28,8 @@ WILD, HOME = 25.0, 9.0
 """The mean square of a row's white residual from which it is nonsense, and below which it is as ever."""
 SHARED_MIN: Final = 0.5
 """So much of it is left, whichever tag is ignored, where several tags were wild together."""
+LOST_MIN: Final = 2
+"""Or so many had no value in the same rows: swapped words are nonsense in one tag and impossible in another."""
 FROZEN, COMES_AND_GOES = "stuck", "intermittent"
 """The fault types that are seen without the head, and that only a sensor and its wiring can have."""
 STILL_MIN: Final = 1.0 / FACTOR
@@ -87,9 +89,10 @@ def cause_of(
 
 
 def _wild_together(assessment: Assessment, recent: slice, detector: Detector) -> bool:
-    """Say whether several tags showed nonsense for some rows and were all back in one: the wire did that.
+    """Say whether several tags showed nonsense for some rows, or none, and were all back in one: the wire did that.
 
-    What a machine does, a trip or a jam, leaves heat, levels and pressures on their way for longer than a row.
+    What a machine does, a trip or a jam, leaves heat, levels and pressures on their way for longer than a row, and does
+    not make values impossible.
     """
     white, regime = assessment.scores.white[recent], assessment.scores.regime[recent]
     size = (white.astype(np.float64) ** 2).mean(1)
@@ -97,6 +100,9 @@ def _wild_together(assessment: Assessment, recent: slice, detector: Detector) ->
     back = wild[:-1] & ~wild[1:]
     if not back.any() or wild[-1] or size[1:][back].max() > HOME:
         return False
+    good = assessment.grid.good[recent].sum(1)
+    if np.median(good[~wild]) - np.median(good[wild]) >= LOST_MIN:
+        return True
     return bool(np.median(shared(detector.statistics.experts, white[wild], regime[wild])) >= SHARED_MIN)
 
 

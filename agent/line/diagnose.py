@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from agent.line.assess import CONDITIONS, DEVIATING, LOOK_BACK_ROWS, Assessment, Detector
 from agent.line.cause import COMES_AND_GOES, FROZEN, Opinion, cause_of
-from agent.line.verdict import Condition, Contribution, Drift, Verdict
+from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 from connectors.frame import Bools
 from models.bundle import Manifest
 
@@ -47,7 +47,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, s
         contributions=_contributions(assessment, recent, weight, opinion, manifest) if known and explained else (),
         cause=None if opinion is None else opinion.cause,
         cause_probability=None if opinion is None else opinion.probability,
-        fault_probabilities=() if opinion is None else _faults(assessment, row, weight, opinion, detector),
+        fault_probabilities=_faults(assessment, row, weight, opinion, detector) if opinion is not None else (),
         drift=_drift(assessment.drift[row], detector),
         health=nan,
         remaining_life_s=None,
@@ -119,9 +119,11 @@ def _faults(
 ) -> tuple[tuple[str, float], ...]:
     """Return the fault types, most probable first: what is seen, or else what the head makes of the tags together.
 
-    Each tag speaks with its weight, of a sensor that is off that tag alone. What would have been seen is left out, and
-    so is "none", and of one tag that it moved with others.
+    Data that never were tell none. Each tag speaks with its weight, of a sensor that is off that tag alone. What would
+    have been seen is left out, and so is "none", and of one tag that it moved with others.
     """
+    if opinion.cause is Cause.COMMUNICATION:
+        return ()
     if opinion.sign is not None:
         return ((opinion.sign, 1.0),)
     if opinion.tag is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.line.alert import Alert
+from agent.line.alert import Alert, Outcome, RecordFailure
 from agent.line.stage import Decide
 
 
@@ -33,6 +33,8 @@ class EventKind(StrEnum):
     REBASELINED = "rebaselined"
     REBASELINE_FAILED = "rebaseline_failed"
     KNOWN_PATTERN = "known_pattern"
+    FAILURE = "failure"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class AssetEvent:
 
     `id` is unique in the agent's journal ("pump:3"). It was told at `time_ns` and holds from `since_ns`, which may be
     to come, until `until_ns`, None where nobody can say. `by` is the person, None where it was the agent; `about` names
-    what it is about, such as a tag, an alert or the hash of a model, None where that is the asset itself.
+    what it is about, such as a tag, an alert or the hash of a model, None where that is the asset itself. `downtime_s`
+    is what a failure cost or a repair avoided, in seconds, as that person judged it.
     """
 
     id: str
@@ -53,6 +56,7 @@ class AssetEvent:
     by: str | None
     comment: str
     about: str | None
+    downtime_s: float | None = None
 
 
 Entry = Alert | AssetEvent
@@ -75,14 +79,28 @@ class EventLog:
         by: str | None = None,
         comment: str = "",
         about: str | None = None,
+        downtime_s: float | None = None,
     ) -> AssetEvent:
         """Return a new event, told now; without `since_ns` it holds from now."""
         event_id = f"{self.asset}:{self._next_number}"
         self._next_number += 1
         start_ns = now_ns if since_ns is None else since_ns
-        return AssetEvent(event_id, self.asset, kind, now_ns, start_ns, until_ns, by, comment, about)
+        return AssetEvent(event_id, self.asset, kind, now_ns, start_ns, until_ns, by, comment, about, downtime_s)
 
     def decided(self, command: Decide, now_ns: int) -> AssetEvent:
         """Return the event of a decision."""
         kind = EventKind(command.decision.value)
         return self.event(kind, now_ns, by=command.by, comment=command.comment, about=command.about)
+
+    def outcome(self, said: Outcome, now_ns: int) -> AssetEvent:
+        """Return the event of a failure or a repair that a person records."""
+        return self.event(
+            EventKind.FAILURE if isinstance(said, RecordFailure) else EventKind.REPAIR,
+            now_ns,
+            since_ns=said.at_ns,
+            until_ns=said.at_ns,
+            by=said.by,
+            comment=said.comment,
+            about=said.alert_id,
+            downtime_s=said.downtime_s,
+        )

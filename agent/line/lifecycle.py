@@ -137,7 +137,9 @@ def worsened(alert: Alert, new: Alert) -> Alert | None:
     state = TRANSITIONS.get((alert.state, _E.REALARM))
     if state is None or alert.withheld:
         return None
-    worse = replace(alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like)
+    worse = replace(
+        alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like, advisory=new.advisory
+    )
     return _next(replace(worse, state=state, acknowledgement=None), _E.REALARM, None, new.updated_time_ns)
 
 

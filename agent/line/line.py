@@ -20,6 +20,8 @@ from agent.line.alert import (
     Command,
     Consequence,
     GiveLabel,
+    RecordFailure,
+    RecordRepair,
     ReturnToService,
     TakeOutOfService,
     Withheld,
@@ -365,6 +367,8 @@ class Line:
     def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
         if isinstance(command, TakeOutOfService | ReturnToService):
             return self._withholding.obey(command, now_ns)
+        if isinstance(command, RecordFailure | RecordRepair):
+            return [self._log.outcome(command, now_ns)]
         return self._changes.obey(command, now_ns)
 
     def _label(self, command: GiveLabel, now_ns: int) -> list[Alert]:

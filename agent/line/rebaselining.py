@@ -64,9 +64,9 @@ class Rebaselining:
         """Say where a tag stands now: "temperature is 2.94 degC above its learnt level"."""
         known, scored = self._detector.manifest.tags, self._detector.statistics.scored
         channel = next(place for place, column in enumerate(scored) if known[column].name == tag)
-        above, gain = self._baseline.state.reshape(2, -1)[:, channel].tolist()
+        above, stretch = self._baseline.state.reshape(2, -1)[:, channel].tolist()
         unit = known[scored[channel]].unit
-        spread = "" if gain == 1.0 else f", and its spread is {1.0 / gain:.2g} times the learnt one"
+        spread = "" if not stretch else f", and its spread is {1.0 / (1.0 + stretch):.2g} times the learnt one"
         distance = f"{abs(above):.4g} {unit}".removesuffix(" 1").rstrip()
         return f"{tag} is {distance} {'above' if above >= 0 else 'below'} its learnt level{spread}"
 

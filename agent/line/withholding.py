@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from agent.line.alert import ReturnToService, TakeOutOfService, Withheld, WithheldKind
 from agent.line.event import AssetEvent, EventKind, EventLog
+from agent.line.spans import Span, union
 from connectors.frame import BAD_NO_DATA, Bools, Float32s, Int64s, UInt32s, is_bad
 
 KINDS: Final[dict[WithheldKind, tuple[EventKind, EventKind]]] = {
@@ -34,6 +35,21 @@ def withheld_by(event: AssetEvent) -> Withheld | None:
         if event.kind is begins and event.until_ns != event.since_ns:
             return Withheld(kind, event.by, event.since_ns, event.until_ns, event.comment)
     return None
+
+
+def withheld_spans(events: Iterable[AssetEvent], until_ns: int) -> dict[WithheldKind, list[Span]]:
+    """Return when the alerts of an asset were withheld, in each way, by all of its events up to a time, in order."""
+    begun: dict[WithheldKind, Withheld] = {}
+    found: dict[WithheldKind, list[Span]] = {kind: [] for kind in KINDS}
+    for event in events:
+        for kind, kinds in KINDS.items():
+            if event.kind in kinds and (before := begun.pop(kind, None)) is not None:
+                found[kind].append((before.since_ns, min(event.time_ns, before.until_ns or event.time_ns)))
+        if (way := withheld_by(event)) is not None:
+            begun[way.kind] = way
+    for kind, way in begun.items():
+        found[kind].append((way.since_ns, min(until_ns, way.until_ns or until_ns)))
+    return {kind: union((begin, min(end, until_ns)) for begin, end in spans) for kind, spans in found.items()}
 
 
 class Withholding:

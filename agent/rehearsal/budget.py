@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from agent.config.assets import parse_budget
+from agent.ledger.history import Raised
 from agent.line.advise import Delays
-from agent.line.alert import Alert
 from agent.line.vigil import Vigil
 from agent.rehearsal.achieved import WEEK_S
 from agent.rehearsal.faults import FAULTS, Case, made, normal_value
@@ -26,21 +26,6 @@ WITHIN_S: Final = 86_400.0
 RAMP_PERCENT: Final = 5.0
 """A ramp grows in WITHIN_S to so much of the tag's normal value."""
 ROWS_MIN: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An alert that was raised: its id, when the deviation began, when it was raised, and over (None: it stands)."""
-
-    alert_id: str
-    onset_ns: int
-    raised_ns: int
-    over_ns: int | None
-
-    @classmethod
-    def of(cls, alert: Alert) -> Known:
-        """Return what of an alert counts here."""
-        return cls(alert.id, alert.onset_time_ns, alert.raised_time_ns, alert.returned_time_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +67,14 @@ class Rehearsal:
     since_ns: int
     until_ns: int
     weeks_judged: float
-    known: tuple[Known, ...]
+    known: tuple[Raised, ...]
     costs: tuple[Cost, ...]
 
 
 def rehearse(
     record: Record,
     span_ns: tuple[int, int],
-    known: Sequence[Known],
+    known: Sequence[Raised],
     *,
     budgets: Sequence[str] = BUDGETS,
     ramps: int = RAMPS,
@@ -105,7 +90,7 @@ def rehearse(
     rates = {parse_budget(text): text for text in (*tried, said.budget)}  # "1/week" and "7 / week ..." are one
     period_s = record.period_ns / NS_PER_S
     wait = Delays.of(said.on_delay_s, said.off_delay_s, period_s)
-    vigils = [Vigil(record.detector, rate, wait) for rate in rates]
+    vigils = [Vigil(record.detector, rate, wait, withheld=record.withheld) for rate in rates]
     first_ns, last_ns = span_ns
     within_ns = int(WITHIN_S * NS_PER_S)
     draws = Draws(first_ns, last_ns - within_ns, ramps, rng)
@@ -155,7 +140,7 @@ def _ramp(
             yield number, after_s
 
 
-def _later(known: Sequence[Known], alarms: Sequence[Alarm], last_ns: int) -> dict[str, float]:
+def _later(known: Sequence[Raised], alarms: Sequence[Alarm], last_ns: int) -> dict[str, float]:
     """Return of the known alerts that an alarm coincides with how much later it was raised, in seconds."""
     found = {}
     for one in known:

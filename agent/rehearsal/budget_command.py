@@ -20,17 +20,15 @@ from agent.console import UNUSABLE, complain, explained, share_bar, step_back, w
 from agent.line.assess import Detector
 from agent.options import names, time_ns
 from agent.rehearsal.achieved import WEEK_S, Achieved
-from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Known, Rehearsal, rehearse
+from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Rehearsal, rehearse
 from agent.rehearsal.rates import rate_interval
-from agent.rehearsal.record import Record, span
+from agent.rehearsal.record import Record, past_of, span
 from agent.rehearsal.wording import lasting
-from agent.replay import TELEMETRY
-from agent.shadow.loading import JOURNAL, detector_of, load_detectors
+from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
-from agent.store.journal import AlertFilter, JournalReader, StoreError
+from agent.store.journal import StoreError
 
-_PAGE = 500
 _BAR_COLUMNS = 16
 
 
@@ -109,31 +107,15 @@ def _rehearsed(
 ) -> tuple[Achieved, Rehearsal]:
     first_ns, last_ns = span(source, asset)
     first_ns, last_ns = max(first_ns, bounds_ns[0]), min(last_ns, bounds_ns[1])
-    known = _known(source, asset)
     said = config.assets[asset]
-    record = Record(source, asset, said, detector, *bounds_ns)
+    past = past_of(source, asset, said.period_ms)
+    record = Record(source, asset, said, detector, *bounds_ns, tuple(past.unwatched(last_ns)))
     with share_bar(f"judging {asset}") as progress:
         one = rehearse(
-            record, (first_ns, last_ns), known, budgets=budgets, ramps=ramps, seed=seed, progress=progress
+            record, (first_ns, last_ns), past.raised, budgets=budgets, ramps=ramps, seed=seed, progress=progress
         )
-    return Achieved.of(said.alerts_per_s, len(one.known), one.weeks_judged * WEEK_S), one
-
-
-def _known(source: Path, asset: str) -> list[Known]:
-    """Return the alerts that were raised, the oldest first; none where no journal lies beside the record."""
-    path = (source.parent if source.name == TELEMETRY else source) / JOURNAL
-    if not path.is_file():
-        return []
-    journal, found, before = JournalReader.open(path), [], None
-    try:
-        while True:
-            page = journal.alerts(AlertFilter(asset=asset), limit=_PAGE, before=before)
-            found += [Known.of(alert) for alert in page.alerts]
-            before = page.before
-            if before is None:
-                return found[::-1]
-    finally:
-        journal.close()
+    counted = sum(not known.is_true for known in one.known)
+    return Achieved.of(said.alerts_per_s, counted, one.weeks_judged * WEEK_S), one
 
 
 def show(achieved: Achieved, one: Rehearsal, console: Console) -> None:

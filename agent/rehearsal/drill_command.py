@@ -24,7 +24,7 @@ from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.drill import USUAL, drill
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
-from agent.rehearsal.record import NS_PER_S, Record, span
+from agent.rehearsal.record import NS_PER_S, Record, past_of, span
 from agent.rehearsal.wording import lasting
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
@@ -144,7 +144,9 @@ def _record(config: Config, asset: str, detector: Detector, source: Path, bounds
     if since_ns < 0:
         last_ns = min(span(source, asset)[1], until_ns)
         since_ns = last_ns - WEEKS * 7 * 86_400 * NS_PER_S
-    return Record(source, asset, config.assets[asset], detector, since_ns, until_ns)
+    said = config.assets[asset]
+    withheld = past_of(source, asset, said.period_ms).unwatched(span(source, asset)[1])
+    return Record(source, asset, said, detector, since_ns, until_ns, tuple(withheld))
 
 
 def span_of(record: Record) -> tuple[int, int]:

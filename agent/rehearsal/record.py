@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from agent.config.assets import AssetConfig
+from agent.ledger.history import History, history_of
 from agent.line.assess import WINDOW_ROWS, Detector
 from agent.line.memory import Remembered
 from agent.line.rate_of_change import RateOfChange
+from agent.line.spans import Span, union
 from agent.line.window import Grid, Window
-from agent.replay import recorded, telemetry_of
+from agent.replay import TELEMETRY, recorded, telemetry_of
+from agent.shadow.loading import JOURNAL
 from agent.store import export, reading
 from agent.store.blocks import Started
-from agent.store.journal import StoreError
+from agent.store.journal import JournalReader, StoreError
 
 PART_ROWS = 512
 NS_PER_S = 1_000_000_000
@@ -55,7 +58,8 @@ class Part:
 class Record:
     """What `source` holds of an asset with since <= time < until, as `forewarn replay` takes it.
 
-    `source` is a state directory, its telemetry, or a Parquet file. `parts` raises StoreError where it holds none.
+    `source` is a state directory, its telemetry, or a Parquet file; in the spans `withheld` nobody was to be told of
+    alerts. `parts` raises StoreError where it holds none.
     """
 
     source: Path
@@ -64,6 +68,7 @@ class Record:
     detector: Detector
     since_ns: int
     until_ns: int
+    withheld: tuple[Span, ...] = ()
 
     @property
     def period_ns(self) -> int:
@@ -120,7 +125,19 @@ class _Gathered:
 
 def span(source: Path, asset: str) -> tuple[int, int]:
     """Return the first and the last time in a source, UTC ns; raise StoreError where it holds nothing of an asset."""
-    first_ns, last_ns = reading.watched(telemetry_of(source), asset)[:2] if source.is_dir() else export.span(source)
-    if first_ns == last_ns:
+    spans = reading.spans(telemetry_of(source), asset) if source.is_dir() else union([export.span(source)])
+    if not spans:
         raise StoreError(f"{source}: nothing of {asset} is recorded; name a state_dir or a Parquet file that has it")
-    return first_ns, last_ns
+    return spans[0][0], spans[-1][1]
+
+
+def past_of(source: Path, asset: str, period_ms: int) -> History:
+    """Return the history of an asset from what a state directory, its telemetry or a Parquet file has beside it."""
+    path = (source.parent if source.name == TELEMETRY else source) / JOURNAL
+    if not path.is_file():
+        return history_of(None, telemetry_of(source), asset, period_ms)
+    journal = JournalReader.open(path)
+    try:
+        return history_of(journal, telemetry_of(source), asset, period_ms)
+    finally:
+        journal.close()

@@ -105,6 +105,7 @@ class Draws:
 class Walk:
     """Gives the moments while it lets each vigil judge the record; `alarms` are those of each vigil.
 
+    `rows_judged` are those in which people would have been told: not while alerts were withheld.
     A moment suits where the first vigil finds nothing, and finds nothing in the time `within_ns` after it either. Of
     the record no more is held than that time and a little.
     """
@@ -121,6 +122,7 @@ class Walk:
         self._ahead: list[Part] = []
         self._past: deque[Float32s] = deque(maxlen=PAST_ROWS)
         self._last: Assessment | None = None
+        self._is_withheld = False
 
     def moments(self) -> Iterator[Moment]:
         """Go through the record; the vigils stand at a moment while it is given."""
@@ -169,7 +171,9 @@ class Walk:
                     alarms[-1].returned_ns = at_ns
             if number == 0:
                 self._last = assessment
-                self.rows_judged += int(assessment.judged.sum())
+                withheld = vigil.withheld(grid.time_ns)
+                self._is_withheld = bool(withheld[-1])
+                self.rows_judged += int((assessment.judged & ~withheld).sum())
         self.rows += grid.rows
         self.time_ns = part.last_ns
         self._past.extend(grid.values[-PAST_ROWS:])
@@ -183,9 +187,9 @@ class Walk:
         return None if moment.alarm_s(self._vigils[0], 0) is not None else moment
 
     def _is_well(self) -> bool:
-        """Whether the machine ran, was judged, and nothing was found up to now."""
+        """Whether the machine ran, was judged, no alert was withheld, and nothing was found up to now."""
         last = self._last
-        if last is None or self._vigils[0].raised:
+        if last is None or self._vigils[0].raised or self._is_withheld:
             return False
         return bool(last.condition[-1] == NORMAL and last.evidence[-1] < DEADBAND)
 

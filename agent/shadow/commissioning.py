@@ -19,6 +19,7 @@ from agent.clock import Clock
 from agent.config.file import Config
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
+from agent.line.spans import length_ns
 from agent.line.stage import Decide, Decision, Stage
 from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
@@ -85,7 +86,7 @@ class Commissioning:
 
     def collected(self, asset: str) -> Collected:
         """Return how much is recorded of an asset; raise StoreError."""
-        _, _, recorded_ns = reading.watched(self._config.agent.state_dir / TELEMETRY, asset)
+        recorded_ns = length_ns(reading.spans(self._config.agent.state_dir / TELEMETRY, asset))
         last = self._journal.last_event(asset, (EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT))
         refused = last.comment if last is not None and last.kind is EventKind.NOT_LEARNT else None
         return Collected(recorded_ns / 3.6e12, self._config.assets[asset].learn_after_h, refused)

@@ -30,6 +30,8 @@ from agent.line.alert import (
     Likeness,
     Priority,
     Rebaseline,
+    RecordFailure,
+    RecordRepair,
     ReturnToService,
     SeeChange,
     Shelve,
@@ -111,6 +113,10 @@ def encode_command(command: Command) -> bytes:
         case DeclareNormal():
             body |= {"kind": "declare_normal", "asset": command.asset, "comment": command.comment}
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
+        case RecordFailure() | RecordRepair():
+            kind = "record_failure" if isinstance(command, RecordFailure) else "record_repair"
+            body |= {"kind": kind, "asset": command.asset, "at": format_time(command.at_ns), "comment": command.comment}
+            body |= {"alert_id": command.alert_id, "downtime_s": command.downtime_s}
     return dumps(body)
 
 
@@ -149,6 +155,10 @@ def decode_command(text: bytes | str) -> Command:
             case "declare_normal":
                 window = parse_time(body["since"]), parse_time(body["until"])
                 return DeclareNormal(body["asset"], by, time_ns, *window, body["comment"])
+            case "record_failure" | "record_repair" as kind:
+                outcome = RecordFailure if kind == "record_failure" else RecordRepair
+                said = body["alert_id"], body["downtime_s"], body["comment"]
+                return outcome(body["asset"], by, time_ns, parse_time(body["at"]), *said)
             case kind:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:
@@ -370,6 +380,7 @@ def event_json(event: AssetEvent) -> dict[str, Json]:
         "by": event.by,
         "comment": event.comment,
         "about": event.about,
+        "downtime_s": event.downtime_s,
     }
 
 
@@ -459,6 +470,7 @@ def _event(body: Any) -> AssetEvent:
         by=body["by"],
         comment=str(body["comment"]),
         about=body["about"],
+        downtime_s=body.get("downtime_s"),  # earlier versions had none
     )
 
 

@@ -155,6 +155,15 @@ class JournalReader:
         rows = self._read(sql, (asset, since_ns, shadow))
         return int(rows[0][0])
 
+    def lives(self, asset: str) -> list[tuple[Alert, Alert]]:
+        """Return of each alert of an asset its first revision and its latest, the oldest first; none in shadow."""
+        sql = (
+            "SELECT f.body, f.crc, l.body, l.crc FROM current c JOIN revisions f ON f.sequence = c.first "  # noqa: S608
+            "JOIN revisions l ON l.sequence = c.latest "
+            f"WHERE c.asset = ? AND c.state NOT IN ('{SHADOW}', '{SHADOW_OVER}') ORDER BY c.first"
+        )
+        return [(self._decode(*row[:2]), self._decode(*row[2:])) for row in self._read(sql, (asset,))]
+
     def series(self, series: str, since_ns: int) -> tuple[Alert, ...]:
         """Return the alerts that are numbered within a series and were raised at or after a time, the oldest first.
 
@@ -176,6 +185,11 @@ class JournalReader:
         rows = self._page("SELECT sequence, * FROM events", clauses, "sequence", limit)
         events = tuple(self._decode_event(row[1:]) for row in rows[:limit])
         return EventPage(events, rows[limit - 1][0] if len(rows) > limit else None)
+
+    def all_events(self, asset: str) -> list[AssetEvent]:
+        """Return all events of an asset, the oldest first."""
+        rows = self._read("SELECT * FROM events WHERE asset = ? ORDER BY sequence", (asset,))
+        return [self._decode_event(row) for row in rows]
 
     def last_event(self, asset: str, kinds: Collection[EventKind]) -> AssetEvent | None:
         """Return the last event of an asset that is of one of these kinds, None where there is none."""

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.line.spans import Span, union
 from agent.store import sealed, segments
 from agent.store.blocks import Layout, Started, Step
 from agent.store.segments import OnDamage
@@ -125,13 +126,13 @@ def sealed_rows(
             yield from sealed.rows(folder, asset, tags, since_ns, until_ns, on_damage)
 
 
-def watched(directory: Path, asset: str) -> tuple[int, int, int]:
-    """Return the first and the last time of what was recorded of an asset, UTC, and how long that was, all in ns.
+def spans(directory: Path, asset: str) -> list[Span]:
+    """Return when an asset was recorded, UTC ns, in order.
 
-    Three zeros where nothing was. By names and heads alone, so to a second, quickly, and for all assets alike in what
-    is not sealed yet; the past that a device's own history filled is in it.
+    By names and heads alone, so to a second, quickly, and for all assets alike in what is not sealed yet; the past that
+    a device's own history filled is in it.
     """
-    spans = [
+    found = [
         (folder.first_s * _SECOND_NS, folder.last_s * _SECOND_NS)
         for folder in sealed.folders(directory)
         if (folder.path / sealed.file_name(asset)).exists()
@@ -139,12 +140,8 @@ def watched(directory: Path, asset: str) -> tuple[int, int, int]:
     for path in segments.segments(directory):
         with suppress(FileNotFoundError):  # sealed or dropped meanwhile
             if (span := segments.glance(path)) is not None:
-                spans.append(span)
-    watched_ns = until_ns = 0
-    for begin, end in sorted(spans):
-        watched_ns += max(end - max(begin, until_ns), 0)
-        until_ns = max(until_ns, end)
-    return min((begin for begin, _ in spans), default=0), until_ns, watched_ns
+                found.append(span)
+    return union(found)
 
 
 def _segment(

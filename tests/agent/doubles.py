@@ -11,7 +11,17 @@ import numpy as np
 
 from agent.clock import Clock
 from agent.line import lifecycle
-from agent.line.alert import AlarmState, Alert, Command, GiveLabel, ReturnToService, TakeOutOfService, Withheld
+from agent.line.alert import (
+    AlarmState,
+    Alert,
+    Command,
+    GiveLabel,
+    RecordFailure,
+    RecordRepair,
+    ReturnToService,
+    TakeOutOfService,
+    Withheld,
+)
 from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
 from agent.line.quality import Quality, QualityTracker
@@ -84,7 +94,8 @@ class ThresholdLine:
         self._rows = 0
         self._now_ns = 0
         self.memory: Memory | None = None
-        self._withholding = Withholding(EventLog(asset, next_event), withheld)
+        self._log = EventLog(asset, next_event)
+        self._withholding = Withholding(self._log, withheld)
         self.snapshot = Snapshot(asset, 0, None, open_alert, self._readings, 0, withheld=tuple(withheld))
 
     def state(self) -> bytes:
@@ -151,6 +162,8 @@ class ThresholdLine:
         if isinstance(command, GiveLabel) and self._alert is None and command.alert is not None:
             labelled = lifecycle.obey(command.alert, command, self._now_ns)
             return [] if labelled is None else [labelled]
+        if isinstance(command, RecordFailure | RecordRepair):
+            return [self._log.outcome(command, self._now_ns)]
         return [] if self._alert is None else self._take(lifecycle.obey(self._alert, command, self._now_ns))
 
     def _take(self, changed: Alert | None) -> list[Alert]:

@@ -162,6 +162,44 @@ def test_planned_work_is_announced_and_nonsense_is_refused(plant: Plant) -> None
     problem(ask(plant, "GET", "/events?kind=burnt"), 422)
 
 
+def test_a_person_records_a_failure_and_a_repair(plant: Plant) -> None:
+    plant.journal.record(replace(alert(7), state=AlarmState.NORMAL))
+    now_ns = plant.clock.time_ns()
+    before = codec.format_time(now_ns - 3600 * SECOND_NS)
+
+    async def scenario() -> tuple[httpx.Response, httpx.Response, Any]:
+        async with plant.running(), client(plant) as http:
+            await plant.advance(1)
+            told = {"by": "Ana", "comment": "bearing seized", "at": before, "alert_id": "pump-7", "downtime_s": 7200}
+            failed = await http.post("/api/v1/assets/pump/failures", json=told)
+            repaired = await http.post("/api/v1/assets/pump/repairs", json={"by": "Bo", "comment": "new bearing"})
+            await plant.advance(1)
+            return failed, repaired, (await http.get("/api/v1/events?asset=pump")).json()
+
+    failed, repaired, said = asyncio.run(scenario())
+    assert command_models.CommandAccepted.model_validate(failed.json()).command == "failure"
+    assert command_models.CommandAccepted.model_validate(repaired.json()).command == "repair"
+    repair, failure = event_models.EventPage.model_validate(said).items
+    assert (failure.kind, failure.since, failure.about, failure.downtime_s) == ("failure", before, "pump-7", 7200)
+    assert (repair.kind, repair.by, repair.about, repair.downtime_s) == ("repair", "Bo", None, None)
+
+
+def test_a_failure_that_cannot_be_is_refused(plant: Plant) -> None:
+    plant.journal.record(alert(1, asset="press"))
+    later = codec.format_time(plant.clock.time_ns() + SECOND_NS)
+    for asset, changes, status, said in [
+        ("press", {}, 404, 'there is no asset "press"'),
+        ("pump", {"at": later}, 422, "body.at: is to come; record it once it has happened"),
+        ("pump", {"alert_id": "pump-9"}, 404, 'there is no alert "pump-9"'),
+        ("pump", {"alert_id": "press-1"}, 422, "body.alert_id: press-1 is of press; name an alert of pump, or none"),
+        ("pump", {"comment": ""}, 422, "body.comment"),
+        ("pump", {"downtime_s": -1}, 422, "body.downtime_s"),
+    ]:
+        for kind in ("failures", "repairs"):
+            body = {"by": "Ana", "comment": "seized"} | changes
+            assert problem(ask(plant, "POST", f"/assets/{asset}/{kind}", json=body), status).detail.startswith(said)
+
+
 def test_commands_that_cannot_be_are_refused(plant: Plant) -> None:
     seen = Acknowledgement("Ana", plant.clock.time_ns(), "")
     until_ns = plant.clock.time_ns() + 5 * SECOND_NS

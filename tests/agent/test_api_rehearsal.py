@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from agent.api.ledger_models import LedgerModel
 from agent.api.rehearsal_models import BudgetModel, DrillModel
-from agent.line.alert import AlarmState
+from agent.line.alert import AlarmState, Answer, Label, RecordFailure
+from agent.line.event import EventKind, EventLog
 from agent.rehearsal import drills
 from agent.rehearsal.finding import Drill, Finding, Tried
+from agent.store import codec
 from agent.store.blocks import Step
 from tests.agent.plant import Plant
 from tests.agent.samples import SECOND_NS, alert, frame, revised
 from tests.agent.test_api import ask, problem
+
+DAY_NS = 86_400 * SECOND_NS
 
 
 def test_alerts_against_the_budget(plant: Plant) -> None:
@@ -22,6 +29,7 @@ def test_alerts_against_the_budget(plant: Plant) -> None:
         now_ns = begin_ns + number * 60 * SECOND_NS
         plant.telemetry.append(Step("pump", now_ns, frame(now_ns, 9.0, 40.0)), now_ns)
     plant.telemetry.sync()
+    plant.clock.step_wall(1440 * 60 * SECOND_NS)
     plant.journal.record(alert(1, raised_ns=begin_ns - SECOND_NS))  # its telemetry is gone
     for number in range(2, 7):
         plant.journal.record(alert(number, raised_ns=begin_ns + number * SECOND_NS))
@@ -48,3 +56,39 @@ def test_the_last_drill_is_shown(plant: Plant) -> None:
     assert shown.sentence == "pressure off by 10 % (0.9 bar) would be seen in 1 min, 19 of 20 times (76 to 99 %)"
     assert shown.smallest_percent == 10.0
     assert [(size.seen, size.median_s, size.slowest_s) for size in shown.sizes] == [(0, None, None), (19, 60.0, 120.0)]
+
+
+def test_what_came_of_the_alerts(plant: Plant) -> None:
+    begin_ns = plant.clock.time_ns()
+    for minute in range(10 * 1440 + 1):
+        now_ns = begin_ns + minute * 60 * SECOND_NS
+        plant.telemetry.append(Step("pump", now_ns, frame(now_ns, 9.0, 40.0)), 0)
+        if minute % 60 == 0:
+            plant.telemetry.sync()
+    plant.clock.step_wall(10 * DAY_NS)
+    for number, answer in ((1, Answer.REAL), (5, Answer.NORMAL), (9, None)):
+        label = answer and Label(answer, None, "Ana", begin_ns)
+        over = replace(alert(number, raised_ns=begin_ns + number * DAY_NS), label=label, state=AlarmState.NORMAL)
+        plant.journal.record(replace(over, returned_time_ns=over.raised_time_ns + SECOND_NS))
+    log, now_ns = EventLog("pump"), plant.clock.time_ns()
+    out = {"since_ns": begin_ns + 6 * DAY_NS, "until_ns": begin_ns + 7 * DAY_NS}
+    plant.journal.record(log.event(EventKind.OUT_OF_SERVICE, begin_ns, **out))
+    failed_ns, cost_s = begin_ns + 2 * DAY_NS, 7200.0
+    failure = RecordFailure("pump", "Ana", now_ns, failed_ns, "pump-1", cost_s, "burst")
+    plant.journal.record(log.outcome(failure, now_ns))
+    (found,) = LedgerModel.model_validate(ask(plant, "GET", "/ledger").json()).items
+    assert (found.asset, found.budget) == ("pump", "1/week")
+    week, ever = found.span, found.ever
+    assert (week.alerts, week.answers.normal, week.answers.unlabelled, week.failures) == (2, 1, 1, 0)
+    assert (ever.alerts, ever.answers.real, ever.judged, ever.right, ever.precision) == (3, 1, 2, 1, None)
+    assert (ever.failures, ever.missed, ever.median_lead_s, ever.downtime_s) == (1, 0, None, cost_s)
+    assert [(one.alert_id, one.lead_s) for one in ever.outcomes] == [("pump-1", 86_400.0)]
+    assert week.withheld_s["out_of_service"] == week.unwatched_s == 86_400.0
+    assert week.achieved.alerts == ever.achieved.alerts == 2, "that of which somebody says that it was real is none"
+    assert codec.parse_time(ever.since) == begin_ns
+    narrow = {"since": codec.format_time(begin_ns), "until": codec.format_time(begin_ns + 3 * DAY_NS), "asset": "pump"}
+    (found,) = LedgerModel.model_validate(ask(plant, "GET", "/ledger", params=narrow).json()).items
+    assert (found.span.alerts, found.span.failures) == (1, 1)
+    assert "there is no asset" in problem(ask(plant, "GET", "/ledger?asset=press"), 404).detail
+    turned = {"since": narrow["until"], "until": narrow["since"]}
+    assert "must be before until" in problem(ask(plant, "GET", "/ledger", params=turned), 422).detail

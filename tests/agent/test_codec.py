@@ -22,6 +22,8 @@ from agent.line.alert import (
     Label,
     Likeness,
     Rebaseline,
+    RecordFailure,
+    RecordRepair,
     ReturnToService,
     SeeChange,
     Shelve,
@@ -98,6 +100,10 @@ def test_an_event_survives_the_journey(until_ns: int | None) -> None:
     assert codec.decode_event(codec.encode(event)) == event
     by_tag = replace(event, kind=EventKind.SUPPRESSED, by=None, about="cleaning")
     assert codec.decode_event(codec.encode(by_tag)) == by_tag
+    failure = replace(event, kind=EventKind.FAILURE, about="pump-1", downtime_s=14_400.5)
+    assert codec.decode_event(codec.encode(failure)) == failure
+    earlier = codec.encode(event).replace(b'"downtime_s":null,', b"")
+    assert codec.decode_event(earlier) == event, "as earlier versions wrote it"
 
 
 def test_the_form_is_canonical() -> None:
@@ -164,6 +170,8 @@ def test_what_another_alert_may_be_like_survives_the_journey() -> None:
         EndHold("pump", "Bo", START_NS, "a recipe"),
         Rebaseline("pump", ("flow", "heat"), "Bo", START_NS, "new sensors"),
         DeclareNormal("pump", "Bo", START_NS, START_NS - 9, START_NS - 5, "the new product"),
+        RecordFailure("pump", "Bo", START_NS, START_NS - 9, "pump-3", 14400.5, "Lager fest"),
+        RecordRepair("pump", "Bo", START_NS, START_NS, None, None, "impeller cleaned"),
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:

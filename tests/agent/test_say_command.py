@@ -49,6 +49,14 @@ def test_what_is_said_is_queued_for_the_asset(plant: Plant) -> None:
             "pump: normal",
         ),
         (("rebaseline", "pump", "--tags", "temperature", "--by", "Ana"), "pump: rebaseline"),
+        (
+            ("failure", "pump", "--at", "2026-01-01T06:00Z", "--downtime", "4h", "--by", "Ana", "--comment", "burst"),
+            "pump: failure",
+        ),
+        (
+            ("repair", "pump", "--alert", "pump-1", "--avoided", "8h", "--by", "Ana", "--comment", "new seal"),
+            "pump: repair",
+        ),
     ]
     with served(plant) as url:
         for arguments, answer in said:
@@ -77,6 +85,8 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
         (("shelve", "pump-1", "--for", "long", "--by", "Ana", "--reason", "x"), "must be a number with a unit"),
         (("out-of-service", "pump", "--for", "1h", "--from", "noon", "--by", "A", "--reason", "x"), "noon is no time"),
         (("out-of-service", "pump", "--for", "1h", "--from", "2026-12-01T06:00", "--by", "A", "--reason", "x"), "Z"),
+        (("failure", "pump", "--at", "9999-01-01T00:00Z", "--by", "Ana", "--comment", "x"), "body.at: is to come"),
+        (("repair", "pump", "--avoided", "much", "--by", "Ana", "--comment", "x"), "--avoided"),
     ]
     with served(plant) as url:
         for arguments, said in refused:

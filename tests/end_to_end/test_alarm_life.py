@@ -163,7 +163,7 @@ def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restar
                 await plant.play(30)
                 await plant.say("/alerts/pump-1/acknowledge", by="Ana")
                 plant.faulty = set()
-                await plant.play(60)
+                await plant.play(90)
                 assert await states(plant) == [("pump-1", "normal", None)]
                 await plant.say("/alerts/pump-1/label", by="Ana", answer="normal")
                 await plant.say("/alerts/pump-1/label", by="Ana", answer="sensor", comment="loose plug")
@@ -243,6 +243,32 @@ def test_what_is_labelled_normal_is_raised_no_more_until_it_grows_and_nothing_el
                 assert [one for one, _, _ in await states(plant)] == ["pump-1", "pump-2", "pump-3"]
                 grown = await plant.get("/alerts/pump-3")
                 assert (grown["like"]["alert_id"], grown["like"]["name"]) == ("pump-1", "normal")
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_what_people_say_of_an_alert_and_of_a_failure_is_in_the_ledger(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump", "press"]) as plant, plant.running():
+            await plant.play(30)
+            plant.faulty = {"pump"}
+            await plant.play(40)
+            await plant.say("/alerts/pump-1/label", by="Ana", answer="real", fault="blocked filter")
+            await plant.say("/assets/pump/repairs", by="Ana", comment="filter changed", downtime_s=3600)
+            await plant.say("/assets/press/failures", by="Bo", comment="hose burst", downtime_s=600)
+            plant.faulty = set()
+            await plant.play(20)
+            pump, press = [one["ever"] for one in (await plant.get("/ledger"))["items"]]
+            raised = (await revisions(plant))[0]
+            (repair,) = pump["outcomes"]
+            assert (pump["alerts"], pump["answers"]["real"], pump["right"], pump["missed"]) == (1, 1, 1, 0)
+            assert (repair["kind"], repair["alert_id"], pump["avoided_s"]) == ("repair", "pump-1", 3600)
+            since_ns = codec.parse_time(repair["at"]) - codec.parse_time(raised["raised_time"])
+            assert repair["lead_s"] == pytest.approx(since_ns / 1e9)
+            assert 10 < repair["lead_s"] < 40
+            assert (press["alerts"], press["failures"], press["downtime_s"], press["avoided_s"]) == (0, 1, 600, None)
+            assert (pump["precision"], pump["median_lead_s"]) == (None, None), "one is too few"
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)

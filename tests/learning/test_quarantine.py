@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from agent.learning import quarantine
-from agent.learning.quarantine import DAY_NS, EVER_NS, HOUR_NS, LEARNABLE, REASONS, Reason, Seen, Span
+from agent.learning.quarantine import DAY_NS, EVER_NS, HOUR_NS, LEARNABLE, REASONS, Reason, Seen, Span, Standing
+from agent.line.alert import Alert, Answer, Label
 from agent.line.assess import BLIND, DEVIATING, NORMAL, SETTLING, UNSEEN
 from agent.line.event import AssetEvent, EventKind, EventLog
+from tests.agent.samples import alert
 
 MINUTE_NS = HOUR_NS // 60
 ROWS = 60
@@ -72,17 +75,51 @@ def test_a_person_can_only_overrule_what_the_agent_made_of_a_machine_at_work(rea
 
 
 def test_an_alarm_that_stands_is_left_out_for_ever_and_a_day_before_it() -> None:
-    assert list(quarantine.of_alarm(5 * DAY_NS, None)) == [
+    assert list(quarantine.of_alarm(Standing(5 * DAY_NS, 5 * DAY_NS))) == [
         Span(Reason.ALARM, 5 * DAY_NS, EVER_NS), Span(Reason.NEAR_ALARM, 4 * DAY_NS, 5 * DAY_NS),
     ]
 
 
 def test_an_alarm_that_is_over_has_margins_and_one_in_maintenance_none_before() -> None:
-    alarm, before, after = quarantine.of_alarm(5 * DAY_NS, 6 * DAY_NS)
+    over = Standing(5 * DAY_NS, 5 * DAY_NS, 6 * DAY_NS)
+    alarm, before, after = quarantine.of_alarm(over)
     assert (alarm.begin_ns, alarm.end_ns) == (5 * DAY_NS, 6 * DAY_NS)
     assert (before.begin_ns, before.end_ns) == (4 * DAY_NS, 5 * DAY_NS)
     assert (after.begin_ns, after.end_ns) == (6 * DAY_NS, 6 * DAY_NS + HOUR_NS)
-    assert list(quarantine.of_alarm(5 * DAY_NS, 6 * DAY_NS, withheld=True)) == [alarm, after]
+    assert list(quarantine.of_alarm(over, withheld=True)) == [alarm, after]
+
+
+def test_an_alert_that_was_raised_again_has_stood_twice() -> None:
+    first = replace(alert(1), onset_time_ns=DAY_NS, raised_time_ns=DAY_NS + 1)
+    returned = replace(first, returned_time_ns=2 * DAY_NS)
+    again = replace(first, onset_time_ns=3 * DAY_NS, raised_time_ns=3 * DAY_NS + 1)
+    assert quarantine.standings([first, returned, again, again]) == [
+        Standing(DAY_NS, DAY_NS + 1, 2 * DAY_NS), Standing(3 * DAY_NS, 3 * DAY_NS + 1),
+    ]
+
+
+def test_an_alert_of_which_a_person_says_that_nothing_was_wrong_was_normal_while_it_stood() -> None:
+    raised = replace(alert(1), onset_time_ns=DAY_NS, raised_time_ns=DAY_NS)
+    over = replace(raised, returned_time_ns=2 * DAY_NS)
+    label = Label(Answer.NORMAL, None, "Ana", 3 * DAY_NS)
+
+    def declared(latest: Alert) -> tuple[int, int] | None:
+        (alarm,) = quarantine.standings([raised, latest])
+        return alarm.declared_normal
+
+    assert declared(replace(over, label=label)) == (DAY_NS, 2 * DAY_NS)
+    assert declared(replace(raised, label=label)) == (DAY_NS, 3 * DAY_NS), "up to when it was looked at"
+    assert declared(over) is None
+    assert declared(replace(over, label=replace(label, answer=Answer.SENSOR))) is None
+
+
+def test_only_an_alarm_that_is_over_can_be_the_same_as_one_that_was_looked_at() -> None:
+    known = Standing(DAY_NS, DAY_NS, 2 * DAY_NS, 3 * DAY_NS)
+    assert known.is_same(known)
+    assert known.is_same(Standing(DAY_NS - HOUR_NS, DAY_NS, DAY_NS + HOUR_NS))
+    assert not known.is_same(Standing(DAY_NS, DAY_NS))
+    assert not known.is_same(Standing(DAY_NS, DAY_NS, 3 * DAY_NS))
+    assert not replace(known, over_ns=None).is_same(known)
 
 
 def events(*said: tuple[EventKind, int, int | None, int | None]) -> list[AssetEvent]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from agent.build import JOURNAL
 from agent.config.file import Config, load
 from agent.line.advise import Delays
-from agent.line.alert import AlarmEvent, Alert, DeclareNormal, Rebaseline, TakeOutOfService
+from agent.line.alert import AlarmEvent, Alert, Answer, DeclareNormal, Label, Rebaseline, TakeOutOfService
 from agent.line.lifecycle import is_standing
 from agent.line.vigil import Vigil
 from agent.line.window import Grid
+from agent.store.journal import Journal
 from connectors.frame import Float32s
 from models import bundle
 from models.runtime import Detector
@@ -92,6 +95,21 @@ def test_only_a_person_can_say_that_a_fault_is_normal(pump: Path, tmp_path: Path
     new = evidence(tmp_path / "anew", values)[15 * DAY_ROWS :]
     assert (new >= 1.0).mean() < 0.01
     assert bundle.load(tmp_path / "anew").manifest.learnt_rows > 20 * DAY_ROWS
+
+
+@pytest.mark.parametrize("answer", [Answer.NORMAL, Answer.REAL])
+def test_an_alert_that_was_labelled_normal_leaves_nothing_out(pump: Path, tmp_path: Path, answer: Answer) -> None:
+    config = fresh(pump, tmp_path)
+    values = healthy(20, 9)
+    values[8 * DAY_ROWS : 9 * DAY_ROWS, 1] += 6.0
+    alerts = [one for one in watch(config, values) if isinstance(one, Alert)]
+    label = Label(answer, "leak" if answer is Answer.REAL else None, "Ana", BEGIN_NS + 10 * DAY_NS)
+    journal = Journal(config.agent.state_dir / JOURNAL, BEGIN_NS)
+    journal.record(replace(alerts[-1], revision=alerts[-1].revision + 1, event=AlarmEvent.LABEL, label=label))
+    journal.close()
+    code, said = learnt(config, tmp_path)
+    assert code == 0, said
+    assert ("in alarm" in said) == ("near an alarm" in said) == (answer is Answer.REAL)
 
 
 def test_after_a_re_baseline_only_what_comes_later_is_learnt(pump: Path, tmp_path: Path) -> None:

@@ -36,10 +36,7 @@ SECOND_NS = 1_000_000_000
 
 
 class ScriptedDetector:
-    """A detector over one tag whose size is the evidence of its row; a missing value gives a row without score.
-
-    A negative value is of a second regime.
-    """
+    """A detector over one tag whose value is the evidence of its row; a missing value gives a row without score."""
 
     def __init__(self, remaining: RemainingModel | None = None) -> None:
         self.hash = "scripted"
@@ -49,7 +46,7 @@ class ScriptedDetector:
             tags=(TagSchema("evidence", "1", "scored"),),
             period_ms=1000,
             faults=FAULTS,
-            regimes=(RegimeCard("R1", "the usual one", 0.5), RegimeCard("R2", "the other one", 0.5)),
+            regimes=(RegimeCard("R1", "the only one", 1.0),),
             learnt_rows=0,
             learnt_from="",
             files={},
@@ -62,7 +59,7 @@ class ScriptedDetector:
             np.zeros(1, np.int64),
             0 * one,
             one,
-            Experts(Regimes(np.zeros(2), np.zeros((2, 1)), np.ones((2, 1, 1))), np.empty(0), np.empty(0)),
+            Experts(Regimes(0 * one, 0 * one[None], one[None, None]), np.empty(0), np.empty(0)),
             Reference(np.ones((len(MEMORIES), 1, 1)), 0 * one),
             HeadReference(
                 np.ones((POWERS, 1)),
@@ -78,8 +75,8 @@ class ScriptedDetector:
 
     def score(self, x: Float32s, mask: Bools, held: Bools | None = None) -> Scores:
         zeros = np.zeros(x.shape, np.float32)
-        score = np.where(mask, np.exp(np.abs(x.astype(np.float64))), np.nan)[:, 0]
-        regime, coverage = (x[:, 0] < 0).astype(np.int64), mask[:, 0].astype(np.float32)
+        score = np.where(mask, np.exp(x.astype(np.float64)), np.nan)[:, 0]
+        regime, coverage = np.zeros(len(x), np.int64), mask[:, 0].astype(np.float32)
         return Scores(score, regime, zeros, zeros, zeros, zeros, zeros, coverage)
 
     def judge(self, features: Float32s, whole: Float32s) -> tuple[Float32s, Float32s]:
@@ -184,13 +181,6 @@ class At:
     last_s: int
 
     def evidence(self, value: float) -> Scenario:
-        return self._shows(value)
-
-    def elsewhere(self, value: float) -> Scenario:
-        """The machine goes into its other regime, with that evidence."""
-        return self._shows(-value)
-
-    def _shows(self, value: float) -> Scenario:
         self.scenario._evidence[self.first_s] = value
         return self.scenario
 

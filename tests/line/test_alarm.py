@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 
 from agent.line import advise, lifecycle
-from agent.line.advise import DEADBAND, ELSEWHERE_S_MAX, PRIORITIES, Chatter, Delays
+from agent.line.advise import DEADBAND, ELSEWHERE_S_MAX, PRIORITIES, Chatter, Delays, Watch
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -23,11 +24,12 @@ from agent.line.alert import (
     Withheld,
     WithheldKind,
 )
-from agent.line.assess import RECOVERY_ROWS
+from agent.line.assess import RECOVERY_ROWS, Assessor
 from agent.line.lifecycle import NEVER, TRANSITIONS, Patience
 from agent.line.verdict import Cause
 from tests.agent import samples
-from tests.line.scripted import SECOND_NS, START_NS, Scenario, rows, scripted_line, state_of
+from tests.line.frames import grid
+from tests.line.scripted import SECOND_NS, START_NS, Scenario, ScriptedDetector, rows, scripted_line
 
 NORMAL, UNACKNOWLEDGED, ACKNOWLEDGED, RETURNED = AlarmState
 RAISE, RETURN, ACKNOWLEDGE, REALARM = list(AlarmEvent)[:4]
@@ -175,36 +177,46 @@ def test_the_return_takes_an_unbroken_off_delay() -> None:
         .evidence(0.5).between(69, 158).wants(UNACKNOWLEDGED).at(159).wants(RETURNED).holds()
 
 
-def test_being_normal_in_another_regime_is_no_return() -> None:
-    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).elsewhere(0.2).at(900).evidence(1.5).at(1000) \
-        .evidence(0.2).between(69, 1028).wants(UNACKNOWLEDGED).at(1029).wants(RETURNED).holds()
+STOPPED, RUNNING = 0, 1
 
 
-def test_the_rows_of_a_return_need_not_follow_each_other_where_the_machine_was_elsewhere_between() -> None:
-    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(100).evidence(0.2).at(115).elsewhere(0.2).at(500) \
-        .evidence(0.2).between(69, 513).wants(UNACKNOWLEDGED).at(514).wants(RETURNED).holds()
+def changes(*told: tuple[int, float, int]) -> list[tuple[AlarmEvent, int]]:
+    """What a watch with delays of 10 and 30 s calls for, and in which row, of rows (how many, evidence, mode)."""
+    values = np.repeat([evidence for _, evidence, _ in told], [count for count, _, _ in told]).astype(np.float32)
+    mode = np.repeat([mode for _, _, mode in told], [count for count, _, _ in told])
+    assessor = Assessor(ScriptedDetector(), 1e-6)
+    watch, found = Watch(Delays.of(10, 30, 1.0), raised=False), []
+    for first in range(0, len(values), 1000):
+        rows = slice(first, first + 1000)
+        assessment = replace(assessor.update(grid(values[rows, None], start_s=first)), mode=mode[rows])
+        found += [(change.event, first + change.row) for change in watch.changes(assessment)]
+    return found
 
 
-def test_a_deviation_that_shows_in_both_regimes_returns_in_either() -> None:
-    Scenario(on_s=10, off_s=30).at(60).evidence(1.5).at(80).elsewhere(1.5).at(100).elsewhere(0.2) \
-        .between(69, 128).wants(UNACKNOWLEDGED).at(129).wants(RETURNED).holds()
+def test_being_normal_in_another_mode_is_no_return() -> None:
+    told = (60, 0.2, RUNNING), (40, 1.5, RUNNING), (800, 0.2, STOPPED), (100, 1.5, RUNNING), (40, 0.2, RUNNING)
+    assert changes(*told) == [(RAISE, 69), (RETURN, 1029)]
 
 
-def test_a_regime_that_the_machine_left_before_the_deviation_does_not_count() -> None:
-    Scenario(on_s=10, off_s=30).at(40).elsewhere(1.5).at(45).elsewhere(0.2).at(60).evidence(1.5).at(100) \
-        .elsewhere(0.2).between(69, 600).wants(UNACKNOWLEDGED).holds()
+def test_the_rows_of_a_return_need_not_follow_each_other_where_the_machine_was_stopped_between() -> None:
+    told = (60, 0.2, RUNNING), (40, 1.5, RUNNING), (15, 0.2, RUNNING), (385, 0.2, STOPPED), (40, 0.2, RUNNING)
+    assert changes(*told) == [(RAISE, 69), (RETURN, 514)]
 
 
-def test_an_alarm_whose_regime_does_not_come_back_returns_after_a_day() -> None:
-    line = scripted_line(on_s=10, off_s=30)
+def test_a_deviation_that_shows_in_both_modes_returns_in_either() -> None:
+    assert changes((60, 0.2, RUNNING), (20, 1.5, RUNNING), (20, 1.5, STOPPED), (40, 0.2, STOPPED)) \
+        == [(RAISE, 69), (RETURN, 129)]
+
+
+def test_a_deviation_that_was_over_before_the_alarm_does_not_count() -> None:
+    assert changes((40, 0.2, STOPPED), (5, 1.5, STOPPED), (15, 0.2, STOPPED), (40, 1.5, RUNNING), (500, 0.2, STOPPED)) \
+        == [(RAISE, 69)]
+
+
+def test_an_alarm_whose_mode_does_not_come_back_returns_after_a_day() -> None:
     day = int(ELSEWHERE_S_MAX)
-    line.step(rows([1.5] * 20), NOW_NS)
-    line.step(rows([-0.2] * (day + 29), 20), NOW_NS)
-    line.publish()
-    assert state_of(line) == UNACKNOWLEDGED
-    line.step(rows([-0.2], 20 + day + 29), NOW_NS)
-    line.publish()
-    assert state_of(line) == RETURNED
+    assert changes((20, 1.5, RUNNING), (day + 29, 0.2, STOPPED)) == [(RAISE, 9)]
+    assert changes((20, 1.5, RUNNING), (day + 30, 0.2, STOPPED)) == [(RAISE, 9), (RETURN, 20 + day + 29)]
 
 
 def test_an_acknowledged_alert_is_raised_again_when_it_is_twice_as_bad() -> None:
@@ -382,3 +394,11 @@ def test_the_priority_follows_from_the_consequence_and_the_time_to_act(consequen
     assert {of(1.0, 9.0, cause) for cause in (Cause.SENSOR, Cause.COMMUNICATION)} == {Priority.LOW}
     order = list(Priority)
     assert order.index(hours) >= order.index(days) >= order.index(weeks)
+
+
+def test_an_alert_whose_deviation_has_grown_says_what_to_check_of_what_it_is_now() -> None:
+    alert = replace(alert_in(ACKNOWLEDGED), advisory=samples.ADVISORY)
+    other = replace(samples.ADVISORY, failure_mode="VIB, vibration")
+    worse = lifecycle.worsened(alert, replace(new(), advisory=other))
+    assert worse is not None
+    assert (worse.verdict, worse.advisory) == (new().verdict, other)

@@ -15,7 +15,7 @@ from agent.line.verdict import Cause, Condition, Verdict
 from models.runtime import Detector
 from tests.line.frames import WEEKLY, play
 from tests.line.scripted import SECOND_NS, START_NS
-from tests.models.plants import TAGS, Float32s, coupled
+from tests.models.plants import TAGS, Float32s, coupled, taught
 
 NAMES = tuple(name for name, _ in TAGS)
 SYMPTOMS = ("current", "heat")
@@ -109,6 +109,25 @@ def test_nonsense_in_several_tags_that_is_over_at_once_points_to_the_wire(
     verdict = told(running, values[: ONSET + 20])
     assert verdict.condition is Condition.DEVIATING
     assert verdict.cause is cause
+
+
+def two_machines(rows: int, seed: int) -> Float32s:
+    return np.hstack([coupled(rows, seed), coupled(rows, seed + 1000)])
+
+
+def test_nonsense_in_one_tag_while_others_have_no_value_points_to_the_wire() -> None:
+    tags = (*TAGS, *((f"second_{name}", unit) for name, unit in TAGS))
+    detector = Detector(taught(two_machines(3000, 1), tags))
+    values = two_machines(ROWS, 5)
+    values[ONSET : ONSET + 6, 3] = -60.0
+    values[ONSET : ONSET + 6, 4] = np.nan
+    lone = told(detector, values[: ONSET + 8])
+    values[ONSET : ONSET + 6, 8] = np.nan
+    several = told(detector, values[: ONSET + 8])
+    assert lone.condition is several.condition is Condition.DEVIATING
+    assert lone.cause is not Cause.COMMUNICATION
+    assert (several.cause, several.cause_probability) == (Cause.COMMUNICATION, None)
+    assert several.fault_probabilities == (), "the shape of nonsense says nothing"
 
 
 def test_tags_that_go_away_together_and_come_back_slowly_point_to_the_machine(running: Detector) -> None:

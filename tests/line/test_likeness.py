@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.line.alert import Alert, Answer, Label, Signature, Trait
-from agent.line.likeness import CHANCE, PROTOTYPES_MAX, Prototypes, similarity
+from agent.line.likeness import CHANCE, PROTOTYPES_MAX, SPREAD_CHANCE, Prototypes, similarity
 from tests.agent import samples
 
-FLOW: Signature = (Trait("flow", -3.0, 0.2, 0.0), Trait("pressure", 1.5, 0.0, 0.0))
-LARGER: Signature = (Trait("flow", -9.0, 0.3, 0.0), Trait("pressure", 4.0, 0.0, 0.0))
+FLOW: Signature = (Trait("flow", -9.0, 0.2, 0.0), Trait("pressure", 4.5, 0.0, 0.0))
+LARGER: Signature = (Trait("flow", -27.0, 0.3, 0.0), Trait("pressure", 12.0, 0.0, 0.0))
 SHAKING: Signature = (Trait("vibration", 0.4, 2.5, 0.0), Trait("flow", 0.5, 0.2, 0.0))
 STUCK: Signature = (Trait("flow", 0.0, 0.0, 1.0),)
 TRAITS = st.builds(Trait, st.sampled_from(["flow", "pressure", "speed"]), *[st.floats(-50, 50)] * 2, st.just(0.0))
@@ -44,7 +44,7 @@ def test_the_same_pattern_is_near_at_any_size_and_another_one_is_not() -> None:
     assert abs(similarity(FLOW, SHAKING)) < 0.2
     assert similarity(FLOW, STUCK) == 0
     assert similarity(STUCK, STUCK) == 1
-    noise = (Trait("flow", CHANCE, CHANCE, 0.0),)
+    noise = (Trait("flow", CHANCE, SPREAD_CHANCE, 0.0),)
     assert similarity(noise, noise) == 0
 
 
@@ -87,8 +87,18 @@ def test_it_may_become_as_large_as_it_was_while_the_labelled_alert_stood() -> No
     assert known.normal(tuple(replace(trait, level=1.5 * trait.level) for trait in LARGER), "ab12") is None
 
 
+def test_nothing_hides_behind_a_tag_that_stands_still_and_may() -> None:
+    stuck = (Trait("flow", 1.0, 0.0, 1.0), Trait("pressure", 0.5, 0.0, 0.0))
+    known = knowing(labelled(Answer.NORMAL, None, stuck))
+    moved = (Trait("flow", 9.0, 0.0, 1.0), Trait("pressure", 1.0, 0.0, 0.0))
+    assert known.normal(moved, "ab12") is not None, "the others move, and it stands still"
+    assert known.normal((*stuck, Trait("vibration", 0.0, 3.0, 0.0)), "ab12") is None
+    assert known.normal((*stuck, Trait("speed", 0.0, 0.0, 1.0)), "ab12") is None
+    assert similarity(stuck, moved) == 1
+
+
 def test_where_a_labelled_fault_is_nearer_it_is_not_taken_for_normal() -> None:
-    almost = (Trait("flow", -3.0, 0.2, 0.0), Trait("pressure", 0.0, 0.0, 0.0))
+    almost = (Trait("flow", -9.0, 0.2, 0.0), Trait("pressure", 0.0, 0.0, 0.0))
     known = knowing(labelled(Answer.NORMAL, None, almost), labelled(Answer.REAL, "impeller blockage", FLOW, 2))
     assert known.normal(FLOW, "ab12") is None
     assert known.normal(almost, "ab12") is not None

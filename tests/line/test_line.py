@@ -266,9 +266,12 @@ def test_drift_and_what_is_adapted_to_survive_a_restart_with_the_same_bundle_onl
     after = Line("pump", running, WEEKLY, memory=memory)
     assert after.memory == memory
     foreign = replace(memory, wander=replace(memory.wander, model_hash="another"))
-    for line, known in ((after, memory.wander.state), (Line("pump", running, WEEKLY, memory=foreign), None)):
+    unknown, new = Line("pump", running, WEEKLY, memory=foreign), Line("pump", running, WEEKLY)
+    for line in (after, unknown, new):
         line.step(frame(wandered[:1], 4000), 0)
+    for line, wanted in ((after, memory), (unknown, new.memory)):
         assert line.memory is not None
         assert line.memory.wander is not None
-        kept = np.zeros(len(memory.wander.state)) if known is None else known
-        assert line.memory.wander.state == pytest.approx(kept, abs=1e-3)
+        assert wanted is not None
+        assert wanted.wander is not None
+        assert line.memory.wander.state == pytest.approx(wanted.wander.state, abs=1e-3)

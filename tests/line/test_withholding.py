@@ -15,6 +15,8 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     Command,
+    RecordFailure,
+    RecordRepair,
     ReturnToService,
     TakeOutOfService,
     WithheldKind,
@@ -193,6 +195,19 @@ def test_what_is_said_to_another_asset_or_too_late_changes_nothing(command: Comm
     line = Line("pump", ScriptedDetector(), CLEANING)
     line.submit(command)
     assert not line.step(Frame.empty(3), START_NS)
+
+
+def test_people_record_that_a_machine_failed_and_the_next_event_has_the_next_number() -> None:
+    line = Line("pump", ScriptedDetector(), CLEANING)
+    line.submit(RecordFailure("pump", "ada", at(0), at(-50), "pump-1", 3600.0, "bearing seized"))
+    line.submit(RecordFailure("press", "ada", at(0), at(-50), None, None, "another machine's"))
+    line.submit(out(5, 9))
+    line.submit(RecordRepair("pump", "ada", at(0), at(0), None, None, "seal replaced"))
+    failure, planned, repair = events(line.step(Frame.empty(3), at(1)))
+    assert [one.id for one in (failure, planned, repair)] == ["pump:1", "pump:2", "pump:3"]
+    assert (failure.kind, failure.time_ns, failure.since_ns, failure.until_ns) == ("failure", at(1), at(-50), at(-50))
+    assert (failure.by, failure.about, failure.downtime_s) == ("ada", "pump-1", 3600.0)
+    assert (repair.kind, repair.comment, repair.about, repair.downtime_s) == ("repair", "seal replaced", None, None)
 
 
 def test_an_open_alert_says_that_its_machine_is_out_of_service_and_may_be_acknowledged() -> None:

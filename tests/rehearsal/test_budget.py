@@ -12,13 +12,16 @@ import pytest
 
 from agent.build import JOURNAL, load_detectors
 from agent.config.file import Config
+from agent.ledger.history import Raised
 from agent.line.advise import Delays
-from agent.line.alert import AlarmState
+from agent.line.alert import AlarmState, Answer, Label
+from agent.line.event import EventKind, EventLog
 from agent.line.vigil import Vigil
-from agent.rehearsal.budget import Known, rehearse
-from agent.rehearsal.record import span
+from agent.rehearsal.achieved import WEEK_S
+from agent.rehearsal.budget import rehearse
+from agent.rehearsal.record import past_of, span
 from agent.rehearsal.walk import Draws, Walk
-from agent.store.journal import AlertFilter, JournalReader, StoreError
+from agent.store.journal import Journal, StoreError
 from models.runtime import Detector
 from tests.agent.commands import command
 from tests.agent.samples import SECOND_NS as NS
@@ -27,6 +30,8 @@ from tests.agent.test_replay import faulty_frames, live_run
 from tests.rehearsal.recordings import record_of
 
 DAY_NS = 86_400 * NS
+AFTERWARDS_NS = 90 * NS
+"""By then the evidence has forgotten a fault."""
 
 
 def budget_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -42,11 +47,8 @@ def lived(file: Path) -> Config:
     return config
 
 
-def known_of(config: Config) -> list[Known]:
-    journal = JournalReader.open(config.agent.state_dir / JOURNAL)
-    found = [Known.of(one) for one in journal.alerts(AlertFilter(asset="pump")).alerts]
-    journal.close()
-    return found[::-1]
+def known_of(config: Config) -> list[Raised]:
+    return list(past_of(config.agent.state_dir, "pump", 1000).raised)
 
 
 def test_the_asset_s_own_budget_gives_the_alerts_that_were_raised_when_they_were(lived: Config) -> None:
@@ -106,11 +108,47 @@ def test_moments_are_where_all_is_well_and_stays_so(lived: Config) -> None:
     assert not {0, 500, 1000} & set(found), "nor has the agent just begun"
 
 
+def test_what_would_have_come_while_alerts_were_withheld_counts_for_nothing(lived: Config) -> None:
+    known, times = known_of(lived), span(lived.agent.state_dir, "pump")
+    whole = rehearse(record_of(lived), times, known, budgets=(), ramps=0)
+    second = known[1]
+    assert second.over_ns is not None
+    withheld = ((second.onset_ns - 5 * NS, second.over_ns + AFTERWARDS_NS),)
+    record = replace(record_of(lived), withheld=withheld)
+    one = rehearse(record, times, known, budgets=(), ramps=0)
+    assert whole.costs[0].later_s.keys() - one.costs[0].later_s.keys() == {second.alert_id}
+    left_out_s = (whole.weeks_judged - one.weeks_judged) * WEEK_S
+    assert 0 < left_out_s <= (withheld[0][1] - withheld[0][0]) / NS + 1
+    vigil = Vigil(record.detector, record.said.alerts_per_s, Delays.of(0, 0, 1.0), withheld=withheld)
+    draws = Draws(times[0], times[1] - 60 * NS, 150, np.random.default_rng(2))
+    moments = [one.time_ns for one in Walk(record.parts(), [vigil], record.period_ns, 60 * NS, draws).moments()]
+    assert moments
+    assert not [at for at in moments if withheld[0][0] + NS < at <= withheld[0][1]]
+
+
+def test_labels_and_planned_work_count_as_the_ledger_counts_them(lived: Config, file: Path) -> None:
+    first, second, *_ = known_of(lived)
+    assert second.over_ns is not None
+    journal = Journal(lived.agent.state_dir / JOURNAL, second.raised_ns)
+    stood = journal.alert(first.alert_id)
+    assert stood is not None
+    label = Label(Answer.REAL, "a leak", "Ana", second.raised_ns)
+    journal.record(replace(stood, revision=stood.revision + 1, label=label))
+    planned = {"since_ns": second.onset_ns - 5 * NS, "until_ns": second.over_ns + AFTERWARDS_NS}
+    journal.record(EventLog("pump").event(EventKind.OUT_OF_SERVICE, first.raised_ns, **planned))
+    journal.close()
+    found = budget_command(file, "--ramps", "0", "--budgets", "1/week", "--json")
+    assert found.returncode == 0, found.stderr
+    (said,) = json.loads(found.stdout)
+    assert said["achieved"]["alerts"] == len(said["alerts"]) - 1, "people say that it was real"
+    assert second.alert_id not in said["budgets"][0]["later_s"], "it would not have been raised in planned work"
+
+
 def test_an_alert_that_stands_is_not_over_when_it_was_last_revised() -> None:
     stands = alert(3)
-    assert Known.of(stands).over_ns is None
+    assert Raised.of(stands, stands).over_ns is None
     over = replace(revised(stands, AlarmState.NORMAL), returned_time_ns=stands.raised_time_ns + 5)
-    assert Known.of(over).over_ns == stands.raised_time_ns + 5
+    assert Raised.of(stands, over).over_ns == stands.raised_time_ns + 5
 
 
 def test_too_short_a_record_is_refused_with_what_is_missing(pump: Config) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from agent.build import load_detectors
 from agent.config.file import Config
+from agent.line.spans import length_ns
 from agent.rehearsal.record import PART_ROWS, Part, span
 from agent.store import export, reading, seal, sealed, segments
 from agent.store.journal import StoreError
@@ -39,9 +40,9 @@ def test_it_is_what_the_machine_showed_sealed_or_not(pump: Config) -> None:
     assert abs(first_ns - parts[0].first_ns) <= NS
     assert abs(last_ns - parts[-1].last_ns) <= NS
     assert span(folder, "pump") == (first_ns, last_ns)
-    told = reading.watched(folder, "pump")
-    assert told[:2] == (first_ns, last_ns)
-    assert 59 * 3600 * NS < told[2] <= 60 * 3600 * NS, "the seconds between two segments are not counted"
+    spans = reading.spans(folder, "pump")
+    assert (spans[0][0], spans[-1][1]) == (first_ns, last_ns)
+    assert 59 * 3600 * NS < length_ns(spans) <= 60 * 3600 * NS, "the seconds between two segments are not counted"
 
 
 def test_a_part_of_it_is_read_without_the_rest(pump: Config) -> None:

@@ -1,0 +1,111 @@
+"""All that the journal and the record say of one asset's past, as the ledger counts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from agent.line.alert import AlarmState, Alert, Answer, WithheldKind
+from agent.line.event import AssetEvent
+from agent.line.spans import Span, joined, union
+from agent.line.verdict import Cause
+from agent.line.withholding import withheld_spans
+from agent.store import reading
+from agent.store.journal import JournalReader
+
+_GAP_NS: Final = 60_000_000_000
+"""Of the record only the ends of each hour are looked at; what is between two of them is no time without a record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """An alert: when the deviation began, when it was raised first, and over (None: it stands). UTC in ns.
+
+    `message` is what it said last, `cause` what the agent took it for, `answer` and `fault` what people say that it
+    was, None where nobody has; `root` is the alert that it goes under.
+    """
+
+    alert_id: str
+    onset_ns: int
+    raised_ns: int
+    over_ns: int | None
+    message: str = ""
+    answer: Answer | None = None
+    cause: Cause | None = None
+    fault: str | None = None
+    root: str | None = None
+
+    @classmethod
+    def of(cls, first: Alert, last: Alert) -> Self:
+        """Return what counts of an alert, by its first revision and its last."""
+        is_over = last.state in (AlarmState.NORMAL, AlarmState.RETURNED_UNACKNOWLEDGED)
+        label = last.label
+        return cls(
+            alert_id=last.id,
+            onset_ns=first.onset_time_ns,
+            raised_ns=first.raised_time_ns,
+            over_ns=last.returned_time_ns if is_over else None,
+            message=last.message,
+            answer=None if label is None else label.answer,
+            cause=last.verdict.cause,
+            fault=None if label is None else label.fault,
+            root=last.root,
+        )
+
+    @property
+    def is_true(self) -> bool:
+        """Whether people say that something was wrong: the alarm budget is for alerts of which they do not."""
+        return self.answer in (Answer.REAL, Answer.SENSOR)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether people say that it was as the alert said: a machine's fault, or a sensor's that was named so."""
+        return self.answer is Answer.REAL or (self.answer is Answer.SENSOR and self.cause is Cause.SENSOR)
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether somebody has looked and says what it was."""
+        return self.answer not in (None, Answer.NOT_LOOKED_AT)
+
+    def stood(self, time_ns: int) -> bool:
+        """Say whether it had been raised at a time, and was not over."""
+        return self.raised_ns <= time_ns and (self.over_ns is None or self.over_ns >= time_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The alerts and events of an asset, the oldest first, and when it was recorded."""
+
+    asset: str
+    raised: tuple[Raised, ...]
+    events: tuple[AssetEvent, ...]
+    recorded: tuple[Span, ...]
+
+    def begin_ns(self, until_ns: int) -> int:
+        """Return when the first that is known of it was, `until_ns` at the latest."""
+        times = [one.raised_ns for one in self.raised] + [event.since_ns for event in self.events]
+        return min([begin for begin, _ in self.recorded[:1]] + times + [until_ns])
+
+    def withheld(self, until_ns: int) -> dict[WithheldKind, list[Span]]:
+        """Return when its alerts were withheld up to a time, in each way."""
+        return withheld_spans(self.events, until_ns)
+
+    def unwatched(self, until_ns: int) -> list[Span]:
+        """Return when its alerts were withheld up to a time, in any way."""
+        return union(span for spans in self.withheld(until_ns).values() for span in spans)
+
+
+def history_of(journal: JournalReader | None, telemetry: Path, asset: str, period_ms: int) -> History:
+    """Return the history of an asset with a row every `period_ms`; raise StoreError.
+
+    Without a journal nothing is known of alerts.
+    """
+    lives = [] if journal is None else journal.lives(asset)
+    gap_ns = _GAP_NS + 2 * period_ms * 1_000_000
+    return History(
+        asset,
+        tuple(Raised.of(first, last) for first, last in lives),
+        () if journal is None else tuple(journal.all_events(asset)),
+        tuple(joined(reading.spans(telemetry, asset), gap_ns)) if telemetry.is_dir() else (),
+    )
