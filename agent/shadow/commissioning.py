@@ -120,7 +120,7 @@ class Commissioning:
         while True:
             for asset in self._config.assets:
                 try:
-                    await see_to(asset, self.standing(asset))
+                    await see_to(asset, await asyncio.to_thread(self.standing, asset))  # it reads manifests
                 except (StoreError, BundleError) as error:
                     if self._complained.get(asset) != str(error):
                         log.warning("commissioning waits", extra={"asset": asset, "error": str(error)})
