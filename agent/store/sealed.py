@@ -29,8 +29,9 @@ import numpy.typing as npt
 from backports import zstd
 
 from agent.line.alert import Command
-from agent.store import blocks, codec, segments
+from agent.store import blocks, segments
 from agent.store.blocks import Layout, Started, Step
+from agent.store.command_codec import decode_command, encode_command
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
 from connectors.frame import GOOD, Bools, Float32s, Frame, Int64s
@@ -90,7 +91,7 @@ class Rest:
         body = blocks.opening_json(self.layout, self.started) | {
             "empty": self.empty,
             "spoken": {
-                number: [codec.encode_command(one).decode() for one in said] for number, said in self.spoken.items()
+                number: [encode_command(one).decode() for one in said] for number, said in self.spoken.items()
             },
             "recovered": self.recovered,
             "states": {number: (asset, now_ns, kept.decode()) for number, (asset, now_ns, kept) in self.states.items()},
@@ -107,7 +108,7 @@ class Rest:
             layout,
             started,
             tuple((number, asset, taken_ns) for number, asset, taken_ns in body["empty"]),
-            {int(number): tuple(map(codec.decode_command, said)) for number, said in body["spoken"].items()},
+            {int(number): tuple(map(decode_command, said)) for number, said in body["spoken"].items()},
             tuple(body.get("recovered", ())),  # earlier versions recovered nothing, and kept no state
             {int(at): (asset, now_ns, kept.encode()) for at, (asset, now_ns, kept) in body.get("states", {}).items()},
             {name: (size, crc) for name, (size, crc) in body["files"].items()},
