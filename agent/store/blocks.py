@@ -28,7 +28,7 @@ from agent.line.event import AssetEvent
 from agent.line.likeness import Prototype
 from agent.line.memory import Memory
 from agent.line.stage import Stage
-from agent.store import codec, packing
+from agent.store import codec, command_codec, packing
 from connectors.frame import Frame
 
 MAGIC, EARLIER = b"FWT2", b"FWT1"
@@ -229,7 +229,7 @@ def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
     kinds = _kinds(layout)
     places = {kind: place for place, kind in enumerate(kinds)}
     spoken = b"\n".join(
-        b"%d %s" % (number, codec.encode_command(command))
+        b"%d %s" % (number, command_codec.encode(command))
         for number, step in enumerate(steps)
         for command in step.commands
     )
@@ -266,7 +266,7 @@ def unpack_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
     commands: dict[int, list[Command]] = {}
     for line in packed.take(size).split(b"\n") if size else []:
         place_of, _, said = line.partition(b" ")
-        commands.setdefault(int(place_of), []).append(codec.decode_command(said))
+        commands.setdefault(int(place_of), []).append(command_codec.decode(said))
     places = packed.ints(count)
     found: list[Step | None] = [None] * count
     for place, (asset, recovered) in enumerate(_kinds(layout)):
@@ -312,7 +312,7 @@ def _earlier_steps(payload: bytes, layout: Layout) -> Iterator[Step]:
         status = np.frombuffer(payload, "<u4", rows * columns, position).astype(np.uint32)
         position += status.nbytes
         frame = Frame(times, values.reshape(rows, columns), status.reshape(rows, columns))
-        commands = tuple(codec.decode_command(line) for line in text.split(b"\n") if line)
+        commands = tuple(command_codec.decode(line) for line in text.split(b"\n") if line)
         yield Step(assets[number], now_ns, frame, commands)
 
 

@@ -15,37 +15,22 @@ from typing import Any
 
 from agent.line.advisory import Advisory, Check
 from agent.line.alert import (
-    Acknowledge,
     Acknowledgement,
     AlarmEvent,
     AlarmState,
     Alert,
     Answer,
-    Command,
-    DeclareNormal,
-    EndHold,
-    GiveLabel,
-    Group,
     Label,
     Likeness,
     Priority,
-    Rebaseline,
-    RecordFailure,
-    RecordRepair,
-    ReturnToService,
-    SeeChange,
-    Shelve,
     Signature,
-    TakeOutOfService,
     Trait,
-    Unshelve,
     Withheld,
     WithheldKind,
 )
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.likeness import Prototype
 from agent.line.memory import Memory, Remembered
-from agent.line.stage import Decide, Decision
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -74,95 +59,6 @@ def decode_event(text: bytes | str) -> AssetEvent:
         return _event(json.loads(text))
     except (ValueError, KeyError, TypeError) as error:
         raise CodecError(f"not an event: {type(error).__name__}: {error}") from error
-
-
-def encode_command(command: Command) -> bytes:
-    """Return the canonical JSON of a command."""
-    body: dict[str, Json] = {"time": format_time(command.time_ns)}
-    if not isinstance(command, Group | SeeChange):
-        body["by"] = command.by
-    match command:
-        case Group():
-            body |= {"kind": "group", "alert_id": command.alert_id, "root": command.root}
-        case Acknowledge():
-            body |= {"kind": "acknowledge", "alert_id": command.alert_id, "comment": command.comment}
-        case Shelve():
-            body |= {"kind": "shelve", "alert_id": command.alert_id}
-            body |= {"until": format_time(command.until_ns), "reason": command.reason}
-        case Unshelve():
-            body |= {"kind": "unshelve", "alert_id": command.alert_id}
-        case GiveLabel():
-            alert = command.alert
-            body |= {"kind": "label", "alert_id": command.alert_id, "label": label_json(command.label)}
-            body |= {"alert": None if alert is None else alert_json(alert)}
-        case TakeOutOfService():
-            body |= {"kind": "take_out_of_service", "asset": command.asset, "reason": command.reason}
-            body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
-        case ReturnToService():
-            body |= {"kind": "return_to_service", "asset": command.asset, "comment": command.comment}
-        case Decide():
-            body |= {"kind": "decide", "asset": command.asset, "comment": command.comment}
-            body |= {"decision": command.decision.value, "about": command.about}
-        case SeeChange():
-            body |= {"kind": "see_change", "asset": command.asset, "cause": command.cause, "about": command.about}
-        case Rebaseline():
-            body |= {"kind": "rebaseline", "asset": command.asset, "comment": command.comment}
-            body |= {"tags": list(command.tags)}
-        case EndHold():
-            body |= {"kind": "end_hold", "asset": command.asset, "comment": command.comment}
-        case DeclareNormal():
-            body |= {"kind": "declare_normal", "asset": command.asset, "comment": command.comment}
-            body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
-        case RecordFailure() | RecordRepair():
-            kind = "record_failure" if isinstance(command, RecordFailure) else "record_repair"
-            body |= {"kind": kind, "asset": command.asset, "at": format_time(command.at_ns), "comment": command.comment}
-            body |= {"alert_id": command.alert_id, "downtime_s": command.downtime_s}
-    return dumps(body)
-
-
-def decode_command(text: bytes | str) -> Command:
-    """Return the command of its canonical JSON; raise CodecError where it is none."""
-    try:
-        body = json.loads(text)
-        time_ns = parse_time(body["time"])
-        if body["kind"] == "group":
-            return Group(body["alert_id"], body["root"], time_ns)
-        if body["kind"] == "see_change":
-            return SeeChange(body["asset"], body["cause"], body["about"], time_ns)
-        by = body["by"]
-        match body["kind"]:
-            case "acknowledge":
-                return Acknowledge(body["alert_id"], by, time_ns, body["comment"])
-            case "shelve":
-                return Shelve(body["alert_id"], by, time_ns, parse_time(body["until"]), body["reason"])
-            case "unshelve":
-                return Unshelve(body["alert_id"], by, time_ns)
-            case "label":
-                alert = body["alert"]
-                return GiveLabel(body["alert_id"], _label(body["label"]), None if alert is None else _alert(alert))
-            case "take_out_of_service":
-                window = parse_time(body["since"]), parse_time(body["until"])
-                return TakeOutOfService(body["asset"], by, time_ns, *window, body["reason"])
-            case "return_to_service":
-                return ReturnToService(body["asset"], by, time_ns, body["comment"])
-            case "decide":
-                decision = Decision(body["decision"])
-                return Decide(body["asset"], decision, by, time_ns, body["comment"], body["about"])
-            case "rebaseline":
-                return Rebaseline(body["asset"], tuple(map(str, body["tags"])), by, time_ns, body["comment"])
-            case "end_hold":
-                return EndHold(body["asset"], by, time_ns, body["comment"])
-            case "declare_normal":
-                window = parse_time(body["since"]), parse_time(body["until"])
-                return DeclareNormal(body["asset"], by, time_ns, *window, body["comment"])
-            case "record_failure" | "record_repair" as kind:
-                outcome = RecordFailure if kind == "record_failure" else RecordRepair
-                said = body["alert_id"], body["downtime_s"], body["comment"]
-                return outcome(body["asset"], by, time_ns, parse_time(body["at"]), *said)
-            case kind:
-                raise CodecError(f"not a command: {kind!r}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise CodecError(f"not a command: {type(error).__name__}: {error}") from error
 
 
 def memory_json(memory: Memory) -> dict[str, Json]:
@@ -426,7 +322,7 @@ def _alert(body: Any) -> Alert:
         acknowledgement=seen and Acknowledgement(seen["by"], parse_time(seen["time"]), seen["comment"]),
         withheld=tuple(withheld_of(one) for one in ways),
         root=body.get("root"),
-        label=None if body.get("label") is None else _label(body["label"]),
+        label=None if body.get("label") is None else label_of(body["label"]),
         like=None if body.get("like") is None else _likeness(body["like"]),
         signature=_signature(body.get("signature", [])),
         peak_signature=_signature(body.get("peak_signature", [])),
@@ -444,7 +340,8 @@ def _signature(body: Any) -> Signature:
     return tuple(Trait(one["tag"], *(_float(one[key]) for key in ("level", "spread", "still"))) for one in body)
 
 
-def _label(body: Any) -> Label:
+def label_of(body: Any) -> Label:
+    """Read what `label_json` returned."""
     return Label(Answer(body["answer"]), body["fault"], body["by"], parse_time(body["time"]), body["comment"])
 def _advisory(body: Any) -> Advisory | None:
     if body is None:

@@ -29,7 +29,7 @@ import numpy.typing as npt
 from backports import zstd
 
 from agent.line.alert import Command
-from agent.store import blocks, codec, segments
+from agent.store import blocks, command_codec, segments
 from agent.store.blocks import Layout, Started, Step
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
@@ -90,7 +90,7 @@ class Rest:
         body = blocks.opening_json(self.layout, self.started) | {
             "empty": self.empty,
             "spoken": {
-                number: [codec.encode_command(one).decode() for one in said] for number, said in self.spoken.items()
+                number: [command_codec.encode(one).decode() for one in said] for number, said in self.spoken.items()
             },
             "recovered": self.recovered,
             "states": {number: (asset, now_ns, kept.decode()) for number, (asset, now_ns, kept) in self.states.items()},
@@ -107,7 +107,7 @@ class Rest:
             layout,
             started,
             tuple((number, asset, taken_ns) for number, asset, taken_ns in body["empty"]),
-            {int(number): tuple(map(codec.decode_command, said)) for number, said in body["spoken"].items()},
+            {int(number): tuple(map(command_codec.decode, said)) for number, said in body["spoken"].items()},
             tuple(body.get("recovered", ())),  # earlier versions recovered nothing, and kept no state
             {int(at): (asset, now_ns, kept.encode()) for at, (asset, now_ns, kept) in body.get("states", {}).items()},
             {name: (size, crc) for name, (size, crc) in body["files"].items()},

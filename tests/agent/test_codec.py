@@ -36,7 +36,7 @@ from agent.line.alert import (
 from agent.line.event import AssetEvent, EventKind
 from agent.line.likeness import prototype
 from agent.line.stage import Decide, Decision
-from agent.store import codec
+from agent.store import codec, command_codec
 from tests.agent.samples import START_NS, alert, verdict
 
 TIMES = st.integers(0, 4_102_444_800_000_000_000)
@@ -141,9 +141,9 @@ def test_times_with_other_offsets_and_fewer_digits_are_understood() -> None:
 def test_a_label_survives_the_journey_with_the_alert_that_it_is_of() -> None:
     label = Label(Answer.REAL, "impeller blockage", "Ana", START_NS, "a rag")
     for past in (None, replace(rich(), label=label)):
-        text = codec.encode_command(GiveLabel("pump-1", label, past))
-        again = codec.decode_command(text)
-        assert codec.encode_command(again) == text
+        text = command_codec.encode(GiveLabel("pump-1", label, past))
+        again = command_codec.decode(text)
+        assert command_codec.encode(again) == text
         assert repr(again) == repr(GiveLabel("pump-1", label, past))
 
 
@@ -175,7 +175,7 @@ def test_what_another_alert_may_be_like_survives_the_journey() -> None:
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:
-    assert codec.decode_command(codec.encode_command(command)) == command
+    assert command_codec.decode(command_codec.encode(command)) == command
 
 
 @pytest.mark.parametrize(
@@ -194,6 +194,6 @@ def test_what_is_not_ours_is_refused_by_one_error(text: bytes) -> None:
     with pytest.raises(codec.CodecError):
         codec.decode(text)
     with pytest.raises(codec.CodecError):
-        codec.decode_command(text)
+        command_codec.decode(text)
     with pytest.raises(codec.CodecError):
         codec.decode_event(text)
