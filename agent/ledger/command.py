@@ -26,7 +26,7 @@ from agent.line.assess import Detector
 from agent.options import time_ns
 from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.record import Record, past_of
-from agent.shadow.loading import load_detectors
+from agent.shadow.loading import detector_of, load_detectors
 from agent.store.codec import format_time
 from agent.store.journal import StoreError
 from agent.store.loads import FILE, read_loads
@@ -89,7 +89,7 @@ def made(
         run = None
         if not quick:
             try:
-                run = _course(config, name, detectors[name], past, since_ns, until_ns)
+                run = _course(config, name, detector_of(detectors, name), past, since_ns, until_ns)
             except StoreError as error:  # of this asset; the rest of the report can be made
                 refused.append(str(error))
         span, ever = (account(past, settings.alerts_per_s, begin_ns, until_ns) for begin_ns in (since_ns, None))

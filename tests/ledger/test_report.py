@@ -156,6 +156,16 @@ def test_a_report_of_a_time_without_a_record_says_so(lived: Config, file: Path, 
     assert "no alert was raised on the 1 machine." in Page(out.read_text(encoding="utf-8")).said
 
 
+def test_an_asset_that_has_no_model_yet_is_told_of_as_far_as_it_can_be(lived: Config, file: Path) -> None:
+    file.write_text(CONFIG.replace('bundle = "bundles/pump"\n', ""))
+    done = weekly(file, "--since", SINCE, "--until", UNTIL, "--json")
+    assert done.returncode == 0, done.stderr
+    (pump,) = json.loads(done.stdout)["assets"]
+    assert pump["record"] is None
+    assert pump["span"]["recorded_s"] > ROWS - 10
+    assert "pump: has no model yet, so nothing can be judged" in done.stderr
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (("--since", UNTIL, "--until", SINCE), "--since: must be before --until, and in the past"),
     (("--since", "9998-01-01T00:00Z", "--until", "9999-01-01T00:00Z"), "in the past"),
