@@ -140,7 +140,8 @@ class JournalReader:
         # Canonical JSON escapes quotes in texts, so this stands nowhere else. That a label is the last that happens to
         # an alert is not certain, only usual, and near enough for a limit.
         marked = "instr(r.body, CAST('\"label\":{' AS BLOB)) > 0"
-        sql = f"{_LATEST} WHERE c.asset = ? AND {marked} ORDER BY c.latest DESC LIMIT ?"
+        of_asset = "? IN (c.asset, substr(c.asset, 1, instr(c.asset, '~') - 1))"  # what a model would have raised, too
+        sql = f"{_LATEST} WHERE {of_asset} AND {marked} ORDER BY c.latest DESC LIMIT ?"
         return tuple(self._decode(body, crc) for _, body, crc in self._read(sql, (asset, limit)))
 
     def next_number(self, asset: str) -> int:
