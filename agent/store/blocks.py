@@ -28,7 +28,7 @@ from agent.line.event import AssetEvent
 from agent.line.likeness import Prototype
 from agent.line.memory import Memory
 from agent.line.stage import Stage
-from agent.store import codec, packing
+from agent.store import codec, memory_codec, packing
 from connectors.frame import Frame
 
 MAGIC, EARLIER = b"FWT2", b"FWT1"
@@ -140,7 +140,7 @@ def opening_json(layout: Layout, started: Started | None) -> dict[str, Any]:
             asset: {
                 "next_number": start.next_number,
                 "open_alert": None if start.open_alert is None else codec.alert_json(start.open_alert),
-                "memory": None if start.memory is None else codec.memory_json(start.memory),
+                "memory": None if start.memory is None else memory_codec.memory_json(start.memory),
                 "withheld": [codec.withheld_json(one) for one in start.withheld],
                 "next_event": start.next_event,
                 "rebaselining": None if start.rebaselining is None else codec.event_json(start.rebaselining),
@@ -322,7 +322,7 @@ def _start(body: Any) -> Start:
     return Start(
         int(body["next_number"]),
         None if alert is None else codec.decode(json.dumps(alert)),
-        None if memory is None else codec.decode_memory(json.dumps(memory)),
+        None if memory is None else memory_codec.decode_memory(json.dumps(memory)),
         tuple(codec.withheld_of(one) for one in body.get("withheld", ())),  # nor did they know of events
         int(body.get("next_event", 1)),
         None if begun is None else codec.decode_event(json.dumps(begun)),

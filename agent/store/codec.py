@@ -44,7 +44,6 @@ from agent.line.alert import (
 )
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.likeness import Prototype
-from agent.line.memory import Memory, Remembered
 from agent.line.stage import Decide, Decision
 from agent.line.verdict import Cause, Condition, Contribution, Drift, LifeEnd, Verdict
 
@@ -163,36 +162,6 @@ def decode_command(text: bytes | str) -> Command:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:
         raise CodecError(f"not a command: {type(error).__name__}: {error}") from error
-
-
-def memory_json(memory: Memory) -> dict[str, Json]:
-    """Return a memory as plain values."""
-    return {
-        "time": format_time(memory.time_ns),
-        "life": _remembered_json(memory.life),
-        "wander": _remembered_json(memory.wander),
-    }
-
-
-def _remembered_json(part: Remembered | None) -> Json:
-    return None if part is None else {"model_hash": part.model_hash, "state": list(part.state)}
-
-
-def decode_memory(text: bytes | str) -> Memory:
-    """Return the memory of its JSON; raise CodecError where it is none."""
-    try:
-        body = json.loads(text)
-        if "state" in body:  # earlier versions remembered the life alone
-            return Memory(parse_time(body["time"]), _remembered(body), None)
-        return Memory(parse_time(body["time"]), _remembered(body["life"]), _remembered(body["wander"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error
-
-
-def _remembered(body: Any) -> Remembered | None:
-    if body is None:
-        return None
-    return Remembered(str(body["model_hash"]), tuple(float(value) for value in body["state"]))
 
 
 def dumps(body: Json) -> bytes:

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from agent.line.memory import UNKNOWN, Memory
-from agent.store import codec, segments
+from agent.store import codec, memory_codec, segments
 from agent.store.codec import CodecError
 from agent.store.journal import StoreError
 
@@ -66,7 +66,7 @@ class Memories:
 
     def _write(self, asset: str, memory: Memory) -> None:
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        body = codec.dumps(codec.memory_json(memory))
+        body = codec.dumps(memory_codec.memory_json(memory))
         whole = codec.dumps({"crc": zlib.crc32(body), "memory": body.decode()})
         segments.replace_synced(self._path(asset), whole)
 
@@ -82,4 +82,4 @@ def _memory(content: bytes) -> Memory:
         raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error
     if zlib.crc32(body) != crc:
         raise CodecError("its checksum is wrong")
-    return codec.decode_memory(body)
+    return memory_codec.decode_memory(body)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.line.memory import Memory, Remembered
 from agent.replay import recorded
-from agent.store import codec
+from agent.store import codec, memory_codec
 from agent.store.blocks import Start, Started
 from agent.store.journal import StoreError
 from agent.store.memories import FORGOTTEN, Memories
@@ -90,4 +90,4 @@ def test_a_replay_begins_with_what_was_remembered(tmp_path: Path, memory: Memory
 
 def test_what_an_earlier_version_remembered_of_a_life_is_kept() -> None:
     old = codec.dumps({"model_hash": "ab12", "time": codec.format_time(START_NS), "state": [17.0, 0.5]})
-    assert codec.decode_memory(old) == Memory(START_NS, Remembered("ab12", (17.0, 0.5)), None)
+    assert memory_codec.decode_memory(old) == Memory(START_NS, Remembered("ab12", (17.0, 0.5)), None)
