@@ -22,8 +22,11 @@ from simulators.machine import EPOCH_NS
 from simulators.plant import MACHINES, Plant
 
 ON_DELAY_S: Final = 300.0
-OFF_DELAY_S: Final = 3600.0
-"""Five rows and an hour of them: what a machine that is read once a minute is given by a careful engineer."""
+OFF_DELAY_S: Final = 8 * 3600.0
+"""What a careful engineer gives a machine that is read once a minute: five rows with a deviation, a shift without one.
+
+A shift is longer than it makes one product, and a fault may show in one product alone.
+"""
 HEALTH_TWICE: Final = 0.2
 """The health at twice the limit, 1 / (1 + 2^2)."""
 WAKE_S: Final = HOUR_S

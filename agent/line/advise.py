@@ -18,7 +18,8 @@ DEADBAND: Final = 0.9
 """An alarm returns to normal below this evidence, not at the limit: no chatter."""
 SILENCE_ROWS_MAX: Final = 60
 """Deviations further apart than so many unjudged rows are not one deviation."""
-AFTER_WITHHELD_ROWS: Final = 32
+REMEMBERS_ROWS: Final = 32
+"""For so many rows the evidence remembers what was before: what was withheld, or how the machine was switched."""
 ELSEWHERE_S_MAX: Final = 86_400.0
 """After so long switched otherwise than when it deviated, being normal counts for an alarm's return all the same."""
 CHATTER_RAISES: Final = 3
@@ -103,9 +104,9 @@ class Watch:
     An alarm that stands returns by rows in which the machine is switched as it was when it deviated: a worn bearing is
     quiet while the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without one do others count.
 
-    While the asset's alerts are withheld no alarm is raised, nor in the AFTER_WITHHELD_ROWS after that, whose evidence
-    remembers what was before; then counting begins anew. One that stands returns as ever, and is due again (REALARM)
-    when the deviation has grown to WORSE times what it was.
+    While the asset's alerts are withheld no alarm is raised, nor in the REMEMBERS_ROWS after that; then counting begins
+    anew. One that stands returns as ever, and is due again (REALARM) when the deviation has grown to WORSE times what
+    it was.
     """
 
     def __init__(self, delays: Delays, *, raised: bool, level: float = 1.0) -> None:
@@ -115,6 +116,7 @@ class Watch:
         self._elsewhere_rows = 0
         self._deviated_in: frozenset[int] = frozenset()
         """The modes of the rows at the limit or above it, since the onset; none is known at a start."""
+        self._mode, self._mode_rows = -1, 0
         self._chatter = Chatter(delays)
         self._raised = raised
         self._rows_since_return: int | None = None
@@ -140,7 +142,7 @@ class Watch:
         for row, (evidence, judged, mode, is_withheld) in enumerate(rows):
             if self._rows_since_return is not None:
                 self._rows_since_return += 1
-            self._quiet_rows = AFTER_WITHHELD_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
+            self._quiet_rows = REMEMBERS_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
             if self._quiet_rows and not self._raised:
                 self._count = self._rows = self._unjudged = 0
                 continue
@@ -174,7 +176,9 @@ class Watch:
 
     def _is_elsewhere(self, evidence: float, mode: int) -> bool:
         """Return whether a row says nothing of the deviation for which the alarm stands; note where that is seen."""
-        if evidence >= 1.0:
+        self._mode_rows = self._mode_rows + 1 if mode == self._mode else 1
+        self._mode = mode
+        if evidence >= 1.0 and self._mode_rows > REMEMBERS_ROWS:
             self._deviated_in |= {mode}
         if not self._deviated_in or mode in self._deviated_in:
             self._elsewhere_rows = 0

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from agent.line import advise, lifecycle
-from agent.line.advise import DEADBAND, ELSEWHERE_S_MAX, PRIORITIES, Chatter, Delays, Watch
+from agent.line.advise import (
+    DEADBAND,
+    ELSEWHERE_S_MAX,
+    PRIORITIES,
+    REMEMBERS_ROWS,
+    Chatter,
+    Delays,
+    Watch,
+)
 from agent.line.alert import (
     Acknowledge,
     Acknowledgement,
@@ -204,8 +212,13 @@ def test_the_rows_of_a_return_need_not_follow_each_other_where_the_machine_was_s
 
 
 def test_a_deviation_that_shows_in_both_modes_returns_in_either() -> None:
-    assert changes((60, 0.2, RUNNING), (20, 1.5, RUNNING), (20, 1.5, STOPPED), (40, 0.2, STOPPED)) \
-        == [(RAISE, 69), (RETURN, 129)]
+    told = (60, 0.2, RUNNING), (20, 1.5, RUNNING), (REMEMBERS_ROWS + 1, 1.5, STOPPED), (40, 0.2, STOPPED)
+    assert changes(*told) == [(RAISE, 69), (RETURN, 80 + REMEMBERS_ROWS + 30)]
+
+
+def test_what_the_evidence_remembers_of_the_mode_before_is_no_deviation_in_this_one() -> None:
+    assert changes((60, 0.2, RUNNING), (20, 1.5, RUNNING), (REMEMBERS_ROWS, 1.5, STOPPED), (500, 0.2, STOPPED)) \
+        == [(RAISE, 69)]
 
 
 def test_a_deviation_that_was_over_before_the_alarm_does_not_count() -> None:

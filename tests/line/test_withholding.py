@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from agent.line.advise import AFTER_WITHHELD_ROWS
+from agent.line.advise import REMEMBERS_ROWS
 from agent.line.alert import (
     Acknowledge,
     AlarmEvent,
@@ -79,7 +79,7 @@ def test_a_machine_in_cleaning_raises_no_alert_and_counting_starts_anew_afterwar
         "pump:2", EventKind.UNSUPPRESSED, "cleaning is 1", "cleaning is 0",
     )
     (alert,) = alerts(entries)
-    first = 155 + AFTER_WITHHELD_ROWS - 1
+    first = 155 + REMEMBERS_ROWS - 1
     assert (alert.onset_time_ns, alert.raised_time_ns) == (at(first), at(first + 9))
 
 
@@ -147,7 +147,7 @@ def test_a_tag_that_breaks_while_it_suppresses_does_not_keep_the_machine_unwatch
     ]
     assert events(entries)[-1].comment == "cleaning has had no good value for an hour: watched again"
     (alert,) = alerts(entries)
-    assert alert.onset_time_ns == at(19 + 3600 + AFTER_WITHHELD_ROWS - 1)
+    assert alert.onset_time_ns == at(19 + 3600 + REMEMBERS_ROWS - 1)
 
 
 def out(since_s: int, until_s: int, said_s: int = 0, asset: str = "pump") -> TakeOutOfService:
@@ -173,7 +173,7 @@ def test_a_machine_out_of_service_raises_no_alert_from_the_planned_beginning_to_
     assert (over.kind, over.by, over.comment) == ("in_service", None, "the time set for it is over")
     assert over.time_ns == at(100)
     (alert,) = alerts(entries)
-    assert alert.onset_time_ns == at(99 + AFTER_WITHHELD_ROWS)
+    assert alert.onset_time_ns == at(99 + REMEMBERS_ROWS)
 
 
 def test_a_person_returns_a_machine_to_service_earlier_or_calls_it_off() -> None:
@@ -184,7 +184,7 @@ def test_a_person_returns_a_machine_to_service_earlier_or_calls_it_off() -> None
     assert [(event.kind, event.by, event.comment) for event in events(entries)] == [
         ("out_of_service", "ada", "new seal"), ("in_service", "eve", "done"),
     ]
-    assert alerts(entries)[0].onset_time_ns == at(59 + AFTER_WITHHELD_ROWS)
+    assert alerts(entries)[0].onset_time_ns == at(59 + REMEMBERS_ROWS)
     called_off = told(line, 10, {210: out(500, 900, 210), 212: ReturnToService("pump", "eve", at(212))}, start_s=210)
     assert [event.kind for event in events(called_off)] == ["out_of_service", "in_service"]
     assert line.snapshot.withheld == ()
@@ -232,7 +232,7 @@ def test_a_restart_in_the_middle_goes_on_with_all_of_it() -> None:
     assert again.snapshot.withheld == standing
     entries = told(again, 200, {}, start_s=30)
     assert [(event.id, event.kind) for event in events(entries)] == [("pump:4", "in_service")]
-    assert alerts(entries)[0].onset_time_ns == at(99 + AFTER_WITHHELD_ROWS)
+    assert alerts(entries)[0].onset_time_ns == at(99 + REMEMBERS_ROWS)
 
 
 def test_what_was_suppressed_is_watched_once_no_tag_is_configured_to_say_so() -> None:
