@@ -209,7 +209,8 @@ def replay_command(
                 raise typer.Exit(FAILED)
             return
         read = load(config)
-        for entry in replay(recorded(source, layout_of(read)), line_maker(read)):
+        make = line_maker(read)  # first, for it tells of all bundles that cannot be used
+        for entry in replay(recorded(source, layout_of(read)), make):
             typer.echo(codec.encode(entry))
 
 

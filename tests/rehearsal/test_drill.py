@@ -154,7 +154,8 @@ def test_it_agrees_with_what_happens_on_other_machines(kind: str, pump: Config) 
     assert drill_says[0] <= machines_say[1], (drilled, really)
     assert machines_say[0] <= drill_says[1], (drilled, really)
     assert drilled.median_s is not None
-    assert 0.5 <= median(seen_s) / drilled.median_s <= 2.0, (drilled, really)
+    # The medians of eight times each, which lie between 160 and 625 s for a stuck sensor.
+    assert 0.4 <= median(seen_s) / drilled.median_s <= 2.5, (drilled, really)
 
 
 def test_it_is_told_in_sentences() -> None:
