@@ -95,7 +95,7 @@ class AccountModel(Model):
     achieved: AchievedModel
     recorded_s: float
     withheld_s: dict[str, float] = Field(description="of the recorded time, in each way")
-    unwatched_s: float = Field(description="the same, in any way")
+    unwatched_s: float = Field(description="the same, in any way, or because it was not live yet")
 
     @classmethod
     def of(cls, one: Account) -> Self:

@@ -14,7 +14,7 @@ from typing import Final
 from agent.ledger.history import History, Raised
 from agent.line.alert import Answer, WithheldKind
 from agent.line.event import AssetEvent, EventKind
-from agent.line.spans import common, holds, length_ns, union, without
+from agent.line.spans import common, holds, length_ns, without
 from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.rates import share_interval
 
@@ -49,7 +49,7 @@ class Account:
 
     `answers` counts the alerts by what people say that they were, None for those without a label; `grouped` went under
     another alert; `right` of the `judged` ones were what they said they were. `recorded_s` is how long it was recorded,
-    `withheld_s` how long its alerts were withheld meanwhile, in each way, `unwatched_s` in any.
+    `withheld_s` how long its alerts were withheld meanwhile, in each way, `unwatched_s` in any, or before it was live.
     """
 
     asset: str
@@ -122,7 +122,7 @@ def account(history: History, alerts_per_s: float, since_ns: int | None, until_n
     recorded = common(history.recorded, span)
     begin_ns = history.recorded[0][0] if history.recorded else until_ns
     withheld = {kind: common(recorded, spans) for kind, spans in history.withheld(until_ns).items()}
-    unwatched = union(one for spans in withheld.values() for one in spans)
+    unwatched = common(recorded, history.untold(until_ns))
     watched_s = length_ns(without(recorded, unwatched)) / NS_PER_S
     answers = Counter(one.answer for one in raised)
     judged = [one for one in raised if one.is_judged]
@@ -145,7 +145,7 @@ def account(history: History, alerts_per_s: float, since_ns: int | None, until_n
 
 
 def _outcomes(history: History, since_ns: int, until_ns: int) -> Iterable[Outcome]:
-    unwatched = history.unwatched(until_ns)
+    unwatched = history.untold(until_ns)
     for event in history.events:
         if event.kind not in _OUTCOMES or not since_ns <= event.since_ns < until_ns:
             continue

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Final, Self
 
 from agent.line.alert import AlarmState, Alert, Answer, WithheldKind
-from agent.line.event import AssetEvent
+from agent.line.event import AssetEvent, EventKind
 from agent.line.spans import Span, joined, union
 from agent.line.verdict import Cause
 from agent.line.withholding import withheld_spans
 from agent.store import reading
 from agent.store.journal import JournalReader
 
+_STAGES: Final = (EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT, EventKind.LIVE)
+"""An asset that has one of these was not live from its first value on."""
 _GAP_NS: Final = 60_000_000_000
 """Of the record only the ends of each hour are looked at; what is between two of them is no time without a record."""
 
@@ -94,6 +96,12 @@ class History:
     def unwatched(self, until_ns: int) -> list[Span]:
         """Return when its alerts were withheld up to a time, in any way."""
         return union(span for spans in self.withheld(until_ns).values() for span in spans)
+
+    def untold(self, until_ns: int) -> list[Span]:
+        """Return when nobody was told of its alerts up to a time: they were withheld, or it was not live yet."""
+        stages = [event for event in self.events if event.kind in _STAGES]
+        live_ns = next((event.time_ns for event in stages if event.kind is EventKind.LIVE), until_ns)
+        return union([*self.unwatched(until_ns), *([(0, min(live_ns, until_ns))] if stages else [])])
 
 
 def history_of(journal: JournalReader | None, telemetry: Path, asset: str, period_ms: int) -> History:
