@@ -16,6 +16,7 @@ from agent import view, wiring
 from agent.archive import Archive
 from agent.clock import Clock
 from agent.config.advisories import rules_of
+from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig
 from agent.daemon import STALL_NS, Agent
@@ -170,14 +171,14 @@ def layout_of(config: Config) -> Layout:
 
 def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
     """Return the agent that a configuration describes, not connected yet; raise ConfigError, StoreError."""
-    detectors, rules = load_detectors(config), rules_of(config)
-    for name, origin in origins(config).items():
-        log.info("model loaded", extra={"asset": name, "model": detectors[name].hash, "origin": origin})
     layout = layout_of(config)
     state = config.agent.state_dir
-    journal = Journal(state / JOURNAL, clock.time_ns())
+    journal = Journal(state / JOURNAL, clock.time_ns())  # first: it migrates and mends what says which models judge
     memories = Memories(state / MEMORIES)
     try:
+        detectors, rules = load_detectors(config), rules_of(config)
+        for name, origin in origins(config).items():
+            log.info("model loaded", extra={"asset": name, "model": detectors[name].hash, "origin": origin})
         kin = _kin(config, detectors)
         starts = {name: _start(config, journal, memories, name, kin[name]) for name in config.assets}
         challengers = _challengers(config, starts)
@@ -188,7 +189,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
             keep=Retention(config.agent.telemetry_max_mb * 1_000_000, config.agent.telemetry_max_days * 86_400.0),
             started=Started(starts),
         )
-    except StoreError:
+    except (ConfigError, StoreError):
         journal.close()
         raise
     lines: dict[str, view.Line] = {
@@ -224,7 +225,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         archive=archive,
         commissioning=Commissioning(
             config, journal, worker, clock, {name: line_settings(config, name, rules[name]) for name in config.assets},
-            lambda asset, models: _renewal(config, journal, memories, asset, models),
+            lambda asset, models: _renewal(config, journal, memories, asset, models, rules[asset]),
             {name: Models(start.model, None if start.challenger is None else start.challenger.model)
              for name, start in starts.items() if name in detectors},
         ),
@@ -283,7 +284,9 @@ def is_owned(state_dir: Path) -> bool:
     return False
 
 
-def _renewal(config: Config, journal: Journal, memories: Memories, asset: str, models: Models) -> Renewal:
+def _renewal(
+    config: Config, journal: Journal, memories: Memories, asset: str, models: Models, rules: tuple[Rule, ...]
+) -> Renewal:
     """Return how an asset's line is made anew of its models; raise BundleError."""
     champion = usable(config, asset, models.champion)
     challenger = None if models.challenger is None else usable(config, asset, models.challenger)
@@ -292,7 +295,7 @@ def _renewal(config: Config, journal: Journal, memories: Memories, asset: str, m
         start = _start(config, journal, memories, asset, (asset,))
         if challenger is None:
             start = replace(start, challenger=None)
-        return start, make_line(config, asset, champion, start, rules_of(config)[asset], challenger)
+        return start, make_line(config, asset, champion, start, rules, challenger)
 
     return make
 
@@ -353,7 +356,7 @@ def _grouping(config: Config, starts: Mapping[str, Start]) -> Grouping:
     return Grouping(
         {name: Belonging(said.group, said.connections) for name, said in config.assets.items()},
         int(config.agent.group_window_s * 1e9),
-        [start.open_alert for start in starts.values() if start.open_alert is not None],
+        [one for start in starts.values() if (one := start.open_alert) is not None and not one.shadow],
     )
 
 

@@ -14,6 +14,7 @@ from agent.flash import FlashWear
 from agent.ledger.account import Account, account
 from agent.ledger.history import history_of
 from agent.line.alert import Alert, Command
+from agent.line.stage import Stage
 from agent.notify import Notifier
 from agent.reader import Reader
 from agent.rehearsal import drills
@@ -226,7 +227,10 @@ class Agent:
     def account(self, asset: str, since_ns: int | None, until_ns: int) -> Account:
         """Return what came of the alerts of an asset for since <= time < until; None: since its beginning."""
         (info,) = [info for info in self.assets if info.name == asset]
-        history = history_of(self._journal, self._telemetry.directory, asset, info.period_ms)
+        history = history_of(
+            self._journal, self._telemetry.directory, asset, info.period_ms,
+            live=self.standing(asset).stage is Stage.LIVE,
+        )
         return account(history, parse_budget(info.budget), since_ns, until_ns)
 
     def last_drill(self, asset: str) -> Drill | None:

@@ -251,6 +251,8 @@ def _refuse_if_over(alert: Alert) -> None:
 
 
 def _queue(view: AgentView, name: str, asset: str, alert_id: str | None, command: Command) -> Response:
+    if asset not in {info.name for info in view.assets}:
+        raise ApiError(HTTPStatus.CONFLICT, f"{asset} is not configured any more: nobody would record it")
     if view.submit(asset, command) is Submitted.QUEUE_FULL:
         raise ApiError(
             HTTPStatus.SERVICE_UNAVAILABLE, f"too many commands wait for {asset}; try again", {"Retry-After": "1"}

@@ -67,8 +67,11 @@ def label_pages(view: AgentView, links: LabelLinks) -> APIRouter:
         except ValueError:
             return _note(HTTPStatus.UNPROCESSABLE_ENTITY, "No answer was chosen", "Go back and tap one of the four.")
         name = said.get("name", "").strip()[:NAME_MAX]
-        fault = (said.get("fault", "").strip()[:FAULT_MAX] or UNNAMED) if what is Answer.REAL else None
+        known = UNNAMED if alert.label is None or alert.label.fault is None else alert.label.fault
+        fault = (said.get("fault", "").strip()[:FAULT_MAX] or known) if what is Answer.REAL else None
         label = Label(what, fault, name or BY_LINK, view.now_ns(), said.get("comment", "").strip()[:COMMENT_MAX])
+        if alert.asset not in {info.name for info in view.assets}:
+            return _note(HTTPStatus.CONFLICT, "This machine is not watched any more", "Nobody would record the answer.")
         if view.submit(alert.asset, GiveLabel(alert.id, label)) is Submitted.QUEUE_FULL:
             return _note(HTTPStatus.SERVICE_UNAVAILABLE, "Too many answers wait", "Go back and try again in a minute.")
         done = _page(alert.id, _thanks(alert, label))
@@ -112,8 +115,9 @@ def _question(alert: Alert, name: str) -> str:
     short, rest = _ANSWERS[Answer.REAL]
     return (
         f'<p class="soft">{_text(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
-        f'<h1>{_text(alert.message)}</h1>{known}<form method="post"><h2>What was it?</h2>'
-        # The first button of a form is the one that the enter key of a field presses.
+        # The enter key of a field presses the first button of its form: it must not answer.
+        f'<h1>{_text(alert.message)}</h1>{known}<form method="post"><button disabled hidden></button>'
+        "<h2>What was it?</h2>"
         f'<fieldset><label>If a fault, which one? <input name="fault" maxlength="{FAULT_MAX}" value="{escape(guess)}" '
         'autocomplete="off" placeholder="such as impeller blockage"></label>'
         f'<button name="answer" value="{Answer.REAL.value}"><b>{short}</b> {rest}</button></fieldset>{buttons}'

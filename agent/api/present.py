@@ -9,7 +9,7 @@ from agent.api import models, telemetry_models
 from agent.api.commissioning_models import CollectedModel, CommissioningModel
 from agent.api.connection_models import ConnectionModel
 from agent.api.trust_models import TagTrustList, TagTrustModel
-from agent.line.alert import AlarmState, Alert
+from agent.line.alert import AlarmState, Alert, series_of
 from agent.line.event import AssetEvent
 from agent.line.quality import SAMPLES, trust
 from agent.line.verdict import Condition
@@ -17,7 +17,6 @@ from agent.line.wording import NO_ESTIMATE, remaining_life
 from agent.shadow import versions
 from agent.shadow.standing import Collected, Standing
 from agent.store import codec
-from agent.store.journal_rows import series_of
 from agent.store.series import Float64s, Series
 from agent.view import AssetInfo, ConnectionInfo, HistorianInfo, Snapshot
 from connectors.frame import status_name

@@ -17,12 +17,12 @@ from agent.history import History
 from agent.learning import quarantine
 from agent.learning.quarantine import LEARNABLE, REASONS, Int8s, Reason, Seen, Span, Standing
 from agent.line.advise import Change, Delays
-from agent.line.alert import AlarmEvent
+from agent.line.alert import AlarmEvent, series_of
 from agent.line.event import AssetEvent
 from agent.line.vigil import Vigil
 from agent.rehearsal.record import Part, Record, span
 from agent.shadow.loading import JOURNAL, detector_of, load_detectors
-from agent.store.journal import AlertFilter, EventFilter, JournalReader
+from agent.store.journal import EventFilter, JournalReader
 from agent.store.memories import Memories
 from connectors.frame import Bools, Float32s
 from models.learn import LearnError
@@ -113,17 +113,13 @@ def told_of(reason: Int8s, period_ns: int) -> str:
 
 
 def _said(record: Record) -> tuple[list[Standing], list[AssetEvent]]:
-    """Return the asset's alarms and its events, the oldest first."""
+    """Return the asset's alarms, also those in shadow, and its events, the oldest first."""
     journal = JournalReader.open(record.source / JOURNAL)
     alarms: list[Standing] = []
     events: list[AssetEvent] = []
     try:
-        page = journal.alerts(AlertFilter(asset=record.asset), limit=_PAGE)
-        alerts = [*page.alerts]
-        while page.before is not None:
-            page = journal.alerts(AlertFilter(asset=record.asset), limit=_PAGE, before=page.before)
-            alerts += page.alerts
-        for alert in reversed(alerts):
+        alerts = [alert for alert in journal.series(record.asset, 0) if series_of(alert) == record.asset]
+        for alert in alerts:
             alarms += quarantine.standings(journal.history(alert.id))
         told = journal.events(EventFilter(asset=record.asset), limit=_PAGE)
         events += told.events

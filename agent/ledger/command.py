@@ -23,10 +23,11 @@ from agent.ledger.history import History
 from agent.ledger.page import page, rate, said
 from agent.ledger.report import Asset, Report, loads_of, percent, precision
 from agent.line.assess import Detector
+from agent.line.stage import Stage
 from agent.options import time_ns
 from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.record import Record, past_of
-from agent.shadow.loading import detector_of, load_detectors
+from agent.shadow.loading import detector_of, load_detectors, stage_of
 from agent.store.codec import format_time
 from agent.store.journal import StoreError
 from agent.store.loads import FILE, read_loads
@@ -85,7 +86,7 @@ def made(
     found, refused = [], []
     for name in assets:
         settings = config.assets[name]
-        past = past_of(state, name, settings.period_ms)
+        past = past_of(state, name, settings.period_ms, live=stage_of(config, name) is Stage.LIVE)
         run = None
         if not quick:
             try:

@@ -14,8 +14,6 @@ from agent.line.withholding import withheld_spans
 from agent.store import reading
 from agent.store.journal import JournalReader
 
-_STAGES: Final = (EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT, EventKind.LIVE)
-"""An asset that has one of these was not live from its first value on."""
 _GAP_NS: Final = 60_000_000_000
 """Of the record only the ends of each hour are looked at; what is between two of them is no time without a record."""
 
@@ -77,12 +75,13 @@ class Raised:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The alerts and events of an asset, the oldest first, and when it was recorded."""
+    """The alerts and events of an asset, the oldest first, when it was recorded, and whether people see its alerts."""
 
     asset: str
     raised: tuple[Raised, ...]
     events: tuple[AssetEvent, ...]
     recorded: tuple[Span, ...]
+    live: bool = True
 
     def begin_ns(self, until_ns: int) -> int:
         """Return when the first that is known of it was, `until_ns` at the latest."""
@@ -99,13 +98,15 @@ class History:
 
     def untold(self, until_ns: int) -> list[Span]:
         """Return when nobody was told of its alerts up to a time: they were withheld, or it was not live yet."""
-        stages = [event for event in self.events if event.kind in _STAGES]
-        live_ns = next((event.time_ns for event in stages if event.kind is EventKind.LIVE), until_ns)
-        return union([*self.unwatched(until_ns), *([(0, min(live_ns, until_ns))] if stages else [])])
+        always_ns = 0 if self.live else until_ns
+        live_ns = next((event.time_ns for event in self.events if event.kind is EventKind.LIVE), always_ns)
+        return union([*self.unwatched(until_ns), (0, min(live_ns, until_ns))])
 
 
-def history_of(journal: JournalReader | None, telemetry: Path, asset: str, period_ms: int) -> History:
-    """Return the history of an asset with a row every `period_ms`; raise StoreError.
+def history_of(
+    journal: JournalReader | None, telemetry: Path, asset: str, period_ms: int, *, live: bool = True
+) -> History:
+    """Return the history of an asset with a row every `period_ms`, `live` or not; raise StoreError.
 
     Without a journal nothing is known of alerts.
     """
@@ -116,4 +117,5 @@ def history_of(journal: JournalReader | None, telemetry: Path, asset: str, perio
         tuple(Raised.of(first, last) for first, last in lives),
         () if journal is None else tuple(journal.all_events(asset)),
         tuple(joined(reading.spans(telemetry, asset), gap_ns)) if telemetry.is_dir() else (),
+        live,
     )

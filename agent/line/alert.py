@@ -194,6 +194,11 @@ class Alert:
     shadow: bool = False
 
 
+def series_of(alert: Alert) -> str:
+    """Return what an alert is numbered within: its asset, or what one model would have raised of it ("pump~1f2e")."""
+    return alert.id.rpartition("-")[0] if alert.shadow else alert.asset
+
+
 @dataclass(frozen=True, slots=True)
 class Acknowledge:
     """A person acknowledges an alert."""

@@ -7,9 +7,11 @@ from agent.line.alert import (
     Command,
     EndHold,
     GiveLabel,
+    Rebaseline,
     ReturnToService,
     SeeChange,
     TakeOutOfService,
+    series_of,
 )
 from agent.line.event import Entry
 from agent.line.lifecycle import is_open
@@ -43,23 +45,25 @@ class BesideLine:
     def submit(self, command: Command) -> bool:
         """Queue a command for the next step.
 
-        The challenger is told, too, what withholds the asset's alerts, and of labels of what is still open: it may be
-        one of its own.
+        The challenger is told, too, what withholds the asset's alerts or was changed, and of labels of its own open
+        alert.
         """
         if not self._champion.submit(command):
             return False
         match command:
-            case TakeOutOfService() | ReturnToService() | SeeChange() | EndHold():
+            case TakeOutOfService() | ReturnToService() | SeeChange() | EndHold() | Rebaseline():
                 self._challenger.submit(command)
-            case GiveLabel(alert=Alert() as alert) if is_open(alert):
+            case GiveLabel(alert=Alert() as alert) if is_open(alert) and series_of(alert) == self._challenger.series:
                 self._challenger.submit(command)
         return True
 
     def step(self, frame: Frame, now_ns: int) -> list[Entry]:
         """Let both take a frame in; return what the champion says, and the alerts that the challenger would raise."""
         entries = self._champion.step(frame, now_ns)
-        beside = self._challenger.step(frame, now_ns)  # of the events of the asset one account is enough
-        return entries + [entry for entry in beside if isinstance(entry, Alert)]
+        beside = [entry for entry in self._challenger.step(frame, now_ns) if isinstance(entry, Alert)]
+        # Of the events of the asset one account is enough, and of an alert that of the line whose it is.
+        own = {alert.id for alert in beside}
+        return [entry for entry in entries if entry.id not in own] + beside
 
     def publish(self) -> None:
         """Show what the last step has led to."""

@@ -180,7 +180,7 @@ class Line:
         self.settings, self._observe = settings, observe
         context = tuple(TagSchema(name, unit, "context") for name, unit in settings.context)
         tags = manifest.tags + context
-        self.asset, self._series = asset, series or asset
+        self.asset, self.series = asset, series or asset
         self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
@@ -380,7 +380,9 @@ class Line:
         if command.alert is None or (labelled := lifecycle.obey(command.alert, command, now_ns)) is None:
             return []
         self._prototypes.learn(labelled)
-        return [] if labelled.asset != self.asset or lifecycle.is_open(labelled) else [labelled]
+        # What is open is its line's to revise; what stands in shadow when a record or a challenger ends has none.
+        nobodys = labelled.shadow or not lifecycle.is_open(labelled)
+        return [labelled] if labelled.asset == self.asset and nobodys else []
 
     def _tend(self, now_ns: int) -> list[Alert]:
         """Revise the open alert by what time calls for, and by what withholds the asset's alerts."""
@@ -474,7 +476,7 @@ class Line:
         signature = self._signatures.at(assessment, row)
         like = self._prototypes.nearest(signature, verdict.fault_probabilities)
         new = lifecycle.raised(
-            f"{self._series}-{self._next_number}", onset_ns, now_ns, verdict,
+            f"{self.series}-{self._next_number}", onset_ns, now_ns, verdict,
             advise.priority(verdict, self._consequence), advise.message(verdict, like),
             advisory_of(self.settings.rules, verdict), signature, like, shadow=self._shadow,
         )

@@ -131,13 +131,13 @@ def span(source: Path, asset: str) -> tuple[int, int]:
     return spans[0][0], spans[-1][1]
 
 
-def past_of(source: Path, asset: str, period_ms: int) -> History:
+def past_of(source: Path, asset: str, period_ms: int, *, live: bool = True) -> History:
     """Return the history of an asset from what a state directory, its telemetry or a Parquet file has beside it."""
     path = (source.parent if source.name == TELEMETRY else source) / JOURNAL
     if not path.is_file():
-        return history_of(None, telemetry_of(source), asset, period_ms)
+        return history_of(None, telemetry_of(source), asset, period_ms, live=live)
     journal = JournalReader.open(path)
     try:
-        return history_of(journal, telemetry_of(source), asset, period_ms)
+        return history_of(journal, telemetry_of(source), asset, period_ms, live=live)
     finally:
         journal.close()

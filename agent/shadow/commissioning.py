@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from agent.clock import Clock
+from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
@@ -121,7 +122,7 @@ class Commissioning:
             for asset in self._config.assets:
                 try:
                     await see_to(asset, await asyncio.to_thread(self.standing, asset))  # it reads manifests
-                except (StoreError, BundleError) as error:
+                except (StoreError, BundleError, ConfigError) as error:
                     if self._complained.get(asset) != str(error):
                         log.warning("commissioning waits", extra={"asset": asset, "error": str(error)})
                     self._complained[asset] = str(error)

@@ -10,6 +10,7 @@ from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.line.assess import Detector
+from agent.line.stage import Stage
 from agent.shadow import versions
 from agent.store.journal import JournalReader, StoreError
 from agent.trust import Trust
@@ -86,6 +87,17 @@ def models_in_force(config: Config) -> dict[str, Path]:
     if gone:
         raise ConfigError(tuple(gone))
     return found
+
+
+def stage_of(config: Config, asset: str) -> Stage:
+    """Return the stage of an asset; raise StoreError where the journal cannot be read."""
+    journal = config.agent.state_dir / JOURNAL
+    reader = JournalReader.open(journal) if journal.exists() else None
+    try:
+        return versions.standing(config, asset, reader).stage
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def loaded_from(path: Path) -> Detector:

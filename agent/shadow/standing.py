@@ -69,7 +69,7 @@ def _after(now: Standing, event: AssetEvent, configured: str | None) -> Standing
             return replace(now, challenger=event.about, challenged_ns=event.time_ns)
         case EventKind.DISMISSED if event.about == now.challenger:
             return replace(now, challenger=None)
-        case EventKind.PROMOTED:
+        case EventKind.PROMOTED if event.about == now.challenger:
             return replace(
                 now, model=event.about, challenger=None, previous=now.model, promoted_ns=event.time_ns
             )

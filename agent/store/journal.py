@@ -149,13 +149,6 @@ class JournalReader:
         rows = self._read("SELECT coalesce(max(number), 0) + 1 FROM current WHERE asset = ?", (asset,))
         return int(rows[0][0])
 
-    def count(self, asset: str, since_ns: int, *, shadow: bool = False) -> int:
-        """Return how many alerts of an asset, or of it in shadow, were raised at or after a time (UTC)."""
-        which = f"(state IN ('{SHADOW}', '{SHADOW_OVER}')) = ?"
-        sql = f"SELECT count(*) FROM current WHERE asset = ? AND raised_ns >= ? AND {which}"  # noqa: S608
-        rows = self._read(sql, (asset, since_ns, shadow))
-        return int(rows[0][0])
-
     def lives(self, asset: str) -> list[tuple[Alert, Alert]]:
         """Return of each alert of an asset its first revision and its latest, the oldest first; none in shadow."""
         sql = (

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from agent.line.alert import AlarmState, Alert
+from agent.line.alert import AlarmState, Alert, series_of
 from agent.line.event import AssetEvent, Entry
 from agent.store import codec, migrations
 
@@ -74,11 +74,6 @@ def found_by(alert: Alert) -> str:
     if not alert.shadow:
         return alert.state.value
     return SHADOW_OVER if alert.state is AlarmState.NORMAL else SHADOW
-
-
-def series_of(alert: Alert) -> str:
-    """Return what an alert is numbered within: its asset, or what one model would have raised of it ("pump~1f2e")."""
-    return alert.id.rpartition("-")[0] if alert.shadow else alert.asset
 
 
 def insert(connection: sqlite3.Connection, entry: Entry, body: bytes) -> None:

@@ -47,7 +47,10 @@ class Seen(html.parser.HTMLParser):
         told = {name: value or "" for name, value in attrs}
         self.elements.append(tag)
         self.attributes |= told.keys()
-        if tag == "button":
+        if tag == "button" and "value" not in told:
+            assert "disabled" in told, "the enter key presses the first button, which must answer nothing"
+            assert not self.answers
+        elif tag == "button":
             self.answers.append(told["value"])
         elif tag == "input":
             self.fields[told["name"]] = told.get("value", "")
@@ -149,6 +152,7 @@ def test_what_machines_and_people_are_called_is_text_on_the_page(plant: Plant, l
     seen = Seen(page)
     assert "script" not in seen.elements
     assert seen.attributes <= {
+        "disabled", "hidden",
         "lang", "charset", "name", "content", "class", "method", "value", "maxlength", "autocomplete", "placeholder",
         "rows",
     }

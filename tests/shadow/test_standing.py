@@ -54,3 +54,10 @@ def test_a_challenger_takes_the_champions_place_and_gives_it_back() -> None:
 def test_a_newer_challenger_takes_the_place_of_one_and_only_the_present_one_is_dismissed() -> None:
     told = events((_K.CHALLENGED, "c3"), (_K.CHALLENGED, "d4"), (_K.DISMISSED, "c3"), (_K.DISMISSED, "d4"))
     assert [standing(told[:count], "b2", Stage.LIVE).challenger for count in range(5)] == [None, "c3", "d4", "d4", None]
+
+
+def test_a_promotion_that_comes_twice_or_of_no_challenger_changes_nothing() -> None:
+    told = events((_K.CHALLENGED, "c3"), (_K.PROMOTED, "c3"), (_K.PROMOTED, "c3"))
+    assert standing(told, "b2", Stage.LIVE).previous == "b2"
+    gone = events((_K.CHALLENGED, "c3"), (_K.DISMISSED, "c3"), (_K.PROMOTED, "c3"))
+    assert standing(gone, "b2", Stage.LIVE).model == "b2"
