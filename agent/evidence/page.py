@@ -102,7 +102,8 @@ def _seen(incident: Incident) -> str:
         '<div class="scroll"><table><thead><tr><th>Tag</th><th>Part in the evidence</th>'
         '<th class="number">Measured</th><th class="number">Expected</th><th>Unit</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
-        '<p class="soft">Means of the last 32 rows before that.</p>'
+        '<p class="soft">Means of the last 32 rows before that. What is expected of a tag follows from the others: '
+        "where several deviate together, it is drawn away with them, and may be a value that cannot be.</p>"
     )
     anew = verdict.time_ns != incident.alert.raised_time_ns
     when = "the cause became clearer" if anew else "it was raised"
