@@ -21,10 +21,17 @@ from tests.agent.test_api import ask, problem
 DAY_NS = 86_400 * SECOND_NS
 
 
+def go_live(plant: Plant) -> int:
+    """Let people see the alerts of the pump, which has no bundle, from now on; return that time."""
+    now_ns = plant.clock.time_ns()
+    plant.journal.record(EventLog("pump", 90).event(EventKind.LIVE, now_ns, by="Ana"))
+    return now_ns
+
+
 def test_alerts_against_the_budget(plant: Plant) -> None:
     nothing = BudgetModel.model_validate(ask(plant, "GET", "/assets/pump/budget").json())
     assert (nothing.alerts, nothing.weeks, nothing.per_week, nothing.standing) == (0, 0.0, None, "too_early")
-    begin_ns = plant.clock.time_ns()
+    begin_ns = go_live(plant)
     for number in range(1440):  # a day, a minute a step
         now_ns = begin_ns + number * 60 * SECOND_NS
         plant.telemetry.append(Step("pump", now_ns, frame(now_ns, 9.0, 40.0)), now_ns)
@@ -59,7 +66,7 @@ def test_the_last_drill_is_shown(plant: Plant) -> None:
 
 
 def test_what_came_of_the_alerts(plant: Plant) -> None:
-    begin_ns = plant.clock.time_ns()
+    begin_ns = go_live(plant)
     for minute in range(10 * 1440 + 1):
         now_ns = begin_ns + minute * 60 * SECOND_NS
         plant.telemetry.append(Step("pump", now_ns, frame(now_ns, 9.0, 40.0)), 0)
