@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from agent import child
 from agent.clock import Clock
 from agent.store import ask, holes, sealed, segments
 from agent.store.blocks import Step
@@ -66,30 +65,16 @@ class Archive:
     async def seal(self) -> bool:
         """Seal what may be sealed, in a child process of lowest priority; False, and counted, where it failed."""
         command = (*self._python, "-m", "agent.store.seal", str(self._telemetry.directory))
-        pipe = asyncio.subprocess.PIPE
         try:
-            child = await asyncio.create_subprocess_exec(
-                *command, str(self._telemetry.sealable()), stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
-            )
+            ended = await child.run((*command, str(self._telemetry.sealable())), self._clock, SEAL_TIMEOUT_NS)
         except OSError as error:
             return self._failed(f"{command[0]} cannot be started: {error.strerror}")
-        talk = asyncio.ensure_future(child.communicate())
-        late = asyncio.ensure_future(self._clock.sleep_until(self._clock.monotonic_ns() + SEAL_TIMEOUT_NS))
-        try:
-            await asyncio.wait({talk, late}, return_when=asyncio.FIRST_COMPLETED)
-        finally:  # also where the agent stops: what a child was doing is done anew after the start
-            late.cancel()
-            if hung := not talk.done():
-                with suppress(ProcessLookupError):
-                    child.kill()
-            said, complaint = await talk
-        for line in said.splitlines():
+        for line in ended.said.splitlines():
             self._count(json.loads(line))
-        if hung:
+        if ended.hung:
             return self._failed("sealing hung and was ended")
-        if child.returncode:
-            last = complaint.decode(errors="replace").strip()[-_ERROR_BYTES:].rpartition("\n")[2]
-            return self._failed(last or f"sealing ended with {child.returncode}")
+        if ended.code:
+            return self._failed(ended.complaint or f"sealing ended with {ended.code}")
         self.health = replace(self.health, error=None)
         return True
 

@@ -17,19 +17,18 @@ from agent.history import History
 from agent.learning import quarantine
 from agent.learning.quarantine import LEARNABLE, REASONS, Int8s, Reason, Seen, Span, Standing
 from agent.line.advise import Change, Delays
-from agent.line.alert import AlarmEvent, series_of
+from agent.line.alert import AlarmEvent
 from agent.line.event import AssetEvent
 from agent.line.vigil import Vigil
 from agent.rehearsal.record import Part, Record, span
 from agent.shadow.loading import JOURNAL, detector_of, load_detectors
-from agent.store.journal import EventFilter, JournalReader
+from agent.store.journal import JournalReader
 from agent.store.memories import Memories
 from connectors.frame import Bools, Float32s
 from models.learn import LearnError
 
 HOLE_ROWS_MAX: Final = 1000
 """More rows together that are left out end a stretch; fewer are missing values in it."""
-_PAGE: Final = 500
 _SETTLING: Final = REASONS.index(Reason.SETTLING)
 
 
@@ -115,20 +114,12 @@ def told_of(reason: Int8s, period_ns: int) -> str:
 def _said(record: Record) -> tuple[list[Standing], list[AssetEvent]]:
     """Return the asset's alarms, also those in shadow, and its events, the oldest first."""
     journal = JournalReader.open(record.source / JOURNAL)
-    alarms: list[Standing] = []
-    events: list[AssetEvent] = []
     try:
-        alerts = [alert for alert in journal.series(record.asset, 0) if series_of(alert) == record.asset]
-        for alert in alerts:
-            alarms += quarantine.standings(journal.history(alert.id))
-        told = journal.events(EventFilter(asset=record.asset), limit=_PAGE)
-        events += told.events
-        while told.before is not None:
-            told = journal.events(EventFilter(asset=record.asset), limit=_PAGE, before=told.before)
-            events += told.events
+        alerts = journal.series(record.asset, 0)
+        alarms = [one for alert in alerts for one in quarantine.standings(journal.history(alert.id))]
+        return alarms, journal.all_events(record.asset)
     finally:
         journal.close()
-    return alarms, events[::-1]
 
 
 def _spans(judged: Judged, alarms: Sequence[Standing], events: Sequence[AssetEvent]) -> list[Span]:

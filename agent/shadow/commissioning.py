@@ -11,10 +11,10 @@ import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agent import child as children
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config
@@ -40,7 +40,6 @@ CHECK_NS: Final = 60_000_000_000
 AGAIN_NS: Final = 86_400_000_000_000
 """So long after a model could not be learnt it is tried again, from more of the record."""
 TIMEOUT_NS: Final = 12 * 3_600_000_000_000
-_ERROR_BYTES: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,25 +233,12 @@ class Commissioning:
 
     async def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return what a child process answers; raise StoreError where it cannot."""
-        pipe = asyncio.subprocess.PIPE
+        command = (*self._python, "-m", "agent.shadow.child")
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._python, "-m", "agent.shadow.child", stdin=pipe, stdout=pipe, stderr=pipe
-            )
+            ended = await children.run(command, self._clock, TIMEOUT_NS, json.dumps(asked).encode())
         except OSError as error:
             raise StoreError(f"{self._python[0]} cannot be started: {error.strerror}") from error
-        talk = asyncio.ensure_future(process.communicate(json.dumps(asked).encode()))
-        late = asyncio.ensure_future(self._clock.sleep_until(self._clock.monotonic_ns() + TIMEOUT_NS))
-        try:
-            await asyncio.wait({talk, late}, return_when=asyncio.FIRST_COMPLETED)
-        finally:  # also where the agent stops: what the child was doing is done anew after the start
-            late.cancel()
-            if hung := not talk.done():
-                with suppress(ProcessLookupError):
-                    process.kill()
-            answer, complaint = await talk
-        if hung or process.returncode:
-            said = complaint.decode(errors="replace").strip()[-_ERROR_BYTES:].rpartition("\n")[2]
-            raise StoreError(f"a child process ended with {process.returncode}: {said or 'it was hung'}")
-        found: dict[str, Any] = json.loads(answer)
+        if ended.hung or ended.code:
+            raise StoreError(f"a child process ended with {ended.code}: {ended.complaint or 'it was hung'}")
+        found: dict[str, Any] = json.loads(ended.said)
         return found

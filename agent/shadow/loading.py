@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from agent.config.assets import AssetConfig
@@ -68,13 +68,12 @@ def origins(config: Config) -> dict[str, str]:
 
 def models_in_force(config: Config) -> dict[str, Path]:
     """Return where the bundle is that judges each asset, of those that have one; raise ConfigError, StoreError."""
-    journal = config.agent.state_dir / JOURNAL
-    reader = JournalReader.open(journal) if journal.exists() else None
     found: dict[str, Path] = {}
     gone: list[str] = []
-    for name, asset in config.assets.items():
-        model = versions.standing(config, name, reader).model
-        path = asset.bundle if model is None else versions.path_of(config, name, model)
+    with _journal(config) as journal:
+        models = {name: versions.standing(config, name, journal).model for name in config.assets}
+    for name, model in models.items():
+        path = config.assets[name].bundle if model is None else versions.path_of(config, name, model)
         if path is not None:
             found[name] = path
         elif model is not None:
@@ -82,8 +81,6 @@ def models_in_force(config: Config) -> dict[str, Path]:
                 f"assets.{name}: its model {versions.version(model)} is no longer in {versions.folder(config, name)}; "
                 "copy it back, or name a bundle"
             )
-    if reader is not None:
-        reader.close()
     if gone:
         raise ConfigError(tuple(gone))
     return found
@@ -91,13 +88,19 @@ def models_in_force(config: Config) -> dict[str, Path]:
 
 def stage_of(config: Config, asset: str) -> Stage:
     """Return the stage of an asset; raise StoreError where the journal cannot be read."""
-    journal = config.agent.state_dir / JOURNAL
-    reader = JournalReader.open(journal) if journal.exists() else None
-    try:
-        return versions.standing(config, asset, reader).stage
-    finally:
-        if reader is not None:
-            reader.close()
+    with _journal(config) as journal:
+        return versions.standing(config, asset, journal).stage
+
+
+@contextmanager
+def _journal(config: Config) -> Iterator[JournalReader | None]:
+    """Open the journal, None where there is none yet; raise StoreError."""
+    path = config.agent.state_dir / JOURNAL
+    if not path.exists():
+        yield None
+        return
+    with closing(JournalReader.open(path)) as journal:
+        yield journal
 
 
 def loaded_from(path: Path) -> Detector:
