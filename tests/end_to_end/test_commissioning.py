@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 
 COLLECTED = 'learn_after_h = 0.25\n'  # 15 minutes, 900 rows
 CHILD_S = 120.0
-"""A child process that learns and looks back takes its time on a busy machine: so long, on the wall, it is waited for."""
+"""A child that learns and looks back takes its time on a busy machine: so long, on the wall, it is waited for."""
 BREATH_S = 0.02
 
 
