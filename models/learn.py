@@ -91,18 +91,15 @@ def learn(
     scored = roles.count(channels.SCORED)
     setpoints = tuple(int(i) for i in _positions(roles, channels.SETPOINT))
     learnt_modes = _modes(history, scored, setpoints, seed, search)
-    history = history.without([learnt_modes.settling(s) | rows for s, rows in zip(raw, unsettled, strict=True)])
+    progress("finding the regimes", 0.2)
+    learnt_modes, shape, experts, folds = _settled(history, scored, learnt_modes, unsettled, tags, seed, search)
     if learnt_modes.commands:
         learnt_modes = replace(
             learnt_modes,
             learnt=modes.learnt_settings(raw, learnt_modes),
             still=modes.still_tags(raw, learnt_modes),
         )
-    _check_amount(history, tags)
-    progress("finding the regimes", 0.2)
-    shape = _shape(history, scored, seed, search)
     progress("calibrating on held-out rows", 0.4)
-    experts, folds = _cross_fit(shape, seed)
     reference, calibration = _calibrate(
         shape.history, folds, lambda share: progress("calibrating on held-out rows", 0.4 + 0.5 * share)
     )
@@ -192,8 +189,47 @@ def _modes(
     )
     mode = np.concatenate([found.modes(s) for s in raw])
     seen = np.concatenate(judged)
-    settle_rows = modes.settle_rows(since[seen], np.concatenate(score), mode[seen], len(found.known))
+    settle_rows = modes.settle_rows(since[seen], np.concatenate(score), mode[seen], [0] * len(found.known))
     return replace(found, settle_rows=settle_rows)
+
+
+def _settled(
+    history: History,
+    scored: int,
+    found: modes.Modes,
+    unsettled: Sequence[Bools],
+    tags: Sequence[tuple[str, str]],
+    seed: int,
+    search: Search,
+) -> tuple[modes.Modes, _Shape, Experts, list[Experts]]:
+    """Fit the experts to settled rows; where they show that settling takes longer than was `found`, fit them anew.
+
+    A first fit to all rows has regimes for what is rare once those of the changes themselves are gone: how a machine
+    starts with one of its products. The experts that are to judge such rows have to find them ordinary.
+    """
+    while True:
+        settled = history.without(
+            [found.settling(s) | rows for s, rows in zip(history.stretches, unsettled, strict=True)]
+        )
+        _check_amount(settled, tags)
+        shape = _shape(settled, scored, seed, search)
+        experts, folds = _cross_fit(shape, seed)
+        longer = _longer(found, shape.history, folds) if found.commands else found
+        if longer == found:
+            return found, shape, experts, folds
+        found = longer
+
+
+def _longer(found: modes.Modes, history: History, folds: Sequence[Experts]) -> modes.Modes:
+    """Return the modes with the time to settle that held-out rows show, never a shorter one."""
+    score = np.full(sum(len(s) for s in history.stretches), np.nan)
+    begin = 0
+    for chunk, _, distance in _held_out(history, folds):
+        score[begin : begin + len(chunk.judged)][chunk.judged] = distance
+        begin += len(chunk.judged)
+    since = np.concatenate([modes.rows_since_change(s, found.commands) for s in history.stretches])
+    mode = np.concatenate([found.modes(s) for s in history.stretches])
+    return replace(found, settle_rows=modes.settle_rows(since, score, mode, found.settle_rows))
 
 
 def _choose(x: Float64s, search: Search) -> tuple[int, float]:

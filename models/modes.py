@@ -171,27 +171,33 @@ def rows_since_change(stretch: Floats, commands: tuple[int, ...]) -> npt.NDArray
 
 
 def settle_rows(
-    since: npt.NDArray[np.int64], score: Float64s, mode: npt.NDArray[np.int64], modes: int
+    since: npt.NDArray[np.int64], score: Float64s, mode: npt.NDArray[np.int64], least: Sequence[int]
 ) -> tuple[int, ...]:
-    """Return for each of the modes after how many rows since a change the scores f64[N] are those when settled.
+    """Return for each mode after how many rows since a change the scores f64[N] are those when settled.
 
-    `mode` i64[N] is that of each row, `since` i64[N] how many rows ago a command has changed.
+    `mode` i64[N] is that of each row, `since` i64[N] how many rows ago a command has changed. A row that was not judged
+    has the score NaN; in each mode it is known to take `least` so many rows.
     """
-    together = _settle_rows(since, score)
-    of_each = [mode == number for number in range(modes)]
+    together = _settle_rows(since, score, 0)
+    of_each = [mode == number for number in range(len(least))]
     return tuple(
-        _settle_rows(since[own], score[own]) if own.sum() >= SETTLED_ROWS_MIN else together for own in of_each
+        _settle_rows(since[own], score[own], rows) if own.sum() >= SETTLED_ROWS_MIN else max(together, rows)
+        for own, rows in zip(of_each, least, strict=True)
     )
 
 
-def _settle_rows(since: npt.NDArray[np.int64], score: Float64s) -> int:
-    limit = STEADY_RATIO * np.quantile(score[since >= np.median(since)], 0.99)
-    allowed = [rows for rows in SETTLE_CANDIDATES if (since < rows).mean() <= SETTLING_MAX]
+def _settle_rows(since: npt.NDArray[np.int64], score: Float64s, least: int) -> int:
+    judged = ~np.isnan(score)
+    steady = score[judged & (since >= np.median(since))]
+    if not len(steady):
+        return least
+    limit = STEADY_RATIO * np.quantile(steady, 0.99)
+    allowed = [rows for rows in SETTLE_CANDIDATES if rows >= least and (since < rows).mean() <= SETTLING_MAX]
     for rows in allowed:
-        following = score[(since >= rows) & (since < 2 * max(rows, 3))]
+        following = score[judged & (since >= rows) & (since < 2 * max(rows, 3))]
         if not len(following) or np.quantile(following, 0.99) <= limit:
             return rows
-    return allowed[-1]
+    return max([least, *allowed])
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def test_the_rows_in_which_the_machine_settles_are_found(settles: int) -> None:
 def test_no_more_than_a_share_of_the_history_is_given_up() -> None:
     since = np.tile(np.arange(50), 40)
     score = np.where(since < 45, 100.0, 1.0)
-    (rows,) = settle_rows(since, score, np.zeros(len(since), np.int64), 1)
+    (rows,) = settle_rows(since, score, np.zeros(len(since), np.int64), [0])
     assert (since < rows).mean() <= SETTLING_MAX
 
 
@@ -98,7 +98,17 @@ def test_each_mode_settles_in_its_own_time_and_a_rare_one_as_all_do() -> None:
     mode = np.repeat([0, 1] * 30, 100)
     mode[:100] = 2
     score = np.where((mode == 1) & (since < 11), 100.0, 1.0)
-    assert settle_rows(since, score, mode, 4) == (0, 12, 12, 12)
+    assert settle_rows(since, score, mode, [0] * 4) == (0, 12, 12, 12)
+
+
+def test_what_a_mode_is_known_to_take_is_never_shortened_and_rows_that_were_not_judged_tell_nothing() -> None:
+    since = np.tile(np.arange(200), 60)
+    mode = np.repeat([0, 1] * 30, 200)
+    score = np.where((mode == 1) & (since < 20), 100.0, 1.0)
+    score[since < 6] = np.nan
+    assert settle_rows(since, score, mode, (6, 6)) == (6, 24)
+    assert settle_rows(since, np.ones(len(since)), mode, (12, 6)) == (12, 6)
+    assert settle_rows(since, np.full(len(since), np.nan), mode, (3, 12)) == (3, 12)
 
 
 def track(modes: Modes, values: Float64s, good: Bools, cuts: list[int]) -> tuple[Bools, Bools]:
