@@ -22,6 +22,7 @@ from models.frozen import FACTOR
 from models.leave_one_out import left_out, shared
 
 Float64s = npt.NDArray[np.float64]
+Positions = npt.NDArray[np.intp]
 
 MISSING_MAX: Final = 0.2
 WILD, HOME = 25.0, 9.0
@@ -69,9 +70,9 @@ class Opinion:
 
 
 def cause_of(
-    assessment: Assessment, row: int, recent: slice, weight: Float64s, detector: Detector, symptoms: Bools
+    assessment: Assessment, row: int, recent: Positions, weight: Float64s, detector: Detector, symptoms: Bools
 ) -> Opinion:
-    """Tell the class of cause of new row `row`, which deviates; `recent` are the rows for looking back.
+    """Tell the class of cause of new row `row`, which deviates; `recent` are the positions of rows for looking back.
 
     `weight` f64[C] says how far each tag deviates, `symptoms` bool[C] which are measured to see faults of the machine.
     """
@@ -88,7 +89,7 @@ def cause_of(
     return Opinion(Cause.MACHINE, round(1.0 - sensor, 3))
 
 
-def _wild_together(assessment: Assessment, recent: slice, detector: Detector) -> bool:
+def _wild_together(assessment: Assessment, recent: Positions, detector: Detector) -> bool:
     """Say whether several tags showed nonsense for some rows, or none, and were all back in one: the wire did that.
 
     What a machine does, a trip or a jam, leaves heat, levels and pressures on their way for longer than a row, and does
@@ -120,7 +121,7 @@ def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:
     return float(sensor.sum() / (sensor.sum() + symptom.sum() + TOGETHER * together)), int(left.argmin())
 
 
-def _sensor_sign(assessment: Assessment, row: int, recent: slice, weight: Float64s) -> str | None:
+def _sensor_sign(assessment: Assessment, row: int, recent: Positions, weight: Float64s) -> str | None:
     """Return what a tag that deviates does that no machine can: stand still, or go away and come back at once."""
     tag = int(weight.argmax())
     if assessment.frozen[row].max() >= 1.0 or assessment.frozen[row, tag] >= STILL_MIN:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.line.assess import CONDITIONS, DEVIATING, LOOK_BACK_ROWS, Assessment, Detector
-from agent.line.cause import COMES_AND_GOES, FROZEN, Opinion, cause_of
+from agent.line.cause import COMES_AND_GOES, FROZEN, Opinion, Positions, cause_of
 from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 from connectors.frame import Bools
 from models.bundle import Manifest
@@ -29,10 +29,10 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, s
     """
     manifest = detector.manifest
     at = assessment.position(row)
-    recent = slice(max(at + 1 - LOOK_BACK_ROWS, 0), at + 1)
     condition = CONDITIONS[assessment.condition[row]]
     evidence = float(assessment.evidence[row])
     deviating = assessment.condition[row] == DEVIATING
+    recent = _recent(assessment, at, deviating=bool(deviating))
     explained = condition in EXPLAINED
     weight = _weights(assessment, row, recent, still=deviating) if explained else np.zeros(0)
     known = not np.isnan(assessment.scores.score[at])
@@ -57,6 +57,15 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, s
     )
 
 
+def _recent(assessment: Assessment, at: int, *, deviating: bool) -> Positions:
+    """Return the positions of the rows that are looked back at from position `at`.
+
+    A deviation is made of rows that count: in those in which the machine settled everything was somewhere else.
+    """
+    rows = np.arange(max(at + 1 - LOOK_BACK_ROWS, 0), at + 1)
+    return rows[assessment.counted[rows]] if deviating else rows
+
+
 def _distances(far: npt.NDArray[np.float32], manifest: Manifest) -> tuple[tuple[str, float], ...]:
     """Return the nearest regimes and their distances, of those f32[K] to all."""
     nearest = np.argsort(far, kind="stable")[:REGIMES_MAX]
@@ -74,7 +83,7 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _weights(assessment: Assessment, row: int, recent: slice, *, still: bool) -> npt.NDArray[np.float64]:
+def _weights(assessment: Assessment, row: int, recent: Positions, *, still: bool) -> npt.NDArray[np.float64]:
     """Return each tag's weight f64[C]: its mean squared residual above a healthy one, or its standing `still`."""
     frozen = assessment.frozen[row]
     if still and frozen.max() >= 1.0:
@@ -85,7 +94,11 @@ def _weights(assessment: Assessment, row: int, recent: slice, *, still: bool) ->
 
 
 def _contributions(
-    assessment: Assessment, recent: slice, weight: npt.NDArray[np.float64], opinion: Opinion | None, manifest: Manifest
+    assessment: Assessment,
+    recent: Positions,
+    weight: npt.NDArray[np.float64],
+    opinion: Opinion | None,
+    manifest: Manifest,
 ) -> tuple[Contribution, ...]:
     """Return the tags with the largest weights; that of a sensor which is off comes first, for it misleads the rest."""
     total = weight.sum()

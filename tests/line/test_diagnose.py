@@ -70,6 +70,19 @@ def test_a_tag_that_is_off_is_named_first_with_what_it_should_show(running: Dete
     assert verdict.fault_probabilities[0][0] in {"bias", "ramp"}, "a step of a few rows' age may be the top of a ramp"
 
 
+@pytest.mark.parametrize("seed", [5, 6, 7])
+def test_what_tags_did_while_the_machine_settled_explains_no_deviation(switched: Detector, seed: int) -> None:
+    values = settling(1032, seed=seed, settle_rows=SETTLE_ROWS, dwell=500)
+    values[950:, 4] += SHIFT
+    assessment = Assessor(switched, WEEKLY.alerts_per_s).update(grid(values))
+    verdict = diagnose("pump", assessment, len(values) - 1, switched, np.zeros(len(TAGS) + 1, np.bool_))
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is Cause.MACHINE
+    first = verdict.contributions[0]
+    assert first.tag == NAMES[4]
+    assert first.measured == pytest.approx(first.expected + SHIFT, abs=2.0)
+
+
 def test_several_tags_that_move_together_point_to_the_machine(running: Detector) -> None:
     def loosen(values: Float32s) -> None:
         values[:, 1] += 9.0
