@@ -15,11 +15,12 @@ from agent.line.verdict import Verdict
 from benchmarks.plant_model import PERIOD_S, detector
 from benchmarks.plant_year import ROUND_S, START_S, Asset, Fault
 from benchmarks.simulated_case import WEEK_S
-from connectors.frame import Frame, Tag
+from connectors.frame import Frame, NodeAddress, Tag
 from simulators import wire
 from simulators.faults import HOUR_S
 from simulators.machine import EPOCH_NS
 from simulators.plant import MACHINES, Plant
+from simulators.wire import WireKind
 
 ON_DELAY_S: Final = 300.0
 OFF_DELAY_S: Final = 8 * 3600.0
@@ -32,7 +33,7 @@ HEALTH_TWICE: Final = 0.2
 WAKE_S: Final = HOUR_S
 """What is raised so soon after a repair is of the fault that was repaired."""
 WIRE_WAKE_S: Final = 600
-"""What is raised so soon after a fault of the wire is of that fault."""
+"""What is raised so soon after a fault of the wire that was seen is of that fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +124,18 @@ def frame_of(plant: Plant, tags: Sequence[Tag], faults: Sequence[wire.WireFault]
     return wire.apply(on, times_ns, plant.rows(start_s, len(times_ns), PERIOD_S), tags)
 
 
+def seen_faults(faults: Sequence[wire.WireFault], tags: Sequence[Tag]) -> list[wire.WireFault]:
+    """Return the faults of the wire that are on when a row is read, and that can befall tags read as these are."""
+    nodes = any(isinstance(tag.address, NodeAddress) for tag in tags)
+    never = (WireKind.WRONG_UNIT, WireKind.SWAPPED_WORDS) if nodes else (WireKind.CLOCK_STEP,)
+    period_ns = PERIOD_S * 1_000_000_000
+    next_row_ns = [-(-(fault.start_ns - EPOCH_NS) // period_ns) * period_ns + EPOCH_NS for fault in faults]
+    return [
+        fault for fault, row_ns in zip(faults, next_row_ns, strict=True)
+        if row_ns < fault.end_ns and fault.kind not in never
+    ]
+
+
 class _Watcher:
     """The agent's line at one budget, what it has raised and told, and the person who acknowledges."""
 
@@ -186,7 +199,7 @@ class _Year:
         self._pending = list(asset.faults())
         self._plant = asset.plant(tuple(self._pending))
         self._tags = self._plant.opcua_tags if asset.own_seed % 2 else self._plant.tags
-        self._wire = asset.wire_faults()
+        self._wire = seen_faults(asset.wire_faults(), self._tags)
         self._wire_ns = np.array([(fault.start_ns, fault.end_ns) for fault in self._wire], np.int64)
         self._watchers = [_Watcher(asset, budget, self._wire) for budget in budgets_per_week]
         self._repaired: list[tuple[Fault, int]] = []

@@ -14,11 +14,14 @@ from agent.line.verdict import Cause, Contribution, Verdict
 from benchmarks import alerts
 from benchmarks.command import app
 from benchmarks.options import Options
+from benchmarks.plant_model import PERIOD_S
 from benchmarks.plant_year import FAULT_GAP_S_MIN, START_S, Asset, Fault
-from benchmarks.plant_year_case import AssetYear, FaultOutcome, Life, Raised, play
+from benchmarks.plant_year_case import AssetYear, FaultOutcome, Life, Raised, play, seen_faults
 from benchmarks.result import BenchmarkError
+from simulators import wire
 from simulators.faults import DAY_S, HOUR_S, degradation
 from simulators.machine import EPOCH_NS
+from simulators.wire import WireKind
 from tests.agent import samples
 
 FOULING = Fault(degradation("pump", "filter_fouling", 10 * DAY_S), 12 * HOUR_S, 6 * HOUR_S)
@@ -52,6 +55,26 @@ def test_a_year_is_drawn_from_the_seed_and_faults_leave_time_for_their_repair() 
         wires = asset.wire_faults()
         assert all(EPOCH_NS + START_S * 10**9 <= fault.start_ns < EPOCH_NS + asset.end_s * 10**9 for fault in wires)
     assert [asset.name for asset in assets[:5]] == ["pump-1", "pump-2", "pump-3", "pump-4", "press-1"]
+
+
+@pytest.mark.parametrize(("number", "never"), [(0, {"clock_step"}), (1, {"wrong_unit", "swapped_words"})])
+def test_the_faults_of_a_wire_that_count_are_those_that_change_what_is_read(number: int, never: set[str]) -> None:
+    asset = Asset(7, number, 30)
+    plant = asset.plant(())
+    tags = plant.opcua_tags if asset.own_seed % 2 else plant.tags
+    drawn = asset.wire_faults()
+    seen = seen_faults(drawn, tags)
+    assert never == {str(kind) for kind in WireKind} - {str(fault.kind) for fault in seen}
+    rng = np.random.default_rng(number)
+    period_ns = PERIOD_S * 10**9
+    for fault in drawn:
+        first = (fault.start_ns - EPOCH_NS) // period_ns - 1
+        times_ns = EPOCH_NS + period_ns * np.arange(first, (fault.end_ns - EPOCH_NS) // period_ns + 2)
+        values = rng.uniform([tag.low for tag in tags], [tag.high for tag in tags], (len(times_ns), len(tags)))
+        clean, read = (wire.apply(faults, times_ns, values.astype(np.float32), tags) for faults in ((), (fault,)))
+        same = (clean.status == read.status).all() and (clean.source_time_ns == read.source_time_ns).all()
+        changed = not (same and np.array_equal(clean.values, read.values, equal_nan=True))
+        assert changed == (fault in seen), fault
 
 
 def test_people_repair_some_time_after_the_alert_or_after_the_failure_at_the_latest() -> None:
