@@ -64,20 +64,20 @@ class Life:
     high_s: float
 
     def holds(self, reached_s: float | None, repaired_s: float) -> bool | None:
-        """Return whether it was right, where it was reached at a simulated second or not before the repair.
+        """Return whether it was right, where it was reached in the round before a simulated second or never.
 
         None where the repair came before anybody could know.
         """
         if reached_s is None:
             return False if self.time_s + self.high_s < repaired_s else None
-        return self.time_s + self.low_s <= reached_s <= self.time_s + self.high_s
+        return self.time_s + self.low_s <= reached_s and reached_s - ROUND_S <= self.time_s + self.high_s
 
 
 @dataclass(frozen=True, slots=True)
 class FaultOutcome:
     """What became of a fault: when it was repaired, what was raised from its onset on, which lives were told.
 
-    `twice_s` is the simulated second by which the evidence was at twice its limit, None where it never was.
+    `twice_s` is the end of the round in which the evidence came to twice its limit, None where it never did.
     """
 
     fault: Fault

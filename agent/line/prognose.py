@@ -176,11 +176,13 @@ def time_to(time_s: Float64s, evidence: Float64s, level: float) -> tuple[float, 
 
     The trend's slope is the geometric mean of the whole trace's and its newer half's, each the median over all pairs
     of points (Theil 1950, Sen 1968); "may" grants the trace its own scatter about that line. None where it does not
-    rise steadily: it is below its limit, has stepped, has stalled, or is at the level already.
+    rise steadily: it is below its limit, has stepped, has stalled, or has been at the level already.
     """
     now = float(np.median(evidence[-5:]))
     rise = float(evidence[-1] - evidence[0])
-    if not 1.0 <= now < level or rise < RISE_MIN or np.diff(evidence).max() > STEP_MAX * rise:
+    if not 1.0 <= now < level or evidence.max() >= level:
+        return None
+    if rise < RISE_MIN or np.diff(evidence).max() > STEP_MAX * rise:
         return None
     slopes = _slopes(time_s, evidence)
     if (slopes > 0).mean() < CONCORDANT_MIN:

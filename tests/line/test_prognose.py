@@ -149,6 +149,16 @@ def test_a_course_that_disproves_its_own_predictions_loses_its_estimate() -> Non
     assert said[-1] is None
 
 
+def test_a_course_that_has_been_at_the_level_is_not_told_to_reach_it() -> None:
+    """As where one product shows a fault twice as clearly as the others, and the machine makes these again."""
+    course = np.linspace(0.2, 1.8, ROWS)
+    _, said = follow(course)
+    assert said[-1] is not None
+    course[-600:-300] += 0.6
+    _, said = follow(course)
+    assert said[-1] is None
+
+
 def test_a_clock_that_was_set_back_starts_the_trace_anew() -> None:
     prognosis = Prognosis()
     course, judged = np.linspace(0.2, 1.7, ROWS), np.ones(ROWS, np.bool_)
