@@ -75,16 +75,22 @@ class StayTracker:
 
     def __init__(self, columns: int) -> None:
         self._moved = Averages(np.zeros(columns), (MOVED_RATE,))
+        self._rows = np.zeros(columns, np.int64)
 
-    def update(self, stay: Float64s, good: Bools, counted: Bools) -> Float64s:
+    def update(self, stay: Float64s, good: Bools, counted: Bools, held: Bools) -> Float64s:
         """Take rows in: for how many rows each tag has stood still, f64[T, C], 0 where it has just moved.
 
         Return f64[T, C], the negative log probability of such a stay, in nats, if each row moved it with the same
-        chance. That chance is learnt from rows that are `counted` bool[T] and have `good` bool[T, C] values.
+        chance. That chance is learnt from rows that are `counted` bool[T] and have `good` bool[T, C] values. Rows in
+        which a tag stands still by the nature of the machine's mode, `held` bool[T, C], are no part of its stay.
         """
         moved = np.where(counted[:, None], (stay == 0) & good, np.nan)
         chance = np.minimum(self._moved.update(moved)[0], 0.99)
-        return np.asarray(-stay * np.log1p(-chance))
+        row = np.arange(len(stay))[:, None]
+        start = np.maximum.accumulate(np.where((stay == 0) | held, row, -1), 0)
+        rows = np.where(start >= 0, row - start, row + 1 + self._rows)
+        self._rows = rows[-1]
+        return np.asarray(-rows * np.log1p(-chance))
 
 
 def _stays(x: Float64s, before: Int64s, last: Float64s) -> tuple[Int64s, Float64s]:

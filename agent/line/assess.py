@@ -183,7 +183,7 @@ class Assessor:
         if self._diagnosable:
             self._features.take(scores, seen.values, seen.good, held, ignored)
             stay = np.rint(frozen * self._detector.statistics.frozen_limits)
-            surprise = self._stays.update(stay, grid.good, counted)
+            surprise = self._stays.update(stay, grid.good, counted, modes.held)
             recent = self._recent.update(new.white, new.regime, counted)
         if self.baseline.learning.any():
             well = (condition == NORMAL) & ~(alone | np.isnan(evidence))

@@ -27,8 +27,13 @@ Positions = npt.NDArray[np.intp]
 MISSING_MAX: Final = 0.2
 WILD, HOME = 25.0, 9.0
 """The mean square of a row's white residual from which it is nonsense, and below which it is as ever."""
-SHARED_MIN: Final = 0.5
-"""So much of it is left, whichever tag is ignored, where several tags were wild together."""
+LEFT_WILD: Final = 150.0
+"""So much of it is left, whichever tag is ignored, where several tags were wild together.
+
+It is more than WILD, for one wild tag may put a row into another regime, in which the others look strange.
+"""
+BLANK_MIN: Final = 0.9
+"""Or such a share of the tags read exactly zero: a PLC that answers before its program has run."""
 LOST_MIN: Final = 2
 """Or so many had no value in the same rows: swapped words are nonsense in one tag and impossible in another."""
 FROZEN, COMES_AND_GOES = "stuck", "intermittent"
@@ -104,7 +109,9 @@ def _wild_together(assessment: Assessment, recent: Positions, detector: Detector
     good = assessment.grid.good[recent].sum(1)
     if np.median(good[~wild]) - np.median(good[wild]) >= LOST_MIN:
         return True
-    return bool(np.median(shared(detector.statistics.experts, white[wild], regime[wild])) >= SHARED_MIN)
+    blank = (assessment.grid.values[recent][wild] == 0.0).mean(1)
+    left = size[wild] * shared(detector.statistics.experts, white[wild], regime[wild])
+    return bool(np.median(blank) >= BLANK_MIN or np.median(left) >= LEFT_WILD)
 
 
 def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -107,6 +108,21 @@ def test_nonsense_in_several_tags_that_is_over_at_once_points_to_the_wire(
     for row in (ONSET, ONSET + 7, ONSET + 14):
         values[row : row + 4, tags] = np.array([60.0, -20.0, 70.0, -10.0], np.float32)[: len(tags)]
     verdict = told(running, values[: ONSET + 20])
+    assert verdict.condition is Condition.DEVIATING
+    assert verdict.cause is cause
+
+
+@pytest.mark.parametrize(("zeros", "cause"), [(range(6), Cause.COMMUNICATION), ([3], Cause.SENSOR)])
+def test_zeros_in_all_tags_point_to_a_plc_that_answers_before_its_program_has_run(
+    zeros: Sequence[int], cause: Cause
+) -> None:
+    """Also where nought is what all tags but one are near: then one is wild, and the others agree with each other."""
+    level = np.where(np.arange(6) == 3, np.float32(-40.0), coupled(3000, seed=1).mean(0))
+    detector = Detector(taught(coupled(3000, seed=1) - level))
+    values = coupled(ROWS, seed=5) - level
+    for row in (ONSET, ONSET + 7, ONSET + 14):
+        values[row : row + 4, list(zeros)] = 0.0
+    verdict = told(detector, values[: ONSET + 20])
     assert verdict.condition is Condition.DEVIATING
     assert verdict.cause is cause
 

@@ -117,14 +117,27 @@ def test_a_stay_is_the_more_surprising_the_more_often_the_tag_moved_before() -> 
     since = np.arange(2000)[:, None] - np.maximum.accumulate(np.where(moves, np.arange(2000)[:, None], 0))
     stay = np.vstack([since, since[-1] + 1 + np.arange(30)[:, None]]).astype(np.float64)
     tracker, seen = StayTracker(3), np.ones(len(stay), np.bool_)
-    surprise = tracker.update(stay, np.ones(stay.shape, np.bool_), seen)
+    surprise = tracker.update(stay, np.ones(stay.shape, np.bool_), seen, np.zeros(stay.shape, np.bool_))
     assert surprise[:2000].max() < 20.0, "none while they move as they do"
     assert surprise[-1, 0] > 50.0 > surprise[-1, 1] > 5.0 > surprise[-1, 2]
 
 
 def test_a_lost_value_and_a_row_that_does_not_count_teach_nothing_of_how_often_a_tag_moves() -> None:
-    still = np.zeros((500, 1))
+    still, never = np.zeros((500, 1)), np.zeros((500, 1), np.bool_)
     tracker = StayTracker(1)
-    assert not tracker.update(still, np.zeros(still.shape, np.bool_), np.ones(500, np.bool_)).any()
-    assert not tracker.update(still, np.ones(still.shape, np.bool_), np.zeros(500, np.bool_)).any()
-    assert not tracker.update(still + 50.0, np.ones(still.shape, np.bool_), np.ones(500, np.bool_)).any()
+    assert not tracker.update(still, never, np.ones(500, np.bool_), never).any()
+    assert not tracker.update(still, ~never, np.zeros(500, np.bool_), never).any()
+    assert not tracker.update(still + 50.0, ~never, np.ones(500, np.bool_), never).any()
+
+
+@pytest.mark.parametrize("portions", [1, 7])
+def test_a_value_that_the_machine_holds_in_a_stop_is_not_stuck_and_one_that_stays_after_it_is(portions: int) -> None:
+    stay = np.concatenate([np.zeros(300), 1.0 + np.arange(200)])[:, None]
+    held = (np.arange(500) >= 300) & (np.arange(500) < 450)
+    tracker, ones = StayTracker(1), np.ones((500, 1), np.bool_)
+    surprise = np.vstack([
+        tracker.update(stay[rows], ones[rows], ones[rows, 0], held[rows, None])
+        for rows in np.array_split(np.arange(500), portions)
+    ])
+    assert surprise[:450].max() == 0.0
+    assert surprise[450] < surprise[-1] > 10.0
