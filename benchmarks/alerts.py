@@ -15,9 +15,10 @@ import numpy as np
 from agent.line import verdict
 from benchmarks.child import ONE_THREAD
 from benchmarks.fault_names import cause_is_right, tag_is_right, type_is_right
+from benchmarks.kept import Origin, Shelf
 from benchmarks.methods import OURS
 from benchmarks.options import Options
-from benchmarks.plant_year import EACH, YEAR_DAYS, Asset
+from benchmarks.plant_year import BUDGETS_PER_WEEK, EACH, YEAR_DAYS, Asset
 from benchmarks.plant_year_case import AssetYear, Raised, play
 from benchmarks.recognition import RECOGNISED, recognition
 from benchmarks.result import BenchmarkError, Figure, Result, Target, mean_over_seeds
@@ -27,7 +28,6 @@ from simulators.faults import EFFECTS, Cause, effect
 
 SEEDS: Final = 20
 SEED_FIRST: Final = 1001
-BUDGETS_PER_WEEK: Final = (1.0, 0.2)
 ASSETS: Final = EACH * len(EFFECTS)
 
 COMMUNICATION: Final = verdict.Cause.COMMUNICATION
@@ -67,18 +67,32 @@ TARGETS: Final = {
 
 
 def run(options: Options) -> Iterator[Result]:
-    """Play a year of a plant for each seed: `count` days of it, of the machines in `subsets`, the first `limit`."""
-    years: list[AssetYear] = []
+    """Play a year of a plant for each seed: `count` days of it, of the machines in `subsets`, the first `limit`.
+
+    Each machine's year is kept in the folder `keep` once it is played, and what is there already is not played again.
+    """
     assets = assets_of(options)
+    shelf = None if options.keep is None else Shelf(options.keep, Origin.here())
+    years = {} if shelf is None else shelf.read(assets)
+    for asset, played in _played([asset for asset in assets if asset not in years]):
+        if shelf is not None:
+            shelf.keep(asset, played)
+        years[asset] = played
+        options.progress(f"{asset.name}, seed {asset.seed}", len(years) / len(assets))
+    figures = measure([year for asset in assets for year in years[asset]])
+    for result in mean_over_seeds("alerts", OURS, [figures], TARGETS):
+        yield replace(result, seeds=options.seeds)
+
+
+def _played(assets: Sequence[Asset]) -> Iterator[tuple[Asset, tuple[AssetYear, ...]]]:
+    """Yield the year of each machine, in order, from a process for each core."""
+    if not assets:
+        return
     with (
         environment(ONE_THREAD),
         ProcessPoolExecutor(min(os.cpu_count() or 1, len(assets)), multiprocessing.get_context("spawn")) as pool,
     ):
-        for number, played in enumerate(pool.map(play, assets, repeat(BUDGETS_PER_WEEK))):
-            years += played
-            options.progress(f"{assets[number].name}, seed {assets[number].seed}", (number + 1) / len(assets))
-    for result in mean_over_seeds("alerts", OURS, [measure(years)], TARGETS):
-        yield replace(result, seeds=options.seeds)
+        yield from zip(assets, pool.map(play, assets, repeat(BUDGETS_PER_WEEK)), strict=True)
 
 
 def assets_of(options: Options) -> list[Asset]:

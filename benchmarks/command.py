@@ -55,6 +55,10 @@ def main(
         int | None,
         typer.Option(min=1, help="acquisition: hostile servers, or broken replies; alerts: days of the year.")
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(help="alerts: folder where each machine's year is kept; a later run plays only what is missing.")
+    ] = None,
     results: Annotated[Path, typer.Option(help="Folder where results are kept.")] = RESULTS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -65,7 +69,7 @@ def main(
             _render()
             return
         runs = seeds or registry.SEEDS.get(name, SEEDS)
-        options = Options(data, runs, names(methods) or (), limit, count, names(subset) or ())
+        options = Options(data, runs, names(methods) or (), limit, count, names(subset) or (), keep)
         found = list(_shown(name, options, errors, as_json=as_json))
         if limit is None and (subset is None or name in registry.PARTED) and found:
             store.save(name, found, Provenance.here(), results, parts=subset is not None)

@@ -23,7 +23,7 @@ class Options:
 
     `limit` tries only the first runs (engines, machines), for a quick look; `subsets` are those of C-MAPSS or the
     simulated machines, or the parts of acquisition, all where empty. `count` is how much is tried of what has a number,
-    and the days of a year.
+    and the days of a year. `keep` is the folder where the played years of machines are kept, if they are to be.
     """
 
     data: Path | None = None
@@ -32,6 +32,7 @@ class Options:
     limit: int | None = None
     count: int | None = None
     subsets: tuple[str, ...] = ()
+    keep: Path | None = None
     progress: Progress = lambda _doing, _share: None
 
     def file(self, name: str, origin: str) -> Path:

@@ -16,6 +16,8 @@ EACH: Final = 4
 """So many pumps, presses and conveyors."""
 START_S: Final = DAY_S
 YEAR_DAYS: Final = 365
+BUDGETS_PER_WEEK: Final = (1.0, 0.2)
+"""Each machine is watched at these alarm budgets at once; people act on the alerts of the first."""
 FAULT_GAP_S: Final = 112.0 * DAY_S
 """The mean healthy time beyond the least one: with it, about three degradations a machine and year.
 
