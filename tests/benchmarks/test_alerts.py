@@ -92,7 +92,7 @@ def test_what_counts_for_and_against_the_agent() -> None:
     half_s = (onset_s + failure_s) / 2
     found = FaultOutcome(
         FOULING, int(failure_s), (raised(half_s, right), raised(half_s + HOUR_S, wrong)),
-        (Life(half_s, 0.0, DAY_S), Life(half_s + HOUR_S, 0.0, HOUR_S)), half_s + 3 * HOUR_S,
+        (Life(half_s, 0.0, DAY_S), Life(half_s + HOUR_S, 0.0, HOUR_S)), half_s + 8 * HOUR_S,
     )
     broken_s = int(DRIFT.degradation.failure_s)
     late = FaultOutcome(DRIFT, broken_s + HOUR_S, (raised(broken_s + 1, right),), (), None)
@@ -120,13 +120,15 @@ def test_what_counts_for_and_against_the_agent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reached_s", "repaired_s", "held"),
-    [(150.0, 500.0, True), (99.0, 500.0, False), (201.0, 500.0, False), (None, 201.0, False), (None, 200.0, None)],
+    ("reached_h", "repaired_h", "held"),
+    [(9, 50, True), (8, 50, True), (7.9, 50, False), (24, 50, True), (24.1, 50, False), (None, 20.1, False),
+     (None, 20, None)],
 )
-def test_a_remaining_life_is_held_against_what_it_speaks_of(
-    reached_s: float | None, repaired_s: float, held: bool | None
+def test_a_remaining_life_is_held_against_the_round_in_which_what_it_speaks_of_was_seen(
+    reached_h: float | None, repaired_h: float, held: bool | None
 ) -> None:
-    assert Life(50.0, 50.0, 150.0).holds(reached_s, repaired_s) is held
+    told = Life(4 * HOUR_S, 4 * HOUR_S, 16 * HOUR_S)
+    assert told.holds(None if reached_h is None else reached_h * HOUR_S, repaired_h * HOUR_S) is held
 
 
 def test_the_years_are_those_of_every_machine() -> None:
