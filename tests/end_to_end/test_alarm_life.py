@@ -126,6 +126,27 @@ def test_an_alarm_that_comes_and_goes_stands_longer_each_time(tmp_path: Path) ->
     replayed_as_recorded(tmp_path)
 
 
+def test_what_a_failing_connection_does_to_machines_is_one_alert_and_another_fault_is_not(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump", "press", "fan"]) as plant, plant.running():
+            await plant.play(70)
+            for _ in range(3):
+                plant.off = dict.fromkeys(("pump", "press"), (30.0, -20.0))
+                await plant.play(2)
+                plant.off = {}
+                await plant.play(4)
+            plant.faulty = {"fan"}
+            await plant.play(20)
+            roots = [(alert, root) for alert, _, root in await states(plant)]
+            assert roots == [("pump-1", None), ("press-1", "pump-1"), ("fan-1", None)]
+            causes = {one["id"]: one["verdict"]["cause"] for one in (await plant.get("/alerts"))["items"]}
+            assert (causes["pump-1"], causes["press-1"]) == ("communication", "communication")
+            assert causes["fan-1"] != "communication"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
 def test_machines_on_one_cooling_water_are_one_alert_and_a_flood_is_one_too(tmp_path: Path) -> None:
     assets = [f"fan{number}" for number in range(10)] + ["pump", "press"]
     shared = dict.fromkeys(("pump", "press"), 'group = "cooling water"\n')
