@@ -138,7 +138,8 @@ def worsened(alert: Alert, new: Alert) -> Alert | None:
     if state is None or alert.withheld:
         return None
     worse = replace(
-        alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like, advisory=new.advisory
+        alert, priority=new.priority, message=new.message, verdict=new.verdict, like=new.like, advisory=new.advisory,
+        signature=new.signature,
     )
     return _next(replace(worse, state=state, acknowledgement=None), _E.REALARM, None, new.updated_time_ns)
 

@@ -28,6 +28,7 @@ from agent.line.alert import (
     Priority,
     Shelve,
     TimeToAct,
+    Trait,
     Unshelve,
     Withheld,
     WithheldKind,
@@ -412,6 +413,7 @@ def test_the_priority_follows_from_the_consequence_and_the_time_to_act(consequen
 def test_an_alert_whose_deviation_has_grown_says_what_to_check_of_what_it_is_now() -> None:
     alert = replace(alert_in(ACKNOWLEDGED), advisory=samples.ADVISORY)
     other = replace(samples.ADVISORY, failure_mode="VIB, vibration")
-    worse = lifecycle.worsened(alert, replace(new(), advisory=other))
+    looks = (Trait("filter_dp", 9.0, 1.0, 0.0),)
+    worse = lifecycle.worsened(alert, replace(new(), advisory=other, signature=looks))
     assert worse is not None
-    assert (worse.verdict, worse.advisory) == (new().verdict, other)
+    assert (worse.verdict, worse.advisory, worse.signature) == (new().verdict, other, looks), "and what it is like"
