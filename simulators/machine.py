@@ -24,9 +24,17 @@ NAMESPACE_URI: Final = "urn:forewarn:simulators"
 UNIT_ID: Final = 1
 
 
+ALL: Final = slice(0, None, 1)
+"""Every second of a block; `slice(phase, None, period)` are those that are read when it is read less often."""
+
+
 @lru_cache(maxsize=64)
-def _decay(tau_s: float, count: int) -> Floats:
-    return np.exp(-np.arange(1, count + 1) / tau_s)
+def _response(tau_s: float, count: int, columns: int) -> tuple[Floats, Floats]:
+    """Return (1 - a) a^-k and a^k for k from 1 to `count`, a = exp(-1 / tau): both [T], or [T, 1] for many columns."""
+    decay = np.exp(-np.arange(1, count + 1) / tau_s)
+    if columns:
+        decay = decay[:, None]
+    return -np.expm1(-1.0 / tau_s) / decay, decay
 
 
 class Memory:
@@ -46,6 +54,10 @@ class Memory:
         """Return a memory of the same content but for the names that begin with `prefix`."""
         return Memory({name: value for name, value in self._values.items() if not name.startswith(prefix)})
 
+    def knows(self, name: str) -> bool:
+        """Return whether something was kept under a name."""
+        return name in self._values
+
     def recall(self, name: str, default: Floats) -> Floats:
         """Return what was kept under a name, or the default."""
         return self._values.get(name, default)
@@ -54,35 +66,38 @@ class Memory:
         """Keep a copy of an array for the next block."""
         self._values[name] = np.array(value, np.float64)
 
-    def lag(self, name: str, towards: npt.ArrayLike, tau_s: float) -> Floats:
-        """Return the first-order response, time constant `tau_s`, to a target [T] or [T, C] at 1 Hz.
+    def lag(self, name: str, towards: npt.ArrayLike, tau_s: float, rows: slice = ALL) -> Floats:
+        """Return the first-order response, time constant `tau_s`, to a target [T] or [T, C] at 1 Hz, in `rows` of it.
 
         y[n] = a y[n-1] + (1 - a) u[n] with a = exp(-1 / tau); in closed form, which is vectorized,
         y[n] = a^n (y0 + (1 - a) sum u[k] a^-k).
         """
         target = np.asarray(towards, np.float64)
-        gain = -np.expm1(-1.0 / tau_s)
         state = self.recall(name, target[0])
         response = np.empty_like(target)
         stride = max(1, int(300 * tau_s))  # a^-k stays below e^300
         for start in range(0, len(target), stride):
-            part = target[start : start + stride]
-            decay = _decay(tau_s, len(part)).reshape((-1,) + (1,) * (part.ndim - 1))
-            here = response[start : start + stride]
-            np.multiply(part, gain / decay, out=here)
+            part, here = target[start : start + stride], response[start : start + stride]
+            weight, decay = _response(tau_s, *part.shape[:1], part.ndim - 1)
+            np.multiply(part, weight, out=here)
             np.cumsum(here, axis=0, out=here)
-            here += state
-            here *= decay
-            state = response[start + len(part) - 1]
+            last = (here[-1] + state) * decay[-1]
+            read = slice((rows.start - start) % rows.step, None, rows.step)
+            here[read] += state
+            here[read] *= decay[read]
+            state = last
         self.keep(name, state)
-        return response
+        return response[rows]
 
-    def wander(self, name: str, noise: Floats, tau_s: float) -> Floats:
-        """Return an AR(1) process of unit variance and correlation time `tau_s` from white noise [T(, C)]."""
-        first = self.recall(name, noise[0])
-        self.keep(name, first)
+    def wander(self, name: str, noise: Floats, tau_s: float, rows: slice = ALL) -> Floats:
+        """Return an AR(1) process of unit variance and correlation time `tau_s` from white noise [T(, C)], in `rows`.
+
+        The noise becomes what the process is driven by.
+        """
+        self.keep(name, self.recall(name, noise[0]))
         a = np.exp(-1.0 / tau_s)
-        return self.lag(name, noise * (np.sqrt(1.0 - a * a) / (1.0 - a)), tau_s)
+        noise *= np.sqrt(1.0 - a * a) / (1.0 - a)
+        return self.lag(name, noise, tau_s, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Plant:
         self.tags = self.machine.tags
         self.opcua_tags = opcua_tags(machine, self.tags)
         self._memories = [Memory()]  # what is remembered at the beginning of each block
-        self._blocks: OrderedDict[int, Float32s] = OrderedDict()
+        self._blocks: OrderedDict[tuple[int, int, int], Float32s] = OrderedDict()  # by number, phase and period
 
     def rows(self, start_s: int, count: int, period_s: int = 1) -> Float32s:
         """Return what the sensors show at `start_s`, `start_s + period_s`, ...: f32[count, C]."""
@@ -65,7 +65,8 @@ class Plant:
         row = 0
         while row < count:
             block, offset = divmod(start_s + row * period_s, BLOCK_S)
-            part = self._block(block)[offset::period_s][: count - row]
+            periods, phase = divmod(offset, period_s)
+            part = self._block(block, phase, period_s)[periods:][: count - row]
             values[row : row + len(part)] = part
             row += len(part)
         return values
@@ -86,15 +87,19 @@ class Plant:
         """Return severity and remaining life of each degradation at a simulated second."""
         return tuple(truth(degradation, time_s) for degradation in self.degradations)
 
-    def _block(self, index: int) -> Float32s:
-        if index not in self._blocks:
+    def _block(self, index: int, phase: int, period_s: int) -> Float32s:
+        """Return a block's rows from second `phase` on, one every `period_s`."""
+        key = index, phase, period_s
+        if key not in self._blocks:
             for block in range(min(index, len(self._memories) - 1), index + 1):
-                self._simulate(block)
-        self._blocks.move_to_end(index)
-        return self._blocks[index]
+                self._blocks[key] = self._simulate(block, slice(phase, None, period_s))
+            if len(self._blocks) > _BLOCKS_KEPT:
+                self._blocks.popitem(last=False)
+        self._blocks.move_to_end(key)
+        return self._blocks[key]
 
-    def _simulate(self, index: int) -> None:
-        """Simulate one block and remember it, and what the next one has to remember."""
+    def _simulate(self, index: int, rows: slice) -> Float32s:
+        """Return what the sensors show in these rows of a block, and remember what the next one has to."""
         memory = self._memories[index].copy()
         time_s: Int64s = np.arange(index * BLOCK_S, (index + 1) * BLOCK_S, dtype=np.int64)
         physics, sensors, weather = (
@@ -105,13 +110,12 @@ class Plant:
             time_s, product, running, ambient(time_s, weather, memory), physics, memory, self._damages(time_s)
         )
         seen = self.machine.simulate(block)
-        self._blocks[index] = observe(
-            seen, self.machine.channels, self.degradations, time_s.astype(np.float64), sensors, memory
+        shown = observe(
+            seen, self.machine.channels, self.degradations, time_s.astype(np.float64), sensors, memory, rows
         )
-        if len(self._blocks) > _BLOCKS_KEPT:
-            self._blocks.popitem(last=False)
         if len(self._memories) == index + 1:
             self._memories.append(memory)
+        return shown
 
     def _damages(self, time_s: Int64s) -> dict[str, Floats]:
         severities: dict[str, Floats] = {}

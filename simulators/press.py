@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from connectors.frame import Dtype, ModbusAddress, Table, Tag
 from simulators.machine import UNIT_ID, Block, Channel, Floats, Machine, Shifts
+
+_Stroke = tuple[float, float, float, float, float]
+"""What a cycle latches, in the order of `_LATCHED`."""
 
 _PEAK_BAR = np.array([140.0, 175.0, 210.0, 160.0])
 _STROKE_MM = np.array([120.0, 180.0, 150.0, 220.0])
@@ -72,10 +76,10 @@ _CHANNELS = (
 )
 
 
-def _cycle(product: int, damages: Floats, luck: Floats, viscosity: float) -> Floats:
-    """Return what a cycle of a product latches, in the order of `_LATCHED`: [5]; `damages` are those of `_WEARS`."""
+def _cycle(product: int, damages: Sequence[float], luck: Sequence[float], viscosity: float) -> _Stroke:
+    """Return what a cycle of a product latches; `damages` are those of `_WEARS`. Plain floats are fast one by one."""
     leak, stiction, fouling = damages
-    pressure, hold_s = _PEAK_BAR[product], _HOLD_S[product]
+    pressure, hold_s = _PEAK_BAR.item(product), _HOLD_S.item(product)
     overshoot = stiction * (0.08 + 0.04 * luck[0])
     peak = pressure * (1.0 + 0.003 * luck[0] + overshoot)
     rise_s = (
@@ -86,9 +90,9 @@ def _cycle(product: int, damages: Floats, luck: Floats, viscosity: float) -> Flo
         * (1.0 + 0.01 * luck[1] + 0.25 * fouling + 0.15 * leak + stiction * (0.5 + 0.15 * abs(luck[1])))
     )
     decay = 0.0014 * peak * hold_s * viscosity**-0.5 * (1.0 + 4.0 * leak) * (1.0 + 0.03 * luck[2])
-    stroke = _STROKE_MM[product] + (0.15 + 1.5 * stiction) * luck[3]
+    stroke = _STROKE_MM.item(product) + (0.15 + 1.5 * stiction) * luck[3]
     moves_s = stroke / 120.0 + stroke / 160.0 + 1.5 * stiction
-    return np.array([peak, rise_s, decay, stroke, moves_s + rise_s + hold_s + _LOAD_S + 0.25 * abs(luck[4])])
+    return peak, rise_s, decay, stroke, moves_s + rise_s + hold_s + _LOAD_S + 0.25 * abs(luck[4])
 
 
 _WEARS = ("seal_leak", "valve_stiction", "filter_fouling")
@@ -101,33 +105,42 @@ def _cycles(block: Block, viscosity: Floats) -> tuple[Floats, Floats]:
     A value appears when its cycle ends, as a PLC latches it, and stays until the next one does.
     """
     count, first_s = len(block.time_s), float(block.time_s[0])
-    luck = np.clip(block.rng.standard_normal((400, 5)), -3.0, 3.0)
+    luck = np.clip(block.rng.standard_normal((400, 5)), -3.0, 3.0).tolist()
     damages = np.column_stack([block.damage(kind) for kind in _WEARS])
-    usual = _cycle(int(block.product[0]), damages[0], np.zeros(5), float(viscosity[0]))
-    shown, pending = block.memory.recall("shown", usual), block.memory.recall("pending", usual)
-    begin, end = block.memory.recall("cycle", np.array([-1.0, -1.0])) - (first_s, first_s)
-    latched, phase = np.empty((count, 5)), np.full(count, -1.0)
+    usual = _cycle(int(block.product[0]), damages[0].tolist(), [0.0] * 5, viscosity.item(0))
+    shown, pending = (block.memory.recall(name, np.array(usual)).tolist() for name in ("shown", "pending"))
+    begin, end = (block.memory.recall("cycle", np.array([-1.0, -1.0])) - first_s).tolist()
+    rows: list[int] = []  # of each cycle and, after it, of each pause, which may have none
+    values: list[Sequence[float]] = []
+    spans: list[tuple[float, float]] = []
     second = made = 0
     while second < count:
-        stop = min(count, max(second, int(np.ceil(end))))
-        latched[second:stop] = shown
-        phase[second:stop] = (np.arange(second, stop) - begin) / max(end - begin, 1.0)
-        second = stop
-        if second >= count:
+        stop = min(count, max(second, math.ceil(end)))
+        idle = 0
+        if stop < count and not block.running[stop]:
+            ahead = block.running[stop:]
+            idle = int(ahead.argmax()) if ahead.any() else count - stop
+        rows += stop - second, idle
+        values += shown, pending
+        spans.append((begin, max(end - begin, 1.0)))
+        if stop == count:
             break
         shown = pending
-        idle = 0
-        if not block.running[second]:
-            idle = int(np.argmax(block.running[second:])) if block.running[second:].any() else count - second
-        latched[second : second + idle] = shown
-        second += idle
+        second = stop + idle
         if second < count:
-            pending = _cycle(int(block.product[second]), damages[second], luck[made], float(viscosity[second]))
+            pending = _cycle(
+                int(block.product[second]), damages[second].tolist(), luck[made], viscosity.item(second)
+            )
             begin, end, made = float(second), second + pending[4], made + 1
-    block.memory.keep("shown", shown)
-    block.memory.keep("pending", pending)
+    block.memory.keep("shown", np.array(shown))
+    block.memory.keep("pending", np.array(pending))
     block.memory.keep("cycle", np.array([begin, end]) + first_s)
-    return latched, phase
+    of_stretch = np.repeat(np.arange(len(rows)), rows)
+    begins, lengths_s = np.array(spans).T
+    cycle = of_stretch // 2
+    phase = (np.arange(count) - begins[cycle]) / lengths_s[cycle]
+    phase[of_stretch % 2 == 1] = -1.0
+    return np.array(values)[of_stretch], phase
 
 
 def _platen(block: Block, strokes_per_min: Floats) -> tuple[Floats, Floats]:

@@ -52,7 +52,8 @@ def plan(shifts: Shifts, seed: int, number: int, time_s: Int64s) -> tuple[Int64s
     for begin, end in _runs(shifts, seed, number, day):
         running |= (second >= begin) & (second < end)
     for begin in begins[1:]:
-        running &= (second < begin - shifts.changeover_s) | (second >= begin)
+        if begin - shifts.changeover_s <= second[-1] and begin > second[0]:
+            running &= (second < begin - shifts.changeover_s) | (second >= begin)
     return products[np.searchsorted(begins, second, side="right") - 1], running
 
 

@@ -47,7 +47,10 @@ def test_rows_do_not_depend_on_how_they_are_asked_for(machine: str) -> None:
     pieces = [plant.rows(start, min(977, len(whole) - start)) for start in range(0, len(whole), 977)]
     assert np.array_equal(np.concatenate(pieces), whole)
     assert np.array_equal(plant.rows(50, 10), whole[50:60]), "going back"
-    assert np.array_equal(Plant(machine, 5, wrong).rows(13, 900, 10), whole[13:9013:10]), "another period"
+    for period_s in (7, 10, 60, 5000):
+        read = whole[13::period_s]
+        for again in (Plant(machine, 5, wrong), plant):
+            assert np.array_equal(again.rows(13, len(read), period_s), read), f"every {period_s} s"
     assert np.array_equal(Plant(machine, 5, wrong).rows(2 * BLOCK_S + 7, 5), whole[2 * BLOCK_S + 7 :][:5]), (
         "a jump"
     )
@@ -99,6 +102,8 @@ def test_the_lag_is_the_recursion_it_stands_for(seed: int, tau_s: float, count: 
     half = count // 2
     halves = [memory.lag("x", part, tau_s) for part in (target[:half], target[half:]) if len(part)]
     np.testing.assert_allclose(np.concatenate(halves), expected, rtol=1e-9, atol=1e-9)
+    some = slice(seed % 7, None, 7)
+    assert np.array_equal(Memory().lag("x", target, tau_s, some), Memory().lag("x", target, tau_s)[some])
 
 
 def test_wandering_noise_has_unit_variance_and_its_time_constant() -> None:
