@@ -17,6 +17,7 @@ from benchmarks import (
     refinement,
     simulated,
     skab,
+    tags,
     tep,
     threew,
 )
@@ -29,6 +30,7 @@ BENCHMARKS: Final[Mapping[str, Callable[[Options], Iterable[Result]]]] = {
     "cranfield": cranfield.run,
     "cmapss": cmapss.run,
     "threew": threew.run,
+    "tags": tags.run,
     "simulated": simulated.run,
     "alerts": alerts.run,
     "ablations": ablations.run,

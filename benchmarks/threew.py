@@ -33,17 +33,21 @@ TARGETS: Final = {
 
 def run(options: Options) -> Iterator[Result]:
     """Learn one model for each instance from the first 60 % of its healthy rows, minutes to hours; try the rest."""
-    path = options.file(FILE, ORIGIN)
-    split = Split(learn_until_label=True, learn_share=LEARN_SHARE, per_run=True)
     for number in CLASSES:
         case = f"class {number}"
-        layout = Layout(time="timestamp", run=("instance",), label="class", tags=("P-*", "Q*", "T-*"))
-        trials = recording(path, layout, replace(split, test=f"event_class = {number}"), options.limit)
 
         def measure(runs: Sequence[JudgedRun], case: str = case) -> list[Figure]:
             return measured(runs, case)
 
-        yield from compare("threew", with_present_tags(trials), measure, TARGETS, options, case=case, delays=True)
+        yield from compare("threew", trials(options, number), measure, TARGETS, options, case=case, delays=True)
+
+
+def trials(options: Options, number: int) -> Recording:
+    """Return what each model of an event class learns from and what it is tried on."""
+    layout = Layout(time="timestamp", run=("instance",), label="class", tags=("P-*", "Q*", "T-*"))
+    test = f"event_class = {number}"
+    split = Split(learn_until_label=True, learn_share=LEARN_SHARE, per_run=True, test=test)
+    return with_present_tags(recording(options.file(FILE, ORIGIN), layout, split, options.limit))
 
 
 def with_present_tags(trials: Recording) -> Recording:
