@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -41,15 +42,36 @@ class Averages:
             self._state = self._state + step
             return self._state[:, None]
         out = np.empty((len(self._state), *x.shape[-2:]))
-        missing = np.asarray(np.isnan(x).any(-1))
-        for low, high in _blocks(np.asarray(~(missing.any(0) if x.ndim == 3 else missing))):
-            n = high - low
-            rows: Float64s = x[..., low:high, :]
-            if n == 1:
-                rows = np.where(np.isnan(rows), self._state[:, None], rows)  # (R, 1, Q)
-            out[:, low:high] = self._kernel[:, :n, :n] @ rows + self._keep[:, 1 : n + 1, None] * self._state[:, None]
-            self._state = out[:, high - 1].copy()
+        missing = np.asarray(np.isnan(x))
+        complete = np.asarray(~missing.any((0, -1) if x.ndim == 3 else -1))
+        edges = [0, *(np.flatnonzero(complete[1:] != complete[:-1]) + 1).tolist(), len(complete)]
+        for low, high in pairwise(edges):
+            stretch = slice(low, high)
+            if complete[stretch].all():
+                self._complete(x[..., stretch, :], out[:, stretch])
+            else:
+                self._incomplete(x[..., stretch, :], missing[..., stretch, :], out[:, stretch])
         return out
+
+    def _complete(self, x: Float64s, out: Float64s) -> None:
+        """Take rows in of which no value is missing; write the means."""
+        for low in range(0, x.shape[-2], _BLOCK_ROWS):
+            rows = x[..., low : low + _BLOCK_ROWS, :]
+            n = rows.shape[-2]
+            into = self._kernel[:, :n, :n] @ rows + self._keep[:, 1 : n + 1, None] * self._state[:, None]
+            out[:, low : low + n] = into
+            self._state = into[:, -1].copy()
+
+    def _incomplete(self, x: Float64s, missing: Bools, out: Float64s) -> None:
+        """Take rows in of which each lacks a value, for which the mean itself stands; write the means."""
+        keep, state = self._keep[:, 1:2], self._state
+        by_row = np.moveaxis(self._rates[:, None] * x, 1, 0)  # (T, R, Q)
+        present = ~np.moveaxis(missing, -2, 0)
+        for added, there, into in zip(by_row, present, np.moveaxis(out, 1, 0), strict=True):
+            step = self._rates * state
+            np.copyto(step, added, where=there)
+            state = np.add(step, keep * state, out=into)
+        self._state = state.copy()
 
 
 @cache
@@ -62,17 +84,3 @@ def _kernels(rates: tuple[float, ...]) -> tuple[Float64s, Float64s]:
     lag = np.subtract.outer(np.arange(_BLOCK_ROWS), np.arange(_BLOCK_ROWS))
     share = np.asarray(rates)[:, None, None] * keep[:, np.maximum(lag, 0)]
     return keep, np.where(lag >= 0, share, 0.0)
-
-
-def _blocks(complete: Bools) -> list[tuple[int, int]]:
-    """Cut T rows into blocks of complete rows, at most _BLOCK_ROWS long, and single incomplete ones."""
-    if complete.all():
-        return [(low, min(low + _BLOCK_ROWS, len(complete))) for low in range(0, len(complete), _BLOCK_ROWS)]
-    blocks: list[tuple[int, int]] = []
-    for row, whole in enumerate(complete):
-        low, high = blocks[-1] if blocks else (0, 0)
-        if blocks and whole and complete[low] and high - low < _BLOCK_ROWS:
-            blocks[-1] = (low, high + 1)
-        else:
-            blocks.append((row, row + 1))
-    return blocks

@@ -77,8 +77,7 @@ class QualityTracker:
         self._frozen_s = np.zeros(columns)
         self._seen = np.zeros(columns, np.int64)
         self._last = np.full((2, columns), np.nan, np.float32)
-        self._step = np.zeros(columns)
-        self._moves = np.zeros(columns)
+        self._usually = np.zeros((2, columns))  # a tag's step, and in which share of its samples it moves
         self._shown: Quality | None = None
 
     def note(self, frame: Frame, now_ns: int, too_fast: Bools | None = None) -> None:
@@ -149,14 +148,17 @@ class QualityTracker:
 
         A step that is far from usual is not learnt from, once it is known what is usual.
         """
-        step, moves = np.empty(steps.shape), np.empty(steps.shape)
-        moved = steps != 0
+        # The step and how often it moves are learnt alike, side by side: [T, 2, C].
+        usual, shown, learnt = (np.empty((len(steps), 2, steps.shape[1]), kind) for kind in (float, float, bool))
+        shown[:, 0], shown[:, 1] = steps, steps != 0
+        learnt[:] = known[:, None]
+        judged, now = np.where(trusted, steps, -np.inf), self._usually
         for row in range(len(steps)):
-            step[row], moves[row] = now, often = self._step, self._moves
-            usual = known[row] & ~(trusted[row] & (steps[row] > SPIKE_STEPS * now))
-            self._step = np.where(usual, now + weight[row] * (steps[row] - now), now)
-            self._moves = np.where(known[row], often + weight[row] * (moved[row] - often), often)
-        return step, moves
+            usual[row] = now
+            learnt[row, 0] &= ~(judged[row] > SPIKE_STEPS * now[0])
+            now = np.where(learnt[row], now + weight[row] * (shown[row] - now), now)
+        self._usually = now
+        return usual[:, 0], usual[:, 1]
 
 
 class _Sliding:
