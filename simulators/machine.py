@@ -83,8 +83,9 @@ class Memory:
             np.cumsum(here, axis=0, out=here)
             last = (here[-1] + state) * decay[-1]
             read = slice((rows.start - start) % rows.step, None, rows.step)
-            here[read] += state
-            here[read] *= decay[read]
+            shown = here[read]  # a view: what is not read stays as it is
+            shown += state
+            shown *= decay[read]
             state = last
         self.keep(name, state)
         return response[rows]

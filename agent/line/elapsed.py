@@ -27,7 +27,7 @@ class Elapsed:
 
     def update(self, times_ns: Int64s) -> Int64s:
         """Return how many periods pass with each row of UTC times i64[N], at least 1."""
-        return np.array([self._pass(int(time_ns)) for time_ns in times_ns], np.int64)
+        return np.array([self._pass(time_ns) for time_ns in times_ns.tolist()], np.int64)
 
     def _pass(self, time_ns: int) -> int:
         if self.newest_ns is None:

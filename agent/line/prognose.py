@@ -138,8 +138,9 @@ class Prognosis:
         Returns the remaining life as of the newest point of the trace, None where there is no honest estimate. A
         clock that was set back starts the trace anew. The rows may come in any portions.
         """
-        for row in np.flatnonzero(judged & np.isfinite(evidence)):
-            self._add(int(times_ns[row]), float(evidence[row]))
+        rows = judged & np.isfinite(evidence)
+        for time_ns, value in zip(times_ns[rows].tolist(), evidence[rows].tolist(), strict=True):
+            self._add(time_ns, value)
         return self._life
 
     def _add(self, time_ns: int, evidence: float) -> None:

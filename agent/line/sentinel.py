@@ -103,10 +103,13 @@ class SensorWatch:
         found: list[Seen] = []
         first = assessment.position(0)
         good = assessment.grid.good
-        if good[first:].all() and good[first - 1].all() and not self._back.any():
+        whole = np.asarray(good.all(1))
+        if whole[first - 1 :].all() and not self._back.any():
             return found
         for row in range(assessment.rows):
             at = first + row
+            if whole[at - 1] and whole[at] and not self._back.any() and not self._away_ns.any():
+                continue  # none is away, goes or comes back
             self._leave(assessment, at)
             time_ns = int(assessment.grid.time_ns[at])
             home = good[at] & (self._away_ns > 0)
