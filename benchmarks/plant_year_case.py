@@ -200,7 +200,7 @@ class _Year:
         self._plant = asset.plant(tuple(self._pending))
         self._tags = self._plant.opcua_tags if asset.own_seed % 2 else self._plant.tags
         self._wire = seen_faults(asset.wire_faults(), self._tags)
-        self._wire_ns = np.array([(fault.start_ns, fault.end_ns) for fault in self._wire], np.int64)
+        self._wire_ns = np.array([(fault.start_ns, fault.end_ns) for fault in self._wire], np.int64).reshape(-1, 2)
         self._watchers = [_Watcher(asset, budget, self._wire) for budget in budgets_per_week]
         self._repaired: list[tuple[Fault, int]] = []
 

@@ -156,6 +156,11 @@ def test_a_machine_s_days_are_the_same_again_and_their_faults_are_repaired() -> 
     )
 
 
+def test_a_day_without_a_fault_of_the_wire_that_is_seen_is_played_too() -> None:
+    (played,) = play(Asset(1, 8, 1), (1.0,))
+    assert (played.wire_faults, played.healthy_s) == (0, DAY_S)
+
+
 def test_a_quick_look_is_two_days_of_one_conveyor(tmp_path: Path) -> None:
     arguments = ["alerts", "--subset", "conveyor", "--limit", "1", "--count", "2", "--seeds", "1", "--json"]
     done = CliRunner().invoke(app, [*arguments, "--results", str(tmp_path)])
