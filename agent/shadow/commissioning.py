@@ -96,21 +96,27 @@ class Commissioning:
         if now.challenger is None:
             return None
         since_ns = now.challenged_ns
-        champion = self._journal.series(asset, since_ns)
+        champion, stood = self._journal.series(asset, since_ns), self._journal.last_before(asset, since_ns)
         challenger = self._journal.series(versions.series(asset, now.challenger), since_ns)
         alerts_per_s = self._config.assets[asset].alerts_per_s
-        return compare(champion, challenger, alerts_per_s, since_ns, self._clock.time_ns())
+        trial = self._worker.snapshot(asset).trial
+        begun = trial is not None and (trial[0].model_hash, trial[1].model_hash) == (now.model, now.challenger)
+        judged_s = (trial[0].judged_s, trial[1].judged_s) if trial is not None and begun else (0.0, 0.0)
+        return compare(champion, challenger, alerts_per_s, judged_s, since_ns, self._clock.time_ns(), stood)
 
     def since_promotion(self, asset: str, now: Standing) -> Achieved | None:
         """Return what a promoted model has raised since, against the budget, None for one that was not.
 
-        What people called real does not count.
+        What people called real does not count, nor what came before the time is counted in which the model judged.
         """
         if now.previous is None:
             return None
-        alerts = [alert for alert in self._journal.series(asset, now.promoted_ns) if not is_real(alert)]
-        watched_s = max(self._clock.time_ns() - now.promoted_ns, 0) / 1e9
-        return Achieved.of(self._config.assets[asset].alerts_per_s, len(alerts), watched_s)
+        watched = self._worker.snapshot(asset).watched
+        if watched is None or watched.model_hash != now.model:  # its line is not made yet
+            return Achieved.of(self._config.assets[asset].alerts_per_s, 0, 0.0)
+        raised = self._journal.series(asset, max(now.promoted_ns, watched.since_ns))
+        alerts = [alert for alert in raised if not is_real(alert)]
+        return Achieved.of(self._config.assets[asset].alerts_per_s, len(alerts), watched.judged_s)
 
     def versions(self, asset: str) -> tuple[Version, ...]:
         """Return the models of an asset; raise StoreError."""

@@ -189,3 +189,33 @@ def test_a_challenger_that_misses_an_alert_is_not_promoted_by_rule_and_one_that_
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
+
+
+def test_the_rule_counts_the_time_in_which_the_challenger_judged(tmp_path: Path) -> None:
+    async def days(plant: Site) -> float:
+        return float((await plant.get("/assets/pump/models"))["trial"]["days"])
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], RULE) as plant:
+            async with plant.running():
+                await plant.play(10)
+                put(tmp_path, learnt(quiet_rows(900), "new"))
+                await until(plant, role("new", "challenger"))
+                await plant.play(120)
+                judged = await days(plant)
+                await plant.command("out-of-service", "pump", "--for", "1h", "--reason", "planned", "--by", "Ana")
+                await plant.play(2)
+                withheld = await days(plant)
+                await plant.play(300)  # longer than the rule asks for
+                assert await days(plant) == withheld
+                assert 0 < judged <= withheld < 0.001
+            await plant.clock.advance(3_600_000_000_000)  # the agent is off, until the machine is in service again
+            async with plant.running():
+                await plant.play(60)
+                assert withheld < await days(plant) < withheld + 0.001
+                assert await roles(plant) == {"m": "champion", "new": "challenger"}
+                await until(plant, role("new", "champion"))
+                assert (await plant.get("/assets/pump/models"))["since_promotion"]["weeks"] < 0.001
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
