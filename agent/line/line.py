@@ -155,7 +155,7 @@ class Line:
         standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
         kept = () if memory is None or memory.watch is None else memory.watch.of(detector.hash)
         self._tally = Tally(detector.hash, delays.period_s, kept[:2])
-        self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0)
+        self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0, chatter=kept[2:4])
         self._second_look = SecondLook()
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
@@ -167,7 +167,7 @@ class Line:
         self._log = log = EventLog(asset, next_event)
         self._shadow = shadow
         self._withholding = Withholding(log, withheld)
-        self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns)
+        self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns, kept[4:])
         if rebaselining is not None:
             self._changes.rebaselining.resume(rebaselining)
         self._suppression: Suppression | None = None
@@ -225,7 +225,7 @@ class Line:
         newest_ns = self._outlook.newest_ns
         if newest_ns is None:
             return None
-        watch = Remembered(self._detector.hash, self._tally.state)
+        watch = Remembered(self._detector.hash, self._tally.state + self._watch.chatter + self._changes.told)
         return Memory(newest_ns, self._outlook.life, self._assessor.wander, watch)
 
     @property

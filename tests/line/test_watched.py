@@ -1,4 +1,4 @@
-"""For how long a model has judged is counted by its rows, and goes on over a restart."""
+"""What outlasts a restart: for how long a model has judged, by its rows, and how its alarms have come and gone."""
 
 from __future__ import annotations
 
@@ -77,3 +77,27 @@ def test_a_trial_counts_what_both_have_judged_since_it_began_and_goes_on_over_a_
     assert again.snapshot.trial is not None
     assert [one.judged_s for one in again.snapshot.trial] == [50, 50]
     assert {one.since_ns for one in again.snapshot.trial} == {line.snapshot.trial[1].since_ns}
+
+
+def returned_after_s(line: Line, start_s: int) -> int | None:
+    """Deviate from `start_s` on for 20 s; return after how many seconds of quiet the alarm has returned."""
+    line.step(rows([1.5] * 20, start_s), START_NS)
+    line.publish()
+    assert line.snapshot.alert is not None
+    for quiet_s in range(1, 400):
+        line.step(rows([0.2], start_s + 19 + quiet_s), START_NS)
+        line.publish()
+        if line.snapshot.alert is None or line.snapshot.alert.returned_time_ns is not None:
+            return quiet_s
+    return None
+
+
+def test_an_alarm_that_comes_and_goes_is_held_for_longer_over_a_restart_too() -> None:
+    line = scripted_line(on_s=10, off_s=10)
+    quiet_s = [returned_after_s(line, start_s) for start_s in (0, 500)]
+    for start_s in (1000, 1500):
+        line = scripted_line(10, 10, memory=line.memory, open_alert=line.snapshot.alert)
+        quiet_s.append(returned_after_s(line, start_s))
+    assert quiet_s == [10, 10, 120, 240]
+    forgetful = scripted_line(10, 10, open_alert=line.snapshot.alert)
+    assert returned_after_s(forgetful, 2000) == 10
