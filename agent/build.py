@@ -24,7 +24,7 @@ from agent.flash import FlashWear
 from agent.line import rebaselining
 from agent.line.advisory import Rule
 from agent.line.assess import Detector
-from agent.line.beside import BesideLine
+from agent.line.beside import BesideLine, memory_of_challenger
 from agent.line.collecting import CollectingLine
 from agent.line.grouping import Belonging, Grouping
 from agent.line.lifecycle import Patience
@@ -101,11 +101,12 @@ def make_line(
         settings,
         open_alert=start.challenger.open_alert,
         next_number=start.challenger.next_number,
+        memory=memory_of_challenger(start.memory, challenger.hash),
         withheld=start.withheld,
         prototypes=start.prototypes,
         shadow=True,
         series=versions.series(asset, challenger.hash),
-    ))  # fmt: skip
+    ), start.memory)  # fmt: skip
 
 
 def line_maker(config: Config) -> Callable[[str, Start], AnyLine]:

@@ -16,7 +16,7 @@ from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.ask import API_URL, ask_for
 from agent.cells import cells
 from agent.console import FAILED, explained, wide
-from agent.line.quality import span
+from agent.line.wording import lasting
 
 MIN_TRUST = 50
 WHOLE = 100
@@ -75,7 +75,7 @@ def show(
                 "-" if tag.value is None else f"{tag.value:.6g}",
                 tag.unit,
                 tag.status,
-                "-" if tag.age_s is None else span(tag.age_s),
+                "-" if tag.age_s is None else lasting(round(tag.age_s)),
                 str(tag.trust),
                 *(["; ".join(tag.reasons)] if roomy else []),
             )

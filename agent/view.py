@@ -20,6 +20,7 @@ from agent.line.memory import Memory
 from agent.line.quality import Quality
 from agent.line.stage import Stage
 from agent.line.verdict import Verdict
+from agent.line.watched import Watched
 from agent.rehearsal.achieved import Achieved
 from agent.rehearsal.finding import Drill
 from agent.shadow.comparison import Comparison
@@ -99,6 +100,14 @@ class Snapshot(Protocol):
     @property
     def quality(self) -> Quality:
         """What is known of its tags' samples."""
+
+    @property
+    def watched(self) -> Watched | None:
+        """For how long its model has judged it, None without one."""
+
+    @property
+    def trial(self) -> tuple[Watched, Watched] | None:
+        """For how long champion and challenger have judged it since there are both, None without a challenger."""
 
 
 class Line(Protocol):

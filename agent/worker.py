@@ -21,7 +21,7 @@ from agent.store.blocks import Start, Started, Step
 from agent.store.journal import Journal, StoreError
 from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
-from agent.view import Line
+from agent.view import Line, Snapshot
 from connectors.frame import Frame
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,10 @@ class Worker:
                 return False
             self._commands[asset].append(command)
         return True
+
+    def snapshot(self, asset: str) -> Snapshot:
+        """Return the newest snapshot of an asset. From any thread."""
+        return self._lines[asset].snapshot
 
     def renew(self, asset: str, renewal: Renewal) -> None:
         """Let an asset's line be made anew at its next job, once all that it said is recorded. From any thread."""

@@ -105,6 +105,16 @@ class ModelBody(Model):
     comment: str = Field(default="", max_length=2000)
 
 
+class RollbackBody(ModelBody):
+    """A person gives the place back to a model that has judged an asset before."""
+
+    model_config = example({"by": "Ana", "comment": "it was found to be deaf", "version": "1f2e3d4c5b6a"})
+
+    version: str | None = Field(
+        default=None, max_length=64, description="of a model that has judged the asset; default: of the last before"
+    )
+
+
 class RebaselineBody(Model):
     """A person says that these tags, and nothing else of the machine, have changed: their level is learnt anew."""
 

@@ -21,6 +21,7 @@ from agent.api.command_models import (
     OutcomeBody,
     OutOfServiceBody,
     RebaselineBody,
+    RollbackBody,
     ShelveBody,
     UnshelveBody,
 )
@@ -47,6 +48,9 @@ from agent.line.alert import (
 )
 from agent.line.lifecycle import shelf_of
 from agent.line.stage import Decide, Decision, Stage
+from agent.shadow import versions
+from agent.shadow.standing import IN_FORCE_KINDS
+from agent.shadow.versions import Role
 from agent.store import codec
 from agent.view import AgentView, Submitted
 
@@ -196,13 +200,31 @@ def _choose(view: AgentView, router: APIRouter) -> None:
         return _queue(view, "promote", asset, None, command)
 
     @_post(router, "/assets/{asset}/rollback")
-    def roll_back(asset: AssetName, body: ModelBody) -> Response:
-        """Give the place back to the model before the promoted one, within a minute. 409 where nothing was promoted."""
-        previous = view.standing(find_asset(view, asset).name).previous
-        if previous is None:
+    def roll_back(asset: AssetName, body: RollbackBody) -> Response:
+        """Give the place back to the model before the promoted one, or to `version`, within a minute.
+
+        409 where nothing was promoted, or that model has not judged the asset before.
+        """
+        name = find_asset(view, asset).name
+        found = view.standing(name).previous if body.version is None else _judged_before(view, name, body.version)
+        if found is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is judged by no model that was promoted")
-        command = Decide(asset, Decision.ROLL_BACK, body.by, view.now_ns(), body.comment, previous)
+        command = Decide(asset, Decision.ROLL_BACK, body.by, view.now_ns(), body.comment, found)
         return _queue(view, "rollback", asset, None, command)
+
+
+def _judged_before(view: AgentView, asset: str, version: str) -> str:
+    """Return the hash of a model that has judged an asset and judges it no more; raise ApiError."""
+    before = {
+        versions.version(one.model): one.model
+        for one in view.versions(asset)
+        if one.role is not Role.CHAMPION and any(event.kind in IN_FORCE_KINDS for event in one.decided)
+    }
+    if version not in before:
+        there = ", ".join(before) or "none that is still there"
+        why = f"{asset} was not judged by a model {version} before this one; it was by: {there}"
+        raise ApiError(HTTPStatus.CONFLICT, why)
+    return before[version]
 
 
 def _record_outcomes(view: AgentView, router: APIRouter) -> None:

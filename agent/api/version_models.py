@@ -24,7 +24,7 @@ class RateModel(Model):
 
     budget_per_week: float
     alerts: int
-    weeks: float
+    weeks: float = Field(description="in which the model could have raised an alert")
     per_week: float | None
     low: float | None
     high: float | None
@@ -40,7 +40,7 @@ class TrialModel(Model):
     """What the champion and the challenger have raised since the latter began."""
 
     since: Time
-    days: float
+    days: float = Field(description="in which the challenger could have raised an alert: not off, blind or withheld")
     champion: RateModel
     challenger: RateModel
     agreement: float | None = Field(description="share of the deviations that both raised; null where neither did")

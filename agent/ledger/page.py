@@ -20,8 +20,8 @@ from agent.ledger.report import ANSWERS, Asset, Report, counted, percent, precis
 from agent.line.alert import WithheldKind
 from agent.line.assess import CONDITIONS
 from agent.line.spans import common
+from agent.line.wording import lasting
 from agent.rehearsal.achieved import WEEK_S, Achieved
-from agent.rehearsal.wording import lasting
 from connectors.load import Load
 
 _CSS: Final = Path(__file__).with_name("report.css")

@@ -11,8 +11,8 @@ from agent.ledger.account import CONFIRMED_MIN, Account
 from agent.ledger.course import Course
 from agent.ledger.history import History, Raised
 from agent.line.alert import Answer
+from agent.line.wording import lasting
 from agent.rehearsal.achieved import Standing
-from agent.rehearsal.wording import lasting
 from agent.store.loads import together
 from connectors.load import Load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from calendar import month_name
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
@@ -78,24 +79,25 @@ class Chatter:
     that comes later is like any other.
     """
 
-    def __init__(self, delays: Delays) -> None:
+    def __init__(self, delays: Delays, quick: int = 0) -> None:
+        """Begin after so many `quick` alarms, each soon after the one before."""
         self._off_rows = off_rows = delays.off_rows
         self._first_rows = max(off_rows, round(CHATTER_OFF_S / delays.period_s))
         self._longest_rows = max(off_rows, round(CHATTER_OFF_S_MAX / delays.period_s))
         self._soon_rows = round(CHATTER_S / delays.period_s)
-        self._quick = 0
+        self.quick = quick
 
     @property
     def off_rows(self) -> int:
         """For how many rows the evidence must stay below the limit before the alarm returns."""
-        if self._quick < CHATTER_RAISES - 1:
+        if self.quick < CHATTER_RAISES - 1:
             return self._off_rows
-        return min(self._first_rows << min(self._quick - CHATTER_RAISES + 2, 32), self._longest_rows)
+        return min(self._first_rows << min(self.quick - CHATTER_RAISES + 2, 32), self._longest_rows)
 
     def raised(self, rows_since_return: int | None) -> None:
         """Note that an alarm is raised, so many rows after the last one returned, None where none has."""
         soon = rows_since_return is not None and rows_since_return <= self._soon_rows
-        self._quick = self._quick + 1 if soon else 0
+        self.quick = self.quick + 1 if soon else 0
 
 
 class Watch:
@@ -109,17 +111,18 @@ class Watch:
     it was.
     """
 
-    def __init__(self, delays: Delays, *, raised: bool, level: float = 1.0) -> None:
-        """Begin with an alarm that stands at an evidence of `level`, or with none."""
+    def __init__(self, delays: Delays, *, raised: bool, level: float = 1.0, chatter: Sequence[float] = ()) -> None:
+        """Begin with an alarm that stands at an evidence of `level`, or with none, and the `chatter` of another one."""
+        quick, rows_since_return = (int(chatter[0]), int(chatter[1])) if chatter else (0, -1)
         self._on_rows = delays.on_rows
         self._elsewhere_rows_max = round(ELSEWHERE_S_MAX / delays.period_s)
         self._elsewhere_rows = 0
         self._deviated_in: frozenset[int] = frozenset()
         """The modes of the rows at the limit or above it, since the onset; none is known at a start."""
         self._mode, self._mode_rows = -1, 0
-        self._chatter = Chatter(delays)
+        self._chatter = Chatter(delays, quick)
         self._raised = raised
-        self._rows_since_return: int | None = None
+        self._rows_since_return: int | None = rows_since_return if rows_since_return >= 0 else None
         self._count = 0
         self._unjudged = 0
         self._quiet_rows = 0
@@ -127,6 +130,12 @@ class Watch:
         """Judged or not, rows since the count began: how long ago the onset was."""
         self._level = level
         self._worse_rows = 0
+
+    @property
+    def chatter(self) -> tuple[float, float]:
+        """How many alarms in a row came soon after the one before, and how many rows ago one returned, -1 for never."""
+        since = self._rows_since_return
+        return float(self._chatter.quick), -1.0 if since is None else float(since)
 
     def changes(self, assessment: Assessment, withheld: Bools | None = None) -> list[Change]:
         """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""

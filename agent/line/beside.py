@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.line.alert import (
     Alert,
     Command,
@@ -16,27 +18,33 @@ from agent.line.alert import (
 from agent.line.event import Entry
 from agent.line.lifecycle import is_open
 from agent.line.line import Line, Snapshot
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
+from agent.line.watched import Watched
 from connectors.frame import Frame
 
 
 class BesideLine:
     """A line of an asset with a challenger beside its champion; all that the former does is raise alerts in shadow."""
 
-    def __init__(self, champion: Line, challenger: Line) -> None:
-        """Begin with the line that people are told of, and one in shadow whose alerts are numbered apart."""
+    def __init__(self, champion: Line, challenger: Line, memory: Memory | None = None) -> None:
+        """Begin with the line that people are told of, and one in shadow whose alerts are numbered apart.
+
+        A `memory` says whether the trial goes on from before a restart.
+        """
         self.asset, self.tags = champion.asset, champion.tags
         self._champion, self._challenger = champion, challenger
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """What everyone may see: the champion's."""
-        return self._champion.snapshot
+        kept = _kept(memory, challenger.watched.model_hash)
+        self._champion_before_s = kept[0] if kept else champion.watched.judged_s
+        """For how long the champion had judged when the trial began."""
+        self.snapshot = self._shown()
 
     @property
     def memory(self) -> Memory | None:
-        """What is to be kept of the asset over a restart: what the champion remembers."""
-        return self._champion.memory
+        """What is to be kept of the asset over a restart: what the champion remembers, and how far the trial is."""
+        kept, beside = self._champion.memory, self._challenger.memory
+        if kept is None or beside is None or beside.watch is None:
+            return kept
+        return replace(kept, trial=replace(beside.watch, state=(self._champion_before_s, *beside.watch.state)))
 
     def state(self) -> bytes:
         """Return how the champion stands: the alerts that people were told of can be replayed from it."""
@@ -66,6 +74,24 @@ class BesideLine:
         return [entry for entry in entries if entry.id not in own] + beside
 
     def publish(self) -> None:
-        """Show what the last step has led to."""
+        """Show what the last step has led to: the champion's, and for how long both have judged in the trial."""
         self._champion.publish()
         self._challenger.publish()
+        self.snapshot = self._shown()
+
+    def _shown(self) -> Snapshot:
+        champion, challenger = self._champion.watched, self._challenger.watched
+        in_trial = Watched(champion.model_hash, challenger.since_ns, champion.judged_s - self._champion_before_s)
+        return replace(self._champion.snapshot, trial=(in_trial, challenger))
+
+
+def memory_of_challenger(memory: Memory | None, model_hash: str) -> Memory | None:
+    """Return what a challenger goes on from after a restart: its trial, and that the asset is not new."""
+    if memory is None:
+        return None
+    state = _kept(memory, model_hash)
+    return Memory(memory.time_ns, None, None, Remembered(model_hash, state[1:]) if state else None)
+
+
+def _kept(memory: Memory | None, model_hash: str) -> tuple[float, ...]:
+    return () if memory is None or memory.trial is None else memory.trial.of(model_hash)

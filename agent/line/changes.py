@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agent.line.alert import DeclareNormal, EndHold, Rebaseline, SeeChange, Withheld, WithheldKind
 from agent.line.assess import Assessment, Detector
@@ -20,13 +20,19 @@ class Changes:
     """Follows the changes of one asset; it owns the hold, and what is learnt anew."""
 
     def __init__(
-        self, detector: Detector, baseline: Baseline, withholding: Withholding, log: EventLog, hold_ns: int
+        self, detector: Detector, baseline: Baseline, withholding: Withholding, log: EventLog, hold_ns: int,
+        told: Sequence[float] = (),
     ) -> None:
-        """Put alerts on hold for `hold_ns` after a change, for 0 not at all."""
+        """Put alerts on hold for `hold_ns` after a change, for 0 not at all; `told` goes on from before a restart."""
         self._baseline, self._withholding, self._log, self._hold_ns = baseline, withholding, log, hold_ns
         self._hold = Hold()
-        self._setpoints, self._sensors = SetpointWatch(detector), SensorWatch(detector, baseline)
+        self._setpoints, self._sensors = SetpointWatch(detector, told), SensorWatch(detector, baseline)
         self.rebaselining = Rebaselining(detector, baseline, log)
+
+    @property
+    def told(self) -> tuple[float, ...]:
+        """Which set-points were told to be outside, to be remembered over a restart."""
+        return self._setpoints.told
 
     def obey(self, command: ChangeCommand, now_ns: int) -> list[AssetEvent]:
         """Return the events that a command makes, none where it does not apply."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from agent.line.alert import Command, ReturnToService, TakeOutOfService, Withheld, WithheldKind
 from agent.line.event import Entry, EventLog
-from agent.line.line import COMMANDS_MAX, LineSettings, Newest, Snapshot
+from agent.line.line import COMMANDS_MAX, LineSettings, Snapshot
 from agent.line.memory import Memory
+from agent.line.newest import Newest
 from agent.line.quality import QualityTracker
 from agent.line.rate_of_change import RateOfChange
 from agent.line.stage import Decide, Decision, Stage

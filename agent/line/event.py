@@ -26,6 +26,7 @@ class EventKind(StrEnum):
     DISMISSED = "dismissed"
     PROMOTED = "promoted"
     ROLLED_BACK = "rolled_back"
+    IN_FORCE = "in_force"
     NORMAL = "normal"
     CHANGE_SEEN = "change_seen"
     HOLD_ENDED = "hold_ended"

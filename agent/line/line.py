@@ -33,7 +33,8 @@ from agent.line.diagnose import diagnose, rounded
 from agent.line.event import AssetEvent, Entry, EventKind, EventLog
 from agent.line.lifecycle import NEVER, Patience
 from agent.line.likeness import Familiar, Prototype, Prototypes, Signatures
-from agent.line.memory import Memory
+from agent.line.memory import Memory, Remembered
+from agent.line.newest import Newest, TagReading
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
@@ -41,9 +42,10 @@ from agent.line.second_look import SecondLook
 from agent.line.stage import Decide, Decision, Stage
 from agent.line.state import StateError
 from agent.line.verdict import Verdict
+from agent.line.watched import Tally, Watched
 from agent.line.window import Grid, Window
 from agent.line.withholding import SuppressedWhen, Suppression, Withholding
-from connectors.frame import BAD_NO_DATA, BAD_WAITING_FOR_INITIAL_DATA, Bools, Float32s, Frame, Int64s, UInt32s
+from connectors.frame import Bools, Frame
 from models.bundle import TagSchema
 
 COMMANDS_MAX = 64
@@ -77,59 +79,13 @@ class LineSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class TagReading:
-    """The newest sample of a tag: `value` is NaN where `status` is Bad; `time_ns` is its source time."""
-
-    tag: str
-    unit: str
-    value: float
-    status: int
-    time_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest sample of each of C tags: `values` f32[C], `status` u32[C], `time_ns` i64[C]; never changes."""
-
-    tags: tuple[TagSchema, ...]
-    values: Float32s
-    status: UInt32s
-    time_ns: Int64s
-
-    @classmethod
-    def none(cls, tags: tuple[TagSchema, ...]) -> Newest:
-        """Return what is known before the first frame."""
-        waiting = np.full(len(tags), BAD_WAITING_FOR_INITIAL_DATA, np.uint32)
-        return cls(tags, np.full(len(tags), np.nan, np.float32), waiting, np.zeros(len(tags), np.int64))
-
-    def then(self, frame: Frame) -> Newest:
-        """Return what is the newest after a frame; a cell that was not sampled leaves the one before."""
-        if not frame.rows:
-            return self
-        sampled = frame.status != BAD_NO_DATA
-        if sampled[-1].all():
-            times_ns = np.full(len(self.tags), frame.source_time_ns[-1])
-            return Newest(self.tags, frame.values[-1], frame.status[-1], times_ns)
-        columns = np.flatnonzero(sampled.any(0))
-        rows = frame.rows - 1 - np.argmax(sampled[::-1, columns], 0)
-        values, status, times_ns = self.values.copy(), self.status.copy(), self.time_ns.copy()
-        values[columns], status[columns] = frame.values[rows, columns], frame.status[rows, columns]
-        times_ns[columns] = frame.source_time_ns[rows]
-        return Newest(self.tags, values, status, times_ns)
-
-    def readings(self) -> tuple[TagReading, ...]:
-        """Return one object for each tag."""
-        each = zip(self.tags, self.values.tolist(), self.status.tolist(), self.time_ns.tolist(), strict=True)
-        return tuple(TagReading(tag.name, tag.unit, *sample) for tag, *sample in each)
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the API may see of an asset at one moment; never changes.
 
     `alert` is the open one that people are shown, `withheld` what keeps the asset's alerts from them, now or at a time
     to come. `rows` counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands
-    refused because the queue was full, `clock_steps` how often the source's clock was set, back or ahead.
+    refused because the queue was full, `clock_steps` how often the source's clock was set, back or ahead. `watched`
+    says for how long the model has judged, None without one, `trial` the same of champion and challenger since one is.
     """
 
     asset: str
@@ -144,6 +100,8 @@ class Snapshot:
     commands_dropped: int
     clock_steps: int
     quality: Quality
+    watched: Watched | None = None
+    trial: tuple[Watched, Watched] | None = None
 
     @property
     def readings(self) -> tuple[TagReading, ...]:
@@ -195,7 +153,9 @@ class Line:
         self._outlook = Outlook(detector, memory)
         delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
         standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
-        self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0)
+        kept = () if memory is None or memory.watch is None else memory.watch.of(detector.hash)
+        self._tally = Tally(detector.hash, delays.period_s, kept[:2])
+        self._watch = Watch(delays, raised=standing is not None, level=standing or 1.0, chatter=kept[2:4])
         self._second_look = SecondLook()
         self._patience, self._consequence = settings.patience, settings.consequence
         self._alert = open_alert
@@ -207,7 +167,7 @@ class Line:
         self._log = log = EventLog(asset, next_event)
         self._shadow = shadow
         self._withholding = Withholding(log, withheld)
-        self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns)
+        self._changes = Changes(detector, self._assessor.baseline, self._withholding, log, settings.hold_ns, kept[4:])
         if rebaselining is not None:
             self._changes.rebaselining.resume(rebaselining)
         self._suppression: Suppression | None = None
@@ -249,6 +209,7 @@ class Line:
             assessment = self._assessor.update(grid, withheld)
             if self._observe is not None:
                 self._observe(assessment)
+            self._tally.note(assessment, withheld, now_ns)
             self._quality.frozen(self._stood_s(assessment))
             entries += self._changes.follow(assessment, partial(self._diagnosed, assessment), now_ns)
             entries += self._advise(assessment, withheld, now_ns)
@@ -262,7 +223,15 @@ class Line:
     def memory(self) -> Memory | None:
         """Return what is to be kept of the asset over a restart, None before its first row."""
         newest_ns = self._outlook.newest_ns
-        return None if newest_ns is None else Memory(newest_ns, self._outlook.life, self._assessor.wander)
+        if newest_ns is None:
+            return None
+        watch = Remembered(self._detector.hash, self._tally.state + self._watch.chatter + self._changes.told)
+        return Memory(newest_ns, self._outlook.life, self._assessor.wander, watch)
+
+    @property
+    def watched(self) -> Watched:
+        """For how long its model has judged the asset."""
+        return self._tally.watched
 
     def state(self) -> bytes:
         """Return all that the next verdicts and alerts come from beside the model: what `resume` goes on from, exactly.
@@ -309,6 +278,7 @@ class Line:
             self._commands_dropped,
             self._window.clock_steps,
             self._quality.quality(),
+            self._tally.watched,
         )
 
     def _of_model(self, frame: Frame) -> Frame:

@@ -12,6 +12,10 @@ class Remembered:
     model_hash: str
     state: tuple[float, ...]
 
+    def of(self, model_hash: str) -> tuple[float, ...]:
+        """Return the state, nothing where it is another bundle's."""
+        return self.state if self.model_hash == model_hash else ()
+
 
 UNKNOWN = Remembered("", ())
 """Of no bundle: the asset is not new, and nothing else is known of it."""
@@ -23,8 +27,12 @@ class Memory:
 
     `life` is what a model of remaining life has made of the asset since its first row, None where there is no such
     model; `wander` is how far the asset has drifted since its model was learnt, and how much of that is adapted to.
+    `watch` is for how long the model has watched, and how its alarms have come and gone; `trial` the same of a
+    challenger beside it. Earlier versions remembered neither.
     """
 
     time_ns: int
     life: Remembered | None
     wander: Remembered | None
+    watch: Remembered | None = None
+    trial: Remembered | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from agent.line.wording import lasting
 from connectors.frame import (
     BAD_COMMUNICATION_ERROR,
     BAD_DATA_LOST,
@@ -198,12 +199,12 @@ def trust(quality: Quality, column: int, period_ns: int, now_ns: int) -> Trust:
         return Trust(0, stale=True, reasons=("no good value has come yet",))
     old_ns = now_ns - good_ns
     if stale := old_ns > 2 * period_ns + SECOND_NS:
-        return Trust(0, stale, (f"no good value for {span(old_ns / 1e9)}", *_bad(hour, day)))
+        return Trust(0, stale, (f"no good value for {lasting(old_ns / 1e9)}", *_bad(hour, day)))
     reasons = list(_bad(hour, day))
     score = 100.0 * (1 - _bad_share(hour)) * (1 - _bad_share(day) / 2)
     if quality.frozen_s[column] > 0:
         score *= FROZEN_SHARE
-        reasons.insert(0, f"frozen for {span(float(quality.frozen_s[column]))}")
+        reasons.insert(0, f"frozen for {lasting(float(quality.frozen_s[column]))}")
     events = [(int(hour[kind]), one, many) for kind, one, many in _EVENTS if hour[kind]]
     score -= min(EVENT_POINTS * sum(count for count, _, _ in events), EVENT_POINTS_MAX)
     reasons += [f"{count} {one if count == 1 else many} in the last hour" for count, one, many in events]
@@ -223,11 +224,3 @@ def _bad(hour: Int64s, day: Int64s) -> tuple[str, ...]:
         if told := tuple(f"{share:.0%} {words} {when}" for share, words in shares if share >= TOLD_MIN):
             return told
     return ()
-
-
-def span(seconds: float) -> str:
-    """Say how long a time is, in its largest unit of which there are two."""
-    for unit_s, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,13 +43,19 @@ class Seen:
 class SetpointWatch:
     """Tells when a set-point stands outside of the range in which its model knows it, and when it is back."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: Detector, told: Sequence[float] = ()) -> None:
+        """Begin with none outside, or with those that were `told` before a restart."""
         self._detector = detector
         modes = detector.statistics.modes
         self._columns = list(modes.setpoints)
         self._low, self._high = np.array(modes.low), np.array(modes.high)
         self._since_ns = np.zeros(len(self._columns), np.int64)
-        self._told = np.zeros(len(self._columns), np.bool_)
+        self._told = np.array(told or [0.0] * len(self._columns)) > 0
+
+    @property
+    def told(self) -> tuple[float, ...]:
+        """Of each set-point 1 where it was told that it is outside, and it has not come back; else 0."""
+        return tuple(self._told.astype(np.float64).tolist())
 
     def follow(self, assessment: Assessment) -> list[Seen]:
         """Take new rows in; return what they tell."""
@@ -60,7 +66,7 @@ class SetpointWatch:
         values = assessment.grid.values[first:, self._columns]
         outside = (values < self._low) | (values > self._high)  # False for NaN, which tells nothing
         inside = (values >= self._low) & (values <= self._high)
-        if not outside.any() and not self._since_ns.any():
+        if not outside.any() and not self._since_ns.any() and not self._told.any():
             return found
         for row, time_ns in enumerate(assessment.grid.time_ns[first:].tolist()):
             begins = outside[row] & (self._since_ns == 0)

@@ -31,6 +31,7 @@ class Decision(StrEnum):
     DISMISS = "dismissed"
     PROMOTE = "promoted"
     ROLL_BACK = "rolled_back"
+    IN_FORCE = "in_force"
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ class Vigil:
         self.raised = False
         """Whether the alarm stands."""
         self._seen = False
-        self._begin(None)
+        self._begin(None, ())
 
     def take(self, grid: Grid) -> tuple[Assessment, list[Change]]:
         """Judge new rows, at least one; return what they are and how the alarm has changed."""
@@ -53,18 +53,19 @@ class Vigil:
         return covers(self._withheld_spans, times_ns)
 
     def restart(self, wander: Remembered | None = None) -> None:
-        """Go on as a line does after the agent was started: it remembers its alarm and how far the asset has drifted.
+        """Go on as a line does after the agent was started: it remembers its alarm, how that has come and gone, and how
+        far the asset has drifted.
 
         One that has seen nothing yet knows the latter from a `wander` that was remembered.
         """
-        self._begin(self._assessor.wander if self._seen else wander)
+        self._begin(self._assessor.wander if self._seen else wander, self._watch.chatter)
 
     def fork(self) -> Vigil:
         """Return another one that goes on from here by itself."""
         return copy.deepcopy(self, {id(self._detector): self._detector})
 
-    def _begin(self, wander: Remembered | None) -> None:
+    def _begin(self, wander: Remembered | None, chatter: Sequence[float]) -> None:
         self._assessor = Assessor(self._detector, self._alerts_per_s, adapt=self._adapt, diagnosable=False)
         if wander is not None:
             self._assessor.restore(wander)
-        self._watch = Watch(self._delays, raised=self.raised)
+        self._watch = Watch(self._delays, raised=self.raised, chatter=chatter)

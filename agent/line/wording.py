@@ -1,4 +1,4 @@
-"""Cause and remaining life in the words of a technician, coarse enough to stay the same while little changes."""
+"""Cause, remaining life and durations in the words of a technician, coarse enough to stay while little changes."""
 
 from __future__ import annotations
 
@@ -41,3 +41,12 @@ def remaining_life(verdict: Verdict) -> str:
         if verdict.remaining_life_until is LifeEnd.FAILURE
         else f"twice the limit in {span}{likely}"
     )
+
+
+def lasting(seconds: float) -> str:
+    """Return a duration in words, to two digits."""
+    for unit, size_s, from_s in (("days", 86_400.0, 172_800.0), ("h", 3_600.0, 3_600.0), ("min", 60.0, 60.0)):
+        if seconds >= from_s:
+            count = seconds / size_s
+            return f"{count:.0f} {unit}" if count >= 10 else f"{count:.2g} {unit}"
+    return f"{seconds:.2g} s"

@@ -18,12 +18,12 @@ from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.console import UNUSABLE, complain, explained, share_bar, step_back, wide
 from agent.line.assess import Detector
+from agent.line.wording import lasting
 from agent.options import names, time_ns
 from agent.rehearsal.achieved import WEEK_S, Achieved
 from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Rehearsal, rehearse
 from agent.rehearsal.rates import rate_interval
 from agent.rehearsal.record import Record, past_of, span
-from agent.rehearsal.wording import lasting
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time

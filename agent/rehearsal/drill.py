@@ -9,11 +9,11 @@ import numpy as np
 
 from agent.line.advise import Delays
 from agent.line.vigil import Vigil
+from agent.line.wording import lasting
 from agent.rehearsal.faults import FAULTS, SIZES, Case, made, normal_value
 from agent.rehearsal.finding import Drill, Finding, Tried
 from agent.rehearsal.record import NS_PER_S, Record
 from agent.rehearsal.walk import Draws, Moment, Walk
-from agent.rehearsal.wording import lasting
 from agent.store.journal import StoreError
 
 USUAL: Final = ("bias", "ramp", "stuck")

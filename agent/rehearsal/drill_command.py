@@ -18,6 +18,7 @@ from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.console import UNUSABLE, complain, explained, share_bar, step_back, wide
 from agent.line.assess import Detector
+from agent.line.wording import lasting
 from agent.options import duration_s, names, time_ns
 from agent.rehearsal import drills
 from agent.rehearsal.budget_command import chosen_assets
@@ -25,7 +26,6 @@ from agent.rehearsal.drill import USUAL, drill
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
 from agent.rehearsal.record import NS_PER_S, Record, past_of, span
-from agent.rehearsal.wording import lasting
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time

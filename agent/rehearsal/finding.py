@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from agent.line.wording import lasting
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.rates import share_interval
-from agent.rehearsal.wording import lasting
 
 FOUND_MIN: Final = 0.9
 """A size counts as seen where so many are."""

@@ -15,7 +15,7 @@ from agent.ask import API_URL, ask_for
 from agent.cells import cells
 from agent.console import explained, wide
 from agent.line.stage import Stage
-from agent.rehearsal.wording import lasting
+from agent.line.wording import lasting
 from agent.store import codec
 
 

@@ -18,6 +18,7 @@ from agent import child as children
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config
+from agent.line.alert import Alert
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
 from agent.line.spans import length_ns
@@ -26,7 +27,7 @@ from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
 from agent.shadow.comparison import Comparison, compare, is_real, may_be_promoted, must_be_rolled_back
-from agent.shadow.standing import KINDS, Collected, Standing
+from agent.shadow.standing import IN_FORCE_KINDS, KINDS, Collected, Standing, in_force_until
 from agent.shadow.versions import Version
 from agent.store import codec, reading
 from agent.store.journal import Journal, StoreError
@@ -96,31 +97,37 @@ class Commissioning:
         if now.challenger is None:
             return None
         since_ns = now.challenged_ns
-        champion = self._journal.series(asset, since_ns)
+        champion, stood = self._journal.series(asset, since_ns), self._journal.last_before(asset, since_ns)
         challenger = self._journal.series(versions.series(asset, now.challenger), since_ns)
         alerts_per_s = self._config.assets[asset].alerts_per_s
-        return compare(champion, challenger, alerts_per_s, since_ns, self._clock.time_ns())
+        trial = self._worker.snapshot(asset).trial
+        begun = trial is not None and (trial[0].model_hash, trial[1].model_hash) == (now.model, now.challenger)
+        judged_s = (trial[0].judged_s, trial[1].judged_s) if trial is not None and begun else (0.0, 0.0)
+        return compare(champion, challenger, alerts_per_s, judged_s, since_ns, self._clock.time_ns(), stood)
 
     def since_promotion(self, asset: str, now: Standing) -> Achieved | None:
         """Return what a promoted model has raised since, against the budget, None for one that was not.
 
-        What people called real does not count.
+        What people called real does not count, nor what came before the time is counted in which the model judged.
         """
         if now.previous is None:
             return None
-        alerts = [alert for alert in self._journal.series(asset, now.promoted_ns) if not is_real(alert)]
-        watched_s = max(self._clock.time_ns() - now.promoted_ns, 0) / 1e9
-        return Achieved.of(self._config.assets[asset].alerts_per_s, len(alerts), watched_s)
+        watched = self._worker.snapshot(asset).watched
+        if watched is None or watched.model_hash != now.model:  # its line is not made yet
+            return Achieved.of(self._config.assets[asset].alerts_per_s, 0, 0.0)
+        raised = self._journal.series(asset, max(now.promoted_ns, watched.since_ns))
+        alerts = [alert for alert in raised if not is_real(alert)]
+        return Achieved.of(self._config.assets[asset].alerts_per_s, len(alerts), watched.judged_s)
 
     def versions(self, asset: str) -> tuple[Version, ...]:
         """Return the models of an asset; raise StoreError."""
         return versions.versions_of(self._config, asset, self._journal)
 
-    async def _each(self, see_to: Callable[[str, Standing], Awaitable[None]]) -> None:
+    async def _each(self, see_to: Callable[[str], Awaitable[None]]) -> None:
         while True:
             for asset in self._config.assets:
                 try:
-                    await see_to(asset, await asyncio.to_thread(self.standing, asset))  # it reads manifests
+                    await see_to(asset)
                 except (StoreError, BundleError, ConfigError) as error:
                     if self._complained.get(asset) != str(error):
                         log.warning("commissioning waits", extra={"asset": asset, "error": str(error)})
@@ -129,8 +136,13 @@ class Commissioning:
                     self._complained.pop(asset, None)
             await self._clock.sleep_until(self._clock.monotonic_ns() + CHECK_NS)
 
-    async def _step(self, asset: str, now: Standing) -> None:
+    async def _step(self, asset: str) -> None:
+        """Decide what is due, on another thread: it reads the journal, manifests and models."""
+        await asyncio.to_thread(self._lead, asset)
+
+    def _lead(self, asset: str) -> None:
         """Decide what is due, and let an asset be judged by the model that it now has."""
+        now = self.standing(asset)
         if now.stage is Stage.COLLECTING:
             waits = bool(now.since_ns) and self._clock.time_ns() - now.since_ns < AGAIN_NS
             found = self.collected(asset)
@@ -139,14 +151,14 @@ class Commissioning:
         elif now.model is not None:
             wanted = Models(now.model, now.challenger)
             if self._models.get(asset) != wanted:
-                await self._renew(asset, now, wanted)
-            elif not self._rule(asset, now):
-                await self._welcome(asset, now)
+                self._renew(asset, now, wanted)
+            elif not (self._note_in_force(asset, now, now.model) or self._rule(asset, now)):
+                self._welcome(asset, now)
 
-    async def _renew(self, asset: str, now: Standing, wanted: Models) -> None:
+    def _renew(self, asset: str, now: Standing, wanted: Models) -> None:
         """Let an asset be judged by other models than it is; a challenger that cannot be used is dismissed."""
         try:
-            renewal = await asyncio.to_thread(self._load, asset, wanted)
+            renewal = self._load(asset, wanted)
         except BundleError as error:
             if wanted.challenger is None:
                 raise
@@ -155,12 +167,27 @@ class Commissioning:
         self._worker.renew(asset, renewal)
         self._models[asset] = wanted
 
-    async def _welcome(self, asset: str, now: Standing) -> None:
+    def _note_in_force(self, asset: str, now: Standing, model: str) -> bool:
+        """Record that a model judges an asset which nothing in the journal says, and whether it is an older one."""
+        past = self._journal.events_of(asset, IN_FORCE_KINDS)
+        if past and past[-1].about == model:
+            return False
+        comment = f"the configuration names it; {versions.origin(self._config, asset, model)}"
+        if (until_ns := in_force_until(past, model)) is not None:
+            comment = (
+                f"an older model: it was replaced {codec.format_time(until_ns)[:19]}Z, and nobody has rolled back to "
+                f"it; {comment}. Find out who put it back, and why"
+            )
+            log.warning("an older model judges again", extra={"asset": asset, "model": model, "said": comment})
+        self._decide(asset, now, Decision.IN_FORCE, comment, model)
+        return True
+
+    def _welcome(self, asset: str, now: Standing) -> None:
         """Let a model that was put beside the others, and that nobody has decided of yet, be the challenger."""
         known = {event.about for event in self._journal.events_of(asset, KINDS)} | {now.model}
         for model, path in versions.learnt(self._config, asset).items():
             if model not in known:
-                bundle = await asyncio.to_thread(bundles.load, path)
+                bundle = bundles.load(path)
                 comment = f"{bundle.manifest.name}, learnt from {bundle.manifest.learnt_from or 'what nobody said'}"
                 self._decide(asset, now, Decision.CHALLENGE, comment, model)
                 return
@@ -178,8 +205,9 @@ class Commissioning:
             return True
         return False
 
-    async def _work(self, asset: str, now: Standing) -> None:
+    async def _work(self, asset: str) -> None:
         """Do what takes long."""
+        now = await asyncio.to_thread(self.standing, asset)
         if now.stage is Stage.LEARNING:
             await self._learn(asset, now)
         elif now.stage is Stage.SHADOW and now.model is not None:
@@ -213,23 +241,31 @@ class Commissioning:
 
     async def _look_back(self, asset: str, now: Standing, model: str) -> None:
         """Record, once for each model, what it would have raised before it began to judge."""
+        asked = await asyncio.to_thread(self._to_look_back, asset, now, model)
+        if asked is None:
+            return
+        answer = await self._ask(asked)
+        alerts = [codec.decode(one) for one in answer["alerts"]]
+        await asyncio.to_thread(self._keep, alerts)
+        comment = f"{len(alerts)} alert{'s' * (len(alerts) != 1)} would have been raised in what was recorded before"
+        self._decide(asset, now, Decision.LOOKED_BACK, comment, model)
+
+    def _to_look_back(self, asset: str, now: Standing, model: str) -> dict[str, Any] | None:
+        """Return what to ask, None where that was looked at already."""
         looked = self._journal.events_of(asset, (EventKind.LOOKED_BACK,))
         if any(event.about == model for event in looked) or self._is_told(asset, now, Decision.LOOKED_BACK):
-            return
+            return None
         path = versions.path_of(self._config, asset, model)
         if path is None:
             raise BundleError(f"the model {versions.version(model)} of {asset} is not there any more")
         settings, until_ns = self._settings[asset], now.since_ns or self._clock.time_ns()
         tags = [(tag.name, tag.unit) for tag in self._config.assets[asset].columns]
-        answer = await self._ask(
-            child.looking_back(self._config.agent.state_dir, asset, path, settings, tags, until_ns)
-        )
-        alerts = [codec.decode(one) for one in answer["alerts"]]
+        return child.looking_back(self._config.agent.state_dir, asset, path, settings, tags, until_ns)
+
+    def _keep(self, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
             if self._journal.alert(alert.id) is None:  # a stop may have come in between
-                await asyncio.to_thread(self._journal.record, alert)
-        comment = f"{len(alerts)} alert{'s' * (len(alerts) != 1)} would have been raised in what was recorded before"
-        self._decide(asset, now, Decision.LOOKED_BACK, comment, model)
+                self._journal.record(alert)
 
     async def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         """Return what a child process answers; raise StoreError where it cannot."""

@@ -12,6 +12,7 @@ from agent.config.file import Config
 from agent.line.assess import Detector
 from agent.line.stage import Stage
 from agent.shadow import versions
+from agent.shadow.standing import KINDS
 from agent.store.journal import JournalReader, StoreError
 from agent.trust import Trust
 from models import bundle as bundles
@@ -84,6 +85,13 @@ def models_in_force(config: Config) -> dict[str, Path]:
     if gone:
         raise ConfigError(tuple(gone))
     return found
+
+
+def is_known(config: Config, asset: str, model: str) -> bool:
+    """Say whether something was decided of a model of an asset: it will be no challenger again; raise StoreError."""
+    with _journal(config) as journal:
+        events = () if journal is None else journal.events_of(asset, KINDS)
+    return any(event.about == model for event in events)
 
 
 def stage_of(config: Config, asset: str) -> Stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +17,12 @@ from agent.api.version_models import RateModel, VersionList, VersionModel
 from agent.ask import API_URL, ask_for, say
 from agent.cells import cells
 from agent.config.base import ConfigError
-from agent.config.file import load
+from agent.config.file import Config, load
 from agent.console import explained, wide
 from agent.line.event import EventKind
 from agent.say_command import Asset, By, Comment
 from agent.shadow import versions
-from agent.shadow.loading import fitting
+from agent.shadow.loading import fitting, is_known
 from agent.shadow.versions import version
 from agent.store.journal import StoreError
 from models import bundle as bundles
@@ -69,17 +70,7 @@ def add_models(app: typer.Typer) -> None:
             read = load(config)
             if asset not in read.assets:
                 raise ConfigError((f"ASSET {asset}: is not configured; name one of: {', '.join(read.assets)}",))
-            fitting(read, asset, bundle)
-            model = bundles.load(bundle).hash
-            place = versions.folder(read, asset)
-            if (place / version(model)).exists():
-                raise StoreError(f"{bundle}: {asset} has this model already, {version(model)}")
-            try:
-                place.mkdir(parents=True, exist_ok=True, mode=0o700)
-                shutil.copytree(bundle, place / f".{version(model)}")
-                (place / f".{version(model)}").rename(place / version(model))
-            except OSError as error:
-                raise StoreError(f"{place}: cannot be written ({error.strerror}); work as the agent's user") from error
+            model = _put(read, asset, bundle)
         typer.echo(f"{asset}: {version(model)} is the challenger within a minute, if the agent runs")
 
     @models.command("promote", epilog='Example: forewarn models promote pump --by Ana --comment "found the leak first"')
@@ -88,14 +79,43 @@ def add_models(app: typer.Typer) -> None:
         _choose(api, asset, "promote", by, comment)
 
     @models.command("rollback", epilog="Example: forewarn models rollback pump --by Ana")
-    def rollback(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
-        """Give the place back to the model before the promoted one."""
-        _choose(api, asset, "rollback", by, comment)
+    def rollback(
+        asset: Asset,
+        by: By,
+        comment: Comment = "",
+        to: Annotated[
+            str | None, typer.Option(metavar="VERSION", help="As listed. [default: the model before the promoted one]")
+        ] = None,
+        api: Api = API_URL,
+    ) -> None:
+        """Give the place back to a model that has judged the asset before."""
+        _choose(api, asset, "rollback", by, comment, {} if to is None else {"version": to})
 
 
-def _choose(api: str, asset: str, command: str, by: str, comment: str) -> None:
+def _put(config: Config, asset: str, bundle: Path) -> str:
+    """Copy a bundle beside the others of an asset; return its hash, or raise BundleError, StoreError."""
+    fitting(config, asset, bundle)
+    model = bundles.load(bundle).hash
+    place = versions.folder(config, asset)
+    if (place / version(model)).exists():
+        raise StoreError(f"{bundle}: {asset} has this model already, {version(model)}")
+    if is_known(config, asset, model):
+        raise StoreError(
+            f"{bundle}: was decided of before, see forewarn models show {asset} {version(model)}; where it has "
+            f"judged {asset}, forewarn models rollback {asset} --to {version(model)} gives it the place back"
+        )
+    try:
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.copytree(bundle, place / f".{version(model)}")
+        (place / f".{version(model)}").rename(place / version(model))
+    except OSError as error:
+        raise StoreError(f"{place}: cannot be written ({error.strerror}); work as the agent's user") from error
+    return model
+
+
+def _choose(api: str, asset: str, command: str, by: str, comment: str, more: Mapping[str, str] = {}) -> None:
     with explained():
-        body = json.dumps({"by": by, "comment": comment}).encode()
+        body = json.dumps({"by": by, "comment": comment, **more}).encode()
         accepted = say(CommandAccepted, api, f"/assets/{asset}/{command}", body)
     typer.echo(f"{accepted.asset}: {accepted.command} takes effect within a minute")
 

@@ -11,9 +11,11 @@ from agent.line.stage import Stage
 
 KINDS: Final = (
     EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT, EventKind.LIVE,
-    EventKind.CHALLENGED, EventKind.DISMISSED, EventKind.PROMOTED, EventKind.ROLLED_BACK,
+    EventKind.CHALLENGED, EventKind.DISMISSED, EventKind.PROMOTED, EventKind.ROLLED_BACK, EventKind.IN_FORCE,
 )  # fmt: skip
-"""The events that this is a fold of."""
+"""The events that are decided of an asset's stage and models."""
+IN_FORCE_KINDS: Final = (EventKind.IN_FORCE, EventKind.LEARNT, EventKind.PROMOTED, EventKind.ROLLED_BACK)
+"""Those from which on the model that they are about judges the asset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ def standing(events: Iterable[AssetEvent], configured: str | None, first: Stage)
     for event in events:
         now = _after(now, event, configured)
     return now
+
+
+def in_force_until(events: Iterable[AssetEvent], model: str) -> int | None:
+    """Return when (UTC) a model last gave its place to another one, 0 where it still has it, None where it never had.
+
+    The events are those of IN_FORCE_KINDS, the oldest first.
+    """
+    until_ns = None
+    for event in events:
+        if event.about == model:
+            until_ns = 0
+        elif until_ns == 0:
+            until_ns = event.time_ns
+    return until_ns
 
 
 def _after(now: Standing, event: AssetEvent, configured: str | None) -> Standing:

@@ -45,6 +45,14 @@ def path_of(config: Config, asset: str, model: str) -> Path | None:
     return next((path for path in _paths(config, asset) if _hash(path) == model), None)
 
 
+def origin(config: Config, asset: str, model: str) -> str:
+    """Return who vouches for a model of an asset; raise BundleError."""
+    path = path_of(config, asset, model)
+    if path is None:
+        raise BundleError(f"the model {version(model)} of {asset} is not there any more")
+    return Trust.of(config.agent).origin(bundles.load(path))
+
+
 def standing(config: Config, asset: str, journal: JournalReader | None) -> Standing:
     """Return how an asset stands by its configuration and the journal, if there is one; raise StoreError."""
     events = () if journal is None else journal.events_of(asset, fold.KINDS)

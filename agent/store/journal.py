@@ -166,6 +166,12 @@ class JournalReader:
         rows = self._read(f"{_LATEST} WHERE c.asset = ? AND c.raised_ns >= ? ORDER BY c.first", (series, since_ns))
         return tuple(self._decode(body, crc) for _, body, crc in rows)
 
+    def last_before(self, series: str, time_ns: int) -> Alert | None:
+        """Return the alert of a series that was raised last before a time, None where there is none."""
+        sql = f"{_LATEST} WHERE c.asset = ? AND c.raised_ns < ? ORDER BY c.first DESC LIMIT 1"
+        rows = self._read(sql, (series, time_ns))
+        return self._decode(*rows[0][1:]) if rows else None
+
     def events(
         self, where: EventFilter = EventFilter(), *, limit: int = 100, before: int | None = None
     ) -> EventPage:

@@ -15,6 +15,8 @@ def memory_json(memory: Memory) -> dict[str, Json]:
         "time": format_time(memory.time_ns),
         "life": _remembered_json(memory.life),
         "wander": _remembered_json(memory.wander),
+        "watch": _remembered_json(memory.watch),
+        "trial": _remembered_json(memory.trial),
     }
 
 
@@ -28,7 +30,8 @@ def decode_memory(text: bytes | str) -> Memory:
         body = json.loads(text)
         if "state" in body:  # earlier versions remembered the life alone
             return Memory(parse_time(body["time"]), _remembered(body), None)
-        return Memory(parse_time(body["time"]), _remembered(body["life"]), _remembered(body["wander"]))
+        parts = (_remembered(body.get(part)) for part in ("watch", "trial"))
+        return Memory(parse_time(body["time"]), _remembered(body["life"]), _remembered(body["wander"]), *parts)
     except (ValueError, KeyError, TypeError) as error:
         raise CodecError(f"not a memory: {type(error).__name__}: {error}") from error
 

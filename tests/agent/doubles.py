@@ -27,6 +27,7 @@ from agent.line.memory import Memory
 from agent.line.quality import Quality, QualityTracker
 from agent.line.stage import Decide, Stage
 from agent.line.verdict import Condition, Verdict
+from agent.line.watched import Watched
 from agent.line.withholding import Withholding
 from connectors.frame import BAD_NO_DATA, GOOD, Frame, Tag
 from connectors.link import LinkHealth, LinkState
@@ -65,6 +66,8 @@ class Snapshot:
     withheld: tuple[Withheld, ...] = ()
     quality: Quality = field(default_factory=lambda: QualityTracker(2).quality())
     stage: Stage = Stage.LIVE
+    watched: Watched | None = None
+    trial: tuple[Watched, Watched] | None = None
 
 
 class ThresholdLine:

@@ -124,6 +124,10 @@ class Site:
         """Ask the REST API, over a socket."""
         return await self._request(f"{path}?{urllib.parse.urlencode(query)}", None)
 
+    async def events(self) -> list[dict[str, Any]]:
+        """Return what happened to the machines, the newest first; not which model judges them."""
+        return [one for one in (await self.get("/events"))["items"] if one["kind"] != "in_force"]
+
     async def say(self, path: str, **body: object) -> Any:
         """Tell the REST API something."""
         return await self._request(path, json.dumps(body).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -121,7 +122,9 @@ def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by
                 await plant.command("models", "rollback", "pump", "--by", "Bo", "--comment", "not yet")
                 await until_judged_by(plant, old)
                 assert await roles(plant) == {"m": "champion", "new": "none"}
-                assert await decided(plant) == [("challenged", None), ("promoted", "Ana"), ("rolled_back", "Bo")]
+                assert await decided(plant) == [
+                    ("in_force", None), ("challenged", None), ("promoted", "Ana"), ("rolled_back", "Bo"),
+                ]
                 shown = await plant.command("models", "show", "pump", versions.version(new.hash))
                 assert "promoted by Ana: they agree" in shown
 
@@ -149,7 +152,9 @@ def test_a_challenger_is_promoted_by_rule_and_rolled_back_when_it_leaves_the_bud
                     await until_alert(plant, number, "normal")
             await until(plant, role("m", "champion"))
             await until_judged_by(plant, old)
-            assert await decided(plant) == [("challenged", None), ("promoted", None), ("rolled_back", None)]
+            assert await decided(plant) == [
+                ("in_force", None), ("challenged", None), ("promoted", None), ("rolled_back", None),
+            ]
             (last, *_) = (await plant.get("/events", asset="pump"))["items"]
             assert "more than the budget" in last["comment"]
 
@@ -186,6 +191,80 @@ def test_a_challenger_that_misses_an_alert_is_not_promoted_by_rule_and_one_that_
             assert trial["missed"] == ["pump-1"]
             assert trial["days"] > 0.002
             assert await roles(plant) == {"m": "champion", "deaf": "challenger", "other": "none"}
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_the_rule_counts_the_time_in_which_the_challenger_judged(tmp_path: Path) -> None:
+    async def days(plant: Site) -> float:
+        return float((await plant.get("/assets/pump/models"))["trial"]["days"])
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], RULE) as plant:
+            async with plant.running():
+                await plant.play(10)
+                put(tmp_path, learnt(quiet_rows(900), "new"))
+                await until(plant, role("new", "challenger"))
+                await plant.play(120)
+                judged = await days(plant)
+                await plant.command("out-of-service", "pump", "--for", "1h", "--reason", "planned", "--by", "Ana")
+                await plant.play(2)
+                withheld = await days(plant)
+                await plant.play(300)  # longer than the rule asks for
+                assert await days(plant) == withheld
+                assert 0 < judged <= withheld < 0.001
+            await plant.clock.advance(3_600_000_000_000)  # the agent is off, until the machine is in service again
+            async with plant.running():
+                await plant.play(60)
+                assert withheld < await days(plant) < withheld + 0.001
+                assert await roles(plant) == {"m": "champion", "new": "challenger"}
+                await until(plant, role("new", "champion"))
+                assert (await plant.get("/assets/pump/models"))["since_promotion"]["weeks"] < 0.001
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_an_older_model_does_not_come_back_unseen_and_a_person_brings_it_back_by_name(tmp_path: Path) -> None:
+    place, old, new = tmp_path / "bundle", tmp_path / "old", learnt(quiet_rows(900), "new")
+
+    async def in_force(plant: Site) -> list[tuple[str, str | None, str]]:
+        await plant.play(65)
+        events = (await plant.get("/events", asset="pump"))["items"]
+        return [(one["kind"], one["about"], one["comment"]) for one in events]
+
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant:
+            async with plant.running():
+                ((kind, first, said),) = await in_force(plant)
+                assert (kind, said) == ("in_force", "the configuration names it; not signed")
+                assert first == await judged_by(plant)
+            place.rename(old)
+            new.save(place)
+            async with plant.running():
+                newest, _ = await in_force(plant)
+                assert newest[:2] == ("in_force", new.hash)
+                assert "older" not in newest[2]
+            shutil.rmtree(place)
+            shutil.copytree(old, place)
+            async with plant.running():  # the machine is watched all the same, and everybody can see by what
+                newest, *_ = await in_force(plant)
+                assert newest[:2] == ("in_force", first)
+                assert "an older model: it was replaced" in newest[2]
+                assert "nobody has rolled back to it" in newest[2]
+                put(tmp_path, new)
+                assert len(await in_force(plant)) == 3, "what has judged before is no challenger"
+                words = ["models", "add", str(tmp_path / "agent.toml"), "pump", str(old)]
+                refused = await asyncio.to_thread(CliRunner().invoke, app, words)
+                assert f"forewarn models rollback pump --to {versions.version(str(first))}" in refused.output
+                version = versions.version(new.hash)
+                with pytest.raises(urllib.error.HTTPError, match="409"):
+                    await plant.say("/assets/pump/rollback", by="Ana", version="0123456789ab")
+                await plant.command("models", "rollback", "pump", "--to", version, "--by", "Ana")
+                await until_judged_by(plant, new.hash)
+                assert (await decided(plant))[-1] == ("rolled_back", "Ana")
+                assert len(await in_force(plant)) == 4
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)

@@ -36,11 +36,11 @@ def test_a_download_that_moved_the_words_puts_alerts_on_hold_until_a_person_has_
     async def scenario() -> None:
         async with site(tmp_path, ["pump"], "hold_after_change_h = 1\n") as plant, plant.running():
             await plant.play(200)
-            assert (await plant.get("/events"))["items"] == []
+            assert await plant.events() == []
             await plant.download("CDAB")
             for _ in range(25):
                 await plant.play(10)
-                if events := (await plant.get("/events"))["items"]:
+                if events := await plant.events():
                     break
             told = events[-1]
             assert (told["kind"], told["about"], told["by"]) == ("change_seen", "plc", None)
@@ -80,7 +80,7 @@ def test_a_sensor_that_was_replaced_is_re_baselined_over_a_restart_and_judged_ag
                 await plant.play(660)
             async with plant.running():
                 await plant.play(40)
-                events = (await plant.get("/events"))["items"]
+                events = await plant.events()
                 told = [(one["kind"], one["by"]) for one in events]
                 assert told == [("rebaselined", None), ("rebaseline_begun", "Ana")]
                 assert await states(plant) == [("pump-1", "normal", None)]
@@ -102,7 +102,7 @@ def test_a_sensor_that_comes_back_as_another_is_a_change_that_is_told_with_the_r
             await plant.play(70)
             plant.broken, plant.faulty = set(), {"pump"}
             await plant.play(60)
-            (event,) = (await plant.get("/events"))["items"]
+            (event,) = await plant.events()
             assert (event["kind"], event["about"]) == ("change_seen", "temperature")
             assert "standard deviations above where it was" in event["comment"]
             assert "re-baselined" in event["comment"]
@@ -110,7 +110,7 @@ def test_a_sensor_that_comes_back_as_another_is_a_change_that_is_told_with_the_r
             assert [one["reason"] for one in alert["withheld"]] == [event["comment"]]
             await plant.say("/assets/pump/rebaseline", by="Ana", tags=["temperature"])
             await plant.play(2)
-            told = [(one["kind"], one["by"]) for one in (await plant.get("/events"))["items"]]
+            told = [(one["kind"], one["by"]) for one in await plant.events()]
             assert told == [("rebaseline_begun", "Ana"), ("hold_ended", "Ana"), ("change_seen", None)]
 
     asyncio.run(scenario())

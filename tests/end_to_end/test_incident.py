@@ -43,7 +43,8 @@ async def said(plant: Skid, command: str) -> str:
     if "/alerts/" in command:
         alert = await plant.get("/alerts/pump-1")
         return "\n".join(check["do"] for check in alert["advisory"]["checks"])
-    events = (await plant.get("/events", asset="pump"))["items"]
+    query = dict(re.findall(r"[?&](\w+)=([^&\"]+)", command))
+    events = (await plant.get("/events", **query))["items"]
     return "\n".join(f"{one['time'][11:19]} {one['kind']}: {one['comment']}" for one in reversed(events))
 
 

@@ -111,3 +111,19 @@ def test_a_set_point_that_is_outside_for_a_moment_is_none(set_by_people: Detecto
     values = driven(1800, 2)
     values[600:800, 6] = 1800.0
     assert told(Line("pump", set_by_people, SETTINGS), values) == []
+
+
+def test_a_set_point_that_stays_outside_is_told_once_over_restarts(set_by_people: Detector) -> None:
+    values = driven(4800, 2)
+    values[600:3000, 6] = 1800.0
+    values[3000:3600, 6] = 1200.0
+    values[3600:, 6] = 1800.0
+    line, events = Line("pump", set_by_people, SETTINGS), []
+    for row in range(0, len(values), 1200):
+        line = Line("pump", set_by_people, SETTINGS, memory=line.memory, withheld=line.snapshot.withheld)
+        for begin in range(row, row + 1200, 100):
+            part = frame(values[begin : begin + 100], begin)
+            events += line.step(part, int(part.source_time_ns[-1]))
+            line.publish()
+    seen = [one.about for one in events if isinstance(one, AssetEvent) and one.kind is EventKind.CHANGE_SEEN]
+    assert seen == ["target", "target"], "outside, back, and outside again"
