@@ -31,6 +31,7 @@ from agent.line.lifecycle import Patience
 from agent.line.likeness import PROTOTYPES_MAX, Prototype, prototype
 from agent.line.line import Line, LineSettings
 from agent.line.stage import Stage
+from agent.line.verdict import Cause
 from agent.line.withholding import KINDS, SuppressedWhen, withheld_by
 from agent.notify import Notifier
 from agent.reader import Reader
@@ -213,7 +214,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         for name in config.connections
     ]
     return Agent(
-        assets=[_info(config, name, detectors.get(name)) for name in config.assets],
+        assets=[_info(config, name, detectors.get(name), rules[name]) for name in config.assets],
         lines=lines,
         readers=readers,
         devices={
@@ -238,12 +239,13 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     )
 
 
-def _info(config: Config, asset: str, detector: Detector | None) -> AssetInfo:
+def _info(config: Config, asset: str, detector: Detector | None, rules: tuple[Rule, ...]) -> AssetInfo:
     said = config.assets[asset]
     bundle = None if said.bundle is None else str(said.bundle)
     tags = tuple((tag.name, tag.unit) for tag in said.columns)
     scored = () if detector is None else _scored(detector)
-    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored)
+    modes = tuple(dict.fromkeys(rule.advisory.failure_mode for rule in rules if rule.cause is Cause.MACHINE))
+    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored, modes)
 
 
 @contextmanager

@@ -220,6 +220,10 @@ class Agent:
         """Return all revisions of an alert; raise StoreError."""
         return self._journal.history(alert_id)
 
+    def labelled(self, asset: str, limit: int) -> Sequence[Alert]:
+        """Return the alerts of an asset that people have labelled, the one labelled last first; raise StoreError."""
+        return self._journal.labelled(asset, limit)
+
     def achieved(self, asset: str) -> Achieved:
         """Return how many alerts an asset has raised since its telemetry begins, against its budget."""
         return self.account(asset, None, self.now_ns()).achieved

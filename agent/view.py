@@ -171,7 +171,7 @@ class AssetInfo:
     """What is configured for one asset; `tags` are (name, unit) in the order of the columns.
 
     `periods_ms` are those of the tags; empty where all have that of the asset. `scored` are the tags that have a level
-    of their own in its model.
+    of their own in its model, `failure_modes` those of ISO 14224 that its advisories name ("VIB, vibration").
     """
 
     name: str
@@ -181,6 +181,7 @@ class AssetInfo:
     bundle: str | None
     periods_ms: tuple[int, ...] = ()
     scored: tuple[str, ...] = ()
+    failure_modes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +265,9 @@ class AgentView(Protocol):
 
     def history(self, alert_id: str) -> Sequence[Alert]:
         """Return all revisions of an alert; raise StoreError."""
+
+    def labelled(self, asset: str, limit: int) -> Sequence[Alert]:
+        """Return the alerts of an asset that people have labelled, the one labelled last first; raise StoreError."""
 
     def achieved(self, asset: str) -> Achieved:
         """Return how many alerts a configured asset has raised against its budget; raise StoreError."""

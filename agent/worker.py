@@ -147,6 +147,9 @@ class Worker:
             for entry in self._unrecorded:
                 what = "alert" if isinstance(entry, Alert) else "event"
                 log.critical(f"an {what} could not be recorded", extra={what: codec.encode(entry).decode()})
+            for asset, waiting in self._commands.items():
+                for command in waiting:
+                    log.critical("what a person said was not taken", extra={"asset": asset, "said": str(command)})
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
         ended = False
@@ -242,13 +245,18 @@ class Worker:
     def _hand_over(self, line: Line, waiting: deque[Command]) -> list[Command]:
         """Give a line the commands that wait for it; what it refuses waits for its next job.
 
-        A label brings along the alert as it stands, and what comes behind it waits: it may be of the same alert.
+        A label brings along the alert as it stands, and what comes behind it waits: it may be of the same alert. Where
+        the journal cannot tell how that stands, the label waits, too.
         """
         given: list[Command] = []
         while waiting:
             command = waiting[0]
             if isinstance(command, GiveLabel):
-                command = replace(command, alert=self._as_it_stands(command.alert_id))
+                try:
+                    command = replace(command, alert=self._as_it_stands(command.alert_id))
+                except StoreError as error:
+                    log.warning("a label waits", extra={"alert": command.alert_id, "error": str(error)})
+                    break
             if not line.submit(command):
                 break
             given.append(command)
@@ -258,15 +266,11 @@ class Worker:
         return given
 
     def _as_it_stands(self, alert_id: str) -> Alert | None:
-        """Return the newest revision of an alert, recorded or not; None where the journal cannot tell."""
+        """Return the newest revision of an alert, recorded or not; None where there is none; raise StoreError."""
         for entry in reversed(self._unrecorded):
             if isinstance(entry, Alert) and entry.id == alert_id:
                 return entry
-        try:
-            return self._journal.alert(alert_id)
-        except StoreError as error:
-            log.warning("an alert cannot be labelled", extra={"alert": alert_id, "error": str(error)})
-            return None
+        return self._journal.alert(alert_id)
 
     def _is_state_due(self, asset: str) -> bool:
         left, then = self._steps_to_state[asset]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
@@ -13,13 +13,19 @@ from urllib.parse import parse_qs, quote, unquote
 from fastapi import APIRouter, Depends, Request, Response
 
 from agent.label_link import LabelLinks, Ticket
-from agent.line.alert import Alert, Answer, GiveLabel, Label
+from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
+from agent.store.journal import StoreError
 from agent.view import AgentView, Submitted
 from models.bundle import BundleError
 
 BY_LINK: Final = "by link"
 UNNAMED: Final = "unnamed fault"
 NAME_MAX, FAULT_MAX, COMMENT_MAX = 100, 100, 2000
+OFFERED_MAX: Final = 8
+"""More buttons than that are no longer found at a glance on a phone; any other fault can be written."""
+LABELLED_READ: Final = 50
+LABELS_MAX: Final = 20
+"""Nobody corrects themselves so often, and a link may fall into any hands: each label is a revision that is kept."""
 _COOKIE: Final = "name"
 _YEAR_S: Final = 365 * 86_400
 _CSS: Final = (Path(__file__).parent / "label_page.css").read_text(encoding="utf-8")
@@ -55,28 +61,36 @@ def label_pages(view: AgentView, links: LabelLinks) -> APIRouter:
         found = _admit(view, links, token)
         if isinstance(found, Response):
             return found
-        return _page(found.id, _question(found, unquote(request.cookies.get(_COOKIE, ""))[:NAME_MAX]))
+        try:
+            faults = _offered(view, found)
+        except StoreError as error:
+            return _unreadable(error)
+        return _page(found.id, _question(found, faults, unquote(request.cookies.get(_COOKIE, ""))[:NAME_MAX]))
 
     @router.post("/l/{token}")
     def answer(token: str, said: Annotated[dict[str, str], Depends(_form)]) -> Response:
         alert = _admit(view, links, token)
         if isinstance(alert, Response):
             return alert
+        label = _label(alert, said, view.now_ns())
+        if label is None:
+            return _note(HTTPStatus.UNPROCESSABLE_ENTITY, "No answer was chosen", "Go back and tap one of the answers.")
+        if alert.label is not None and _adds_nothing(label, alert.label):
+            return _page(alert.id, _kept(alert.id, alert.label))
         try:
-            what = Answer(said.get("answer", ""))
-        except ValueError:
-            return _note(HTTPStatus.UNPROCESSABLE_ENTITY, "No answer was chosen", "Go back and tap one of the four.")
-        name = said.get("name", "").strip()[:NAME_MAX]
-        known = UNNAMED if alert.label is None or alert.label.fault is None else alert.label.fault
-        fault = (said.get("fault", "").strip()[:FAULT_MAX] or known) if what is Answer.REAL else None
-        label = Label(what, fault, name or BY_LINK, view.now_ns(), said.get("comment", "").strip()[:COMMENT_MAX])
+            labels = sum(one.event is AlarmEvent.LABEL for one in view.history(alert.id))
+        except StoreError as error:
+            return _unreadable(error)
+        if labels >= LABELS_MAX:
+            said_so = f"{alert.id} was answered {labels} times; its links take no more answers. forewarn label does."
+            return _note(HTTPStatus.CONFLICT, "Not changed any more", said_so)
         if alert.asset not in {info.name for info in view.assets}:
             return _note(HTTPStatus.CONFLICT, "This machine is not watched any more", "Nobody would record the answer.")
         if view.submit(alert.asset, GiveLabel(alert.id, label)) is Submitted.QUEUE_FULL:
             return _note(HTTPStatus.SERVICE_UNAVAILABLE, "Too many answers wait", "Go back and try again in a minute.")
         done = _page(alert.id, _thanks(alert, label))
-        if name:
-            done.set_cookie(_COOKIE, quote(name), max_age=_YEAR_S, path=None, httponly=True, samesite="strict")
+        if label.by != BY_LINK:
+            done.set_cookie(_COOKIE, quote(label.by), max_age=_YEAR_S, path=None, httponly=True, samesite="strict")
         return done
 
     return router
@@ -93,9 +107,55 @@ def _admit(view: AgentView, links: LabelLinks, token: str) -> Alert | Response:
                      "was copied. Open it from the message again, or ask for another.")
     if ticket.expires_ns <= view.now_ns():
         return _expired(ticket)
-    if (alert := view.alert(ticket.alert_id)) is None:
+    try:
+        alert = view.alert(ticket.alert_id)
+    except StoreError as error:
+        return _unreadable(error)
+    if alert is None:
         return _note(HTTPStatus.NOT_FOUND, "There is no such alert", f"This agent knows no alert {ticket.alert_id}.")
     return alert
+
+
+def _unreadable(error: StoreError) -> Response:
+    said = f"{error}. Nothing was changed; open the link again in a few minutes."
+    return _note(HTTPStatus.SERVICE_UNAVAILABLE, "The alerts cannot be read now", said)
+
+
+def _label(alert: Alert, said: Mapping[str, str], now_ns: int) -> Label | None:
+    """Return the label that a form gives, None where it gives none: one of the faults offered, or another answer."""
+    tapped = said.get("known", "").strip()[:FAULT_MAX]
+    try:
+        what = Answer.REAL if tapped else Answer(said.get("answer", ""))
+    except ValueError:
+        return None
+    named = UNNAMED if alert.label is None or alert.label.fault is None else alert.label.fault
+    fault = (tapped or said.get("fault", "").strip()[:FAULT_MAX] or named) if what is Answer.REAL else None
+    by = said.get("name", "").strip()[:NAME_MAX] or BY_LINK
+    return Label(what, fault, by, now_ns, said.get("comment", "").strip()[:COMMENT_MAX])
+
+
+def _adds_nothing(new: Label, kept: Label) -> bool:
+    """Say whether a label says what is kept already, by the same person, and no more."""
+    return (new.answer, new.fault, new.by) == (kept.answer, kept.fault, kept.by) and new.comment in ("", kept.comment)
+
+
+def _offered(view: AgentView, alert: Alert) -> list[str]:
+    """Return the faults that one tap names, the likeliest first; raise StoreError.
+
+    What the alert is like, what people named at this machine, the last first, and the failure modes of ISO 14224 that
+    its advisories know.
+    """
+    names = []
+    if alert.like is not None and alert.like.name not in (Answer.NORMAL, Answer.SENSOR):
+        names.append(alert.like.name)
+    labels = [one.label for one in view.labelled(alert.asset, LABELLED_READ)]
+    names += [label.fault for label in labels if label and label.fault and label.fault != UNNAMED]
+    modes = next((info.failure_modes for info in view.assets if info.name == alert.asset), ())
+    names += [mode.partition(", ")[2] for mode in modes]
+    once: dict[str, str] = {}
+    for name in names:
+        once.setdefault(name.casefold(), name)
+    return list(once.values())[:OFFERED_MAX]
 
 
 def _expired(ticket: Ticket) -> Response:
@@ -103,21 +163,21 @@ def _expired(ticket: Ticket) -> Response:
     return _note(HTTPStatus.GONE, "This link has expired", said)
 
 
-def _question(alert: Alert, name: str) -> str:
+def _question(alert: Alert, faults: Sequence[str], name: str) -> str:
     known = f'<p class="note">So far: {_text(_words(alert.label))}, {_by(alert.label)}.</p>' if alert.label else ""
-    guess = alert.like.name if alert.like and alert.like.name not in (Answer.NORMAL, Answer.SENSOR) else ""
-    if alert.label and alert.label.fault:
-        guess = alert.label.fault
+    guess = (alert.label.fault or "") if alert.label else ""
     buttons = "".join(
         f'<button name="answer" value="{answer.value}"><b>{short}</b> {rest}</button>'
         for answer, (short, rest) in _ANSWERS.items() if answer is not Answer.REAL
     )
-    short, rest = _ANSWERS[Answer.REAL]
+    known_faults = "".join(f'<button name="known" value="{escape(fault)}"><b>{_text(fault)}</b></button>'
+                           for fault in faults)
+    short, rest = ("Another fault", "the one written here") if faults else _ANSWERS[Answer.REAL]
     return (
         f'<p class="soft">{_text(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
         # The enter key of a field presses the first button of its form: it must not answer.
         f'<h1>{_text(alert.message)}</h1>{known}<form method="post"><button disabled hidden></button>'
-        "<h2>What was it?</h2>"
+        f'<h2>What was it?</h2><div class="faults">{known_faults}</div>'
         f'<fieldset><label>If a fault, which one? <input name="fault" maxlength="{FAULT_MAX}" value="{escape(guess)}" '
         'autocomplete="off" placeholder="such as impeller blockage"></label>'
         f'<button name="answer" value="{Answer.REAL.value}"><b>{short}</b> {rest}</button></fieldset>{buttons}'
@@ -134,6 +194,13 @@ def _thanks(alert: Alert, label: Label) -> str:
         f"<h1>Thank you</h1><p>{_text(alert.id)} was: <b>{_text(_words(label))}</b>.</p>"
         f'<p class="soft">Said {_by(label)}. It is kept with the next read of {_text(alert.asset)}. Was it something '
         "else? Open the link again: the last answer counts.</p>"
+    )
+
+
+def _kept(alert_id: str, label: Label) -> str:
+    return (
+        f"<h1>Kept already</h1><p>{_text(alert_id)} was: <b>{_text(_words(label))}</b>, {_by(label)}.</p>"
+        '<p class="soft">The same answer again changes nothing. Was it something else? Open the link again.</p>'
     )
 
 

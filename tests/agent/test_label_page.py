@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.api.label_page import LABELS_MAX
 from agent.config.agent import ApiConfig
 from agent.label_link import LabelLinks, Ticket
-from agent.line.alert import Alert, Answer, Label, Likeness
+from agent.line.alert import AlarmEvent, Alert, Answer, Label, Likeness
 from agent.trust import KEY
 from tests.agent.asking import client
 from tests.agent.commands import forewarn
@@ -39,6 +40,7 @@ class Seen(html.parser.HTMLParser):
         self.elements: list[str] = []
         self.fields: dict[str, str] = {}
         self.answers: list[str] = []
+        self.faults: list[str] = []
         self.attributes: set[str] = set()
         self.text = ""
         self.feed(page.text)
@@ -50,6 +52,8 @@ class Seen(html.parser.HTMLParser):
         if tag == "button" and "value" not in told:
             assert "disabled" in told, "the enter key presses the first button, which must answer nothing"
             assert not self.answers
+        elif told.get("name") == "known":
+            self.faults.append(told["value"])
         elif tag == "button":
             self.answers.append(told["value"])
         elif tag == "input":
@@ -89,6 +93,7 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     assert revisions == [1, 3]
     page = Seen(first)
     assert page.answers == ["real", "sensor", "normal", "not_looked_at"]
+    assert page.faults == ["vibration", "external leakage of process medium"]
     assert "pump deviates: pressure 11.1 bar" in page.text
     assert "Thank you" in thanks.text
     assert "Ana &lt;3" in thanks.text
@@ -98,9 +103,49 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     page = Seen(again)
     assert page.fields["name"] == "Ana <3", "the name is remembered"
     assert page.fields["fault"] == "impeller blockage"
+    assert page.faults == ["impeller blockage", "vibration", "external leakage of process medium"]
     assert "So far: impeller blockage, by Ana <3" in page.text
     assert last.label is not None
     assert (last.label.answer, last.label.fault, last.label.by) == (Answer.SENSOR, None, "by link")
+
+
+def test_one_tap_names_a_known_fault_and_the_same_answer_again_is_no_revision(plant: Plant, links: LabelLinks) -> None:
+    async def scenario() -> tuple[list[str], tuple[Alert, ...]]:
+        plant.pressure, pages = 11.0, []
+        async with plant.running(), client(plant, links=links) as http:
+            await plant.advance(1)
+            path = f"/l/{links.token(Ticket('pump-1', plant.clock.time_ns() + DAY_NS))}"
+            for known in ("vibration", "vibration", "impeller blockage"):
+                pages.append((await http.post(path, data={"known": known, "fault": "something"})).text)
+                await plant.advance(1)
+            return pages, plant.journal.history("pump-1")
+
+    pages, history = asyncio.run(scenario())
+    assert ["Kept already" in page for page in pages] == [False, True, False]
+    assert [one.label.fault for one in history if one.label is not None] == ["vibration", "impeller blockage"]
+
+
+def test_a_link_takes_no_more_answers_than_anybody_needs(plant: Plant, links: LabelLinks) -> None:
+    raised = alert(1)
+    plant.journal.record(raised)
+    for number in range(LABELS_MAX):
+        label = Label(Answer.REAL, f"fault {number}", "Ana", START_NS)
+        plant.journal.record(replace(raised, revision=number + 2, event=AlarmEvent.LABEL, label=label))
+    token = links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))
+    seen = Seen(opened(plant, links, token))
+    assert seen.faults == [f"fault {LABELS_MAX - 1}", "vibration", "external leakage of process medium"]
+    refused = opened(plant, links, token, "POST", data={"answer": "sensor"})
+    assert refused.status_code == 409
+    assert "forewarn label does" in Seen(refused).text
+
+
+def test_a_link_says_so_where_the_journal_cannot_be_read(plant: Plant, links: LabelLinks) -> None:
+    token = links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))
+    plant.journal.close()
+    for method in ("GET", "POST"):
+        page = opened(plant, links, token, method)
+        assert page.status_code == 503
+        assert "Nothing was changed" in Seen(page).text
 
 
 def test_a_link_is_good_for_its_time_and_says_when_that_was(plant: Plant, links: LabelLinks) -> None:

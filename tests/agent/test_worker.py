@@ -12,7 +12,7 @@ from agent.store.journal import Journal
 from agent.store.memories import Memories
 from agent.store.telemetry import TelemetryLog
 from agent.worker import COMMANDS_WAITING_MAX, LAST_TRIES, Job, Worker
-from tests.agent.doubles import ThresholdLine
+from tests.agent.doubles import ThresholdLine, until
 from tests.agent.plant import TAGS
 from tests.agent.samples import SECOND_NS, START_NS, alert, frame, revised
 
@@ -163,6 +163,45 @@ def test_two_labels_of_a_past_alert_are_two_revisions_though_they_wait_together(
     assert [one.label for one in journal.history("pump-1")] == [None, *labels]
     given = [command for step in telemetry.scan("pump") for command in step.commands]
     assert [one.alert and one.alert.revision for one in given if isinstance(one, GiveLabel)] == [2, 3]
+    telemetry.close()
+    journal.close()
+
+
+@pytest.mark.parametrize("readable_again", [True, False])
+def test_a_label_waits_until_the_journal_can_be_read_and_is_told_where_it_never_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, readable_again: bool
+) -> None:
+    path = tmp_path / "journal.sqlite3"
+    journal = Journal(path, START_NS)
+    journal.record(revised(alert(1), AlarmState.NORMAL))
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    worker = Worker({"pump": ThresholdLine("pump", TAGS, 100.0)}, journal, telemetry, Hurried())
+    label = Label(Answer.REAL, "seal", "Ana", START_NS)
+    assert worker.submit("pump", GiveLabel("pump-1", label))
+
+    def rename(old: str, new: str) -> None:
+        with sqlite3.connect(path) as other:
+            other.execute(f"ALTER TABLE {old} RENAME TO {new}")
+        other.close()
+
+    async def scenario() -> None:
+        first, second = jobs(2)
+        work = asyncio.create_task(worker.run())
+        rename("current", "elsewhere")
+        worker.offer(first)
+        await until(lambda: worker.jobs_done == 1)
+        if readable_again:
+            rename("elsewhere", "current")
+        worker.offer(second)
+        worker.finish()
+        await work
+
+    asyncio.run(scenario())
+    if not readable_again:
+        rename("elsewhere", "current")
+    assert [one.label for one in journal.history("pump-1")] == ([None, label] if readable_again else [None])
+    told = [record.said for record in caplog.records if record.message == "what a person said was not taken"]
+    assert ["seal" in said for said in told] == ([] if readable_again else [True])
     telemetry.close()
     journal.close()
 
