@@ -102,7 +102,7 @@ def make_line(
         settings,
         open_alert=start.challenger.open_alert,
         next_number=start.challenger.next_number,
-        memory=memory_of_challenger(start.memory, challenger.hash),
+        memory=memory_of_challenger(start.memory, champion.watched.model_hash, challenger.hash),
         withheld=start.withheld,
         prototypes=start.prototypes,
         shadow=True,

@@ -249,6 +249,10 @@ class Agent:
         """Return the models of an asset; raise StoreError."""
         return self._commissioning.versions(asset)
 
+    def unusable(self, asset: str, model: str) -> str | None:
+        """Return why a model of an asset could not judge it, None where it could."""
+        return self._commissioning.unusable(asset, model)
+
     def trial(self, asset: str) -> tuple[Comparison | None, Achieved | None]:
         """Return how the challenger of an asset does, and how its promoted model does; raise StoreError."""
         now = self.standing(asset)

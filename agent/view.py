@@ -284,6 +284,9 @@ class AgentView(Protocol):
     def versions(self, asset: str) -> Sequence[Version]:
         """Return the models of a configured asset; raise StoreError."""
 
+    def unusable(self, asset: str, model: str) -> str | None:
+        """Return why a model of a configured asset could not judge it as it is configured, None where it could."""
+
     def trial(self, asset: str) -> tuple[Comparison | None, Achieved | None]:
         """Return how the challenger of a configured asset does, and how its promoted model does; raise StoreError."""
 

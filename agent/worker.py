@@ -96,6 +96,7 @@ class Worker:
         self._unrecorded: deque[Entry] = deque()
         self._unpublished: set[str] = set()
         self._retry_at_ns = 0
+        self._labels_wait_until_ns = 0
         self._finishing = False
         self._busy_since_ns: int | None = None
         self.journal_error: str | None = None
@@ -149,7 +150,7 @@ class Worker:
                 log.critical(f"an {what} could not be recorded", extra={what: codec.encode(entry).decode()})
             for asset, waiting in self._commands.items():
                 for command in waiting:
-                    log.critical("what a person said was not taken", extra={"asset": asset, "said": str(command)})
+                    log.critical("a command was not taken", extra={"asset": asset, "said": str(command)})
 
     async def _work(self, thread: ThreadPoolExecutor) -> None:
         ended = False
@@ -210,7 +211,7 @@ class Worker:
         self._renew_line(job.asset, monotonic_ns)
         line = self._lines[job.asset]
         state = line.state() if self._is_state_due(job.asset) else b""
-        commands = self._hand_over(line, self._commands[job.asset])
+        commands = self._hand_over(line, self._commands[job.asset], monotonic_ns)
         self._step(Step(job.asset, job.now_ns, job.frame, tuple(commands), state=state), monotonic_ns)
         for command in commands:
             if isinstance(command, GiveLabel):
@@ -242,20 +243,23 @@ class Worker:
         self._steps_to_state[asset] = (0, self._state_steps)
         log.info("a line was made anew", extra={"asset": asset, "stage": start.stage.value, "model": start.model})
 
-    def _hand_over(self, line: Line, waiting: deque[Command]) -> list[Command]:
+    def _hand_over(self, line: Line, waiting: deque[Command], monotonic_ns: int) -> list[Command]:
         """Give a line the commands that wait for it; what it refuses waits for its next job.
 
         A label brings along the alert as it stands, and what comes behind it waits: it may be of the same alert. Where
-        the journal cannot tell how that stands, the label waits, too.
+        the journal cannot tell how that stands, the label waits, too, and is tried again as what is not recorded is.
         """
         given: list[Command] = []
         while waiting:
             command = waiting[0]
             if isinstance(command, GiveLabel):
+                if monotonic_ns < self._labels_wait_until_ns and not self._finishing:
+                    break
                 try:
                     command = replace(command, alert=self._as_it_stands(command.alert_id))
                 except StoreError as error:
                     log.warning("a label waits", extra={"alert": command.alert_id, "error": str(error)})
+                    self._labels_wait_until_ns = monotonic_ns + RETRY_NS
                     break
             if not line.submit(command):
                 break

@@ -205,18 +205,26 @@ def _settled(
     """Fit the experts to settled rows; where they show that settling takes longer than was `found`, fit them anew.
 
     A first fit to all rows has regimes for what is rare once those of the changes themselves are gone: how a machine
-    starts with one of its products. The experts that are to judge such rows have to find them ordinary.
+    starts with one of its products. The experts that are to judge such rows have to find them ordinary. What is left
+    has to be enough: a short history keeps the time that was found first.
     """
+    fitted: tuple[modes.Modes, _Shape, Experts, list[Experts]] | None = None
     while True:
         settled = history.without(
             [found.settling(s) | rows for s, rows in zip(history.stretches, unsettled, strict=True)]
         )
-        _check_amount(settled, tags)
+        try:
+            _check_amount(settled, tags)
+        except LearnError:
+            if fitted is None:
+                raise
+            return fitted
         shape = _shape(settled, scored, seed, search)
         experts, folds = _cross_fit(shape, seed)
+        fitted = found, shape, experts, folds
         longer = _longer(found, shape.history, folds) if found.commands else found
         if longer == found:
-            return found, shape, experts, folds
+            return fitted
         found = longer
 
 

@@ -203,12 +203,14 @@ def _choose(view: AgentView, router: APIRouter) -> None:
     def roll_back(asset: AssetName, body: RollbackBody) -> Response:
         """Give the place back to the model before the promoted one, or to `version`, within a minute.
 
-        409 where nothing was promoted, or that model has not judged the asset before.
+        409 where nothing was promoted, or that model has not judged the asset before, or could not as it is configured.
         """
         name = find_asset(view, asset).name
         found = view.standing(name).previous if body.version is None else _judged_before(view, name, body.version)
         if found is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is judged by no model that was promoted")
+        if (why := view.unusable(name, found)) is not None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{asset} cannot be judged by {versions.version(found)}: {why}")
         command = Decide(asset, Decision.ROLL_BACK, body.by, view.now_ns(), body.comment, found)
         return _queue(view, "rollback", asset, None, command)
 
@@ -218,7 +220,8 @@ def _judged_before(view: AgentView, asset: str, version: str) -> str:
     before = {
         versions.version(one.model): one.model
         for one in view.versions(asset)
-        if one.role is not Role.CHAMPION and any(event.kind in IN_FORCE_KINDS for event in one.decided)
+        if one.role is Role.PREVIOUS
+        or (one.role is not Role.CHAMPION and any(event.kind in IN_FORCE_KINDS for event in one.decided))
     }
     if version not in before:
         there = ", ".join(before) or "none that is still there"

@@ -146,7 +146,7 @@ def _offered(view: AgentView, alert: Alert) -> list[str]:
     its advisories know.
     """
     names = []
-    if alert.like is not None and alert.like.name not in (Answer.NORMAL, Answer.SENSOR):
+    if alert.like is not None and alert.like.name not in (Answer.NORMAL, Answer.SENSOR, UNNAMED):
         names.append(alert.like.name)
     labels = [one.label for one in view.labelled(alert.asset, LABELLED_READ)]
     names += [label.fault for label in labels if label and label.fault and label.fault != UNNAMED]

@@ -33,7 +33,7 @@ class BesideLine:
         """
         self.asset, self.tags = champion.asset, champion.tags
         self._champion, self._challenger = champion, challenger
-        kept = _kept(memory, challenger.watched.model_hash)
+        kept = _kept(memory, champion.watched.model_hash, challenger.watched.model_hash)
         self._champion_before_s = kept[0] if kept else champion.watched.judged_s
         """For how long the champion had judged when the trial began."""
         self.snapshot = self._shown()
@@ -85,13 +85,19 @@ class BesideLine:
         return replace(self._champion.snapshot, trial=(in_trial, challenger))
 
 
-def memory_of_challenger(memory: Memory | None, model_hash: str) -> Memory | None:
-    """Return what a challenger goes on from after a restart: its trial, and that the asset is not new."""
+def memory_of_challenger(memory: Memory | None, champion: str, challenger: str) -> Memory | None:
+    """Return what a challenger, named by its hash, goes on from after a restart: its trial beside the same champion.
+
+    A memory without one says that the asset is not new.
+    """
     if memory is None:
         return None
-    state = _kept(memory, model_hash)
-    return Memory(memory.time_ns, None, None, Remembered(model_hash, state[1:]) if state else None)
+    state = _kept(memory, champion, challenger)
+    return Memory(memory.time_ns, None, None, Remembered(challenger, state[1:]) if state else None)
 
 
-def _kept(memory: Memory | None, model_hash: str) -> tuple[float, ...]:
-    return () if memory is None or memory.trial is None else memory.trial.of(model_hash)
+def _kept(memory: Memory | None, champion: str, challenger: str) -> tuple[float, ...]:
+    """Return the trial of two models, nothing where it was beside another champion: it begins anew."""
+    if memory is None or memory.trial is None or memory.watch is None or memory.watch.model_hash != champion:
+        return ()
+    return memory.trial.of(challenger)

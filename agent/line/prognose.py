@@ -70,11 +70,10 @@ class _Trace:
         self.time_s: list[float] = []
         self.evidence: list[float] = []
         self._open: tuple[int, float, float] = (0, 0.0, 0.0)
-        self._deviating = 0  # points
 
     @property
     def deviating_rows(self) -> int:
-        return self.span_rows * self._deviating
+        return self.span_rows * sum(evidence >= HEALTHY for evidence in self.evidence)
 
     def add(self, time_s: float, evidence: float) -> bool:
         """Take a row in; return whether that made a new point."""
@@ -86,7 +85,6 @@ class _Trace:
         self._open = (0, 0.0, 0.0)
         self.time_s.append(times / count)
         self.evidence.append(total / count)
-        self._deviating += self.evidence[-1] >= HEALTHY
         if len(self.time_s) >= TRACE_MAX:
             self._shorten()
         return True
@@ -101,7 +99,6 @@ class _Trace:
             self.time_s = _merged(self.time_s)
             self.evidence = _merged(self.evidence)
             self.span_rows *= 2
-        self._deviating = sum(evidence >= HEALTHY for evidence in self.evidence)
 
 
 def _merged(values: list[float]) -> list[float]:

@@ -27,6 +27,7 @@ from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
 from agent.shadow.comparison import Comparison, compare, is_real, may_be_promoted, must_be_rolled_back
+from agent.shadow.loading import usable
 from agent.shadow.standing import IN_FORCE_KINDS, KINDS, Collected, Standing, in_force_until
 from agent.shadow.versions import Version
 from agent.store import codec, reading
@@ -72,7 +73,7 @@ class Commissioning:
         self._config, self._journal, self._worker, self._clock = config, journal, worker, clock
         self._settings, self._load, self._python = settings, load, tuple(python)
         self._models = dict(models)
-        self._told: dict[str, tuple[Standing, Decision]] = {}
+        self._told: dict[tuple[str, Decision], Standing] = {}
         self._complained: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -96,13 +97,13 @@ class Commissioning:
         """Return what the champion and the challenger of an asset have raised, None without one; raise StoreError."""
         if now.challenger is None:
             return None
-        since_ns = now.challenged_ns
+        since_ns, judged_s = now.challenged_ns, (0.0, 0.0)
+        trial = self._worker.snapshot(asset).trial
+        if trial is not None and (trial[0].model_hash, trial[1].model_hash) == (now.model, now.challenger):
+            since_ns, judged_s = max(since_ns, trial[1].since_ns), (trial[0].judged_s, trial[1].judged_s)
         champion, stood = self._journal.series(asset, since_ns), self._journal.last_before(asset, since_ns)
         challenger = self._journal.series(versions.series(asset, now.challenger), since_ns)
         alerts_per_s = self._config.assets[asset].alerts_per_s
-        trial = self._worker.snapshot(asset).trial
-        begun = trial is not None and (trial[0].model_hash, trial[1].model_hash) == (now.model, now.challenger)
-        judged_s = (trial[0].judged_s, trial[1].judged_s) if trial is not None and begun else (0.0, 0.0)
         return compare(champion, challenger, alerts_per_s, judged_s, since_ns, self._clock.time_ns(), stood)
 
     def since_promotion(self, asset: str, now: Standing) -> Achieved | None:
@@ -122,6 +123,14 @@ class Commissioning:
     def versions(self, asset: str) -> tuple[Version, ...]:
         """Return the models of an asset; raise StoreError."""
         return versions.versions_of(self._config, asset, self._journal)
+
+    def unusable(self, asset: str, model: str) -> str | None:
+        """Return why a model of an asset could not judge it as it is configured, None where it could."""
+        try:
+            usable(self._config, asset, model)
+        except BundleError as error:
+            return str(error)
+        return None
 
     async def _each(self, see_to: Callable[[str], Awaitable[None]]) -> None:
         while True:
@@ -172,7 +181,9 @@ class Commissioning:
         past = self._journal.events_of(asset, IN_FORCE_KINDS)
         if past and past[-1].about == model:
             return False
-        comment = f"the configuration names it; {versions.origin(self._config, asset, model)}"
+        comment = versions.origin(self._config, asset, model)
+        if model == versions.configured(self._config, asset):
+            comment = f"the configuration names it; {comment}"
         if (until_ns := in_force_until(past, model)) is not None:
             comment = (
                 f"an older model: it was replaced {codec.format_time(until_ns)[:19]}Z, and nobody has rolled back to "
@@ -197,6 +208,8 @@ class Commissioning:
         said = self._config.assets[asset]
         promoted, compared = self.since_promotion(asset, now), self.comparison(asset, now)
         if promoted is not None and must_be_rolled_back(promoted):
+            assert now.previous is not None
+            usable(self._config, asset, now.previous)  # or nothing would watch the machine
             self._decide(asset, now, Decision.ROLL_BACK, promoted.sentence(), now.previous)
             return True
         if said.promote == "rule" and compared is not None and may_be_promoted(compared, said.promote_after_days):
@@ -217,10 +230,10 @@ class Commissioning:
         """Tell the asset's line; once for each standing, for that changes only with its next row."""
         command = Decide(asset, decision, None, self._clock.time_ns(), comment, about)
         if not self._is_told(asset, now, decision) and self._worker.submit(asset, command):
-            self._told[asset] = (now, decision)
+            self._told[asset, decision] = now
 
     def _is_told(self, asset: str, now: Standing, *decisions: Decision) -> bool:
-        return any(self._told.get(asset) == (now, decision) for decision in decisions)
+        return any(self._told.get((asset, decision)) == now for decision in decisions)
 
     async def _learn(self, asset: str, now: Standing) -> None:
         if self._is_told(asset, now, Decision.LEARNT, Decision.NOT_LEARNT):

@@ -53,19 +53,20 @@ def compare(
 ) -> Comparison:
     """Compare what two models raised of an asset between two times (UTC), in which each has judged for so long.
 
-    The challenger's first alert is not new where it is of the deviation for which one of the champion's `stood`.
+    The challenger's first alert is not new where it is of the deviation for which one of the champion's `stood`: its
+    rate is not charged with it.
     """
     champion_s, challenger_s = judged_s
-    if stood is not None and challenger and _is_among(challenger[0], (stood,), now_ns):
-        challenger = challenger[1:]
+    is_new = stood is None or not challenger or not _is_among(challenger[0], (stood,), now_ns)
+    new = challenger if is_new else challenger[1:]
     return Comparison(
         since_ns,
         challenger_s / DAY_S,
         Achieved.of(alerts_per_s, len(champion), champion_s),
-        Achieved.of(alerts_per_s, len(challenger), challenger_s),
+        Achieved.of(alerts_per_s, len(new), challenger_s),
         sum(_is_among(one, challenger, now_ns) for one in champion),
         tuple(one.id for one in champion if not _is_idle(one) and not _is_among(one, challenger, now_ns)),
-        tuple(one.id for one in challenger if not _is_among(one, champion, now_ns)),
+        tuple(one.id for one in new if not _is_among(one, champion, now_ns)),
     )
 
 

@@ -71,7 +71,15 @@ def add_models(app: typer.Typer) -> None:
             if asset not in read.assets:
                 raise ConfigError((f"ASSET {asset}: is not configured; name one of: {', '.join(read.assets)}",))
             model = _put(read, asset, bundle)
-        typer.echo(f"{asset}: {version(model)} is the challenger within a minute, if the agent runs")
+            known = is_known(read, asset, model)
+        if known:
+            typer.echo(
+                f"{asset}: {version(model)} is there again, and no challenger: it was decided of before, see forewarn "
+                f"models show {asset} {version(model)}; where it has judged {asset}, forewarn models rollback {asset} "
+                f"--to {version(model)} gives it the place back"
+            )
+        else:
+            typer.echo(f"{asset}: {version(model)} is the challenger within a minute, if the agent runs")
 
     @models.command("promote", epilog='Example: forewarn models promote pump --by Ana --comment "found the leak first"')
     def promote(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
@@ -99,11 +107,6 @@ def _put(config: Config, asset: str, bundle: Path) -> str:
     place = versions.folder(config, asset)
     if (place / version(model)).exists():
         raise StoreError(f"{bundle}: {asset} has this model already, {version(model)}")
-    if is_known(config, asset, model):
-        raise StoreError(
-            f"{bundle}: was decided of before, see forewarn models show {asset} {version(model)}; where it has "
-            f"judged {asset}, forewarn models rollback {asset} --to {version(model)} gives it the place back"
-        )
     try:
         place.mkdir(parents=True, exist_ok=True, mode=0o700)
         shutil.copytree(bundle, place / f".{version(model)}")

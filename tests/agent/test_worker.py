@@ -200,7 +200,7 @@ def test_a_label_waits_until_the_journal_can_be_read_and_is_told_where_it_never_
     if not readable_again:
         rename("elsewhere", "current")
     assert [one.label for one in journal.history("pump-1")] == ([None, label] if readable_again else [None])
-    told = [record.said for record in caplog.records if record.message == "what a person said was not taken"]
+    told = [record.said for record in caplog.records if record.message == "a command was not taken"]
     assert ["seal" in said for said in told] == ([] if readable_again else [True])
     telemetry.close()
     journal.close()

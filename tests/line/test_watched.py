@@ -55,9 +55,24 @@ def beside(memory: Memory | None) -> BesideLine:
     detector.hash = "challenger"
     challenger = Line(
         "pump", detector, LineSettings(1e-6, 10, 30), shadow=True, series="pump~c",
-        memory=memory_of_challenger(memory, "challenger"),
+        memory=memory_of_challenger(memory, ScriptedDetector().hash, "challenger"),
     )  # fmt: skip
     return BesideLine(scripted_line(memory=memory), challenger, memory)
+
+
+def test_a_trial_begins_anew_beside_another_champion() -> None:
+    alone = scripted_line()
+    alone.step(rows([0.2] * 100), START_NS)
+    line = beside(alone.memory)
+    line.step(rows([0.2] * 20, 100), START_NS + 100 * SECOND_NS)
+    memory = line.memory
+    assert memory is not None
+    assert memory.watch is not None
+    rolled_back = beside(replace(memory, watch=replace(memory.watch, model_hash="promoted")))
+    rolled_back.step(rows([0.2] * 30, 500), START_NS + 500 * SECOND_NS)
+    rolled_back.publish()
+    assert rolled_back.snapshot.trial is not None
+    assert [one.judged_s for one in rolled_back.snapshot.trial] == [30, 30]
 
 
 def test_a_trial_counts_what_both_have_judged_since_it_began_and_goes_on_over_a_restart() -> None:

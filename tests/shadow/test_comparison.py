@@ -110,5 +110,8 @@ def test_an_alert_of_a_deviation_that_stood_when_the_trial_began_is_not_new() ->
     found = compare([], [soon, later], BUDGET, (7 * DAY_S, 7 * DAY_S), START_NS, START_NS + 7 * DAY_NS, stood)
     assert found.alone == ("pump~a-2",)
     assert found.challenger.alerts == 1
+    raised = at(3, "pump-2", 4)
+    both = compare([raised], [at(0.1, "pump~a-1", 10)], BUDGET, (DAY_S, DAY_S), START_NS, START_NS + DAY_NS, stood)
+    assert (both.both, both.missed, both.challenger.alerts) == (1, (), 0), "it stands while the champion raises anew"
     over = compare([], [soon], BUDGET, (DAY_S, DAY_S), START_NS, START_NS + DAY_NS, at(-20, "pump-1", 2))
     assert over.alone == ("pump~a-1",), "it was over long before"
