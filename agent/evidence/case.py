@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from rich.status import Status
 
 from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
@@ -69,9 +68,12 @@ def agreement(again: Replayed, recorded: tuple[bytes, ...]) -> str:
     return f"all {of} revisions are {same}" if of > 1 else f"its one revision is {same}"
 
 
-def investigate(alert_id: str, config: Config, status: Status) -> Case:
-    """Gather what is left of an alert and replay it; raise StoreError, BundleError, ConfigError."""
-    status.update("reading the record")
+def investigate(alert_id: str, config: Config, told: Callable[[str], None]) -> Case:
+    """Gather what is left of an alert and replay it, `told` what is being done.
+
+    Raise StoreError, BundleError, ConfigError.
+    """
+    told("reading the record")
     journal = JournalReader.open(config.agent.state_dir / JOURNAL)
     try:
         alert = journal.known(alert_id)
@@ -97,7 +99,7 @@ def investigate(alert_id: str, config: Config, status: Status) -> Case:
     try:
         again = replayed(
             found.steps, found.tags, found.alert, Detector(bundle), found.begin_ns,
-            lambda done: status.update(f"replaying: {done:,} of {steps:,} steps") if done % 500 == 0 else None,
+            lambda done: told(f"replaying: {done:,} of {steps:,} steps") if done % 500 == 0 else None,
         )
     except StateError as error:
         return Case(found, said, bundle, None, f"how the line stood before it does not fit this version: {error}")

@@ -2,75 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import platform
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
-from agent.api.present import package_version
 from agent.clock import Clock
 from agent.config.file import load
 from agent.console import FAILED, complain, explained, working
 from agent.evidence import contents, pack
-from agent.evidence.case import Case, agreement, investigate
+from agent.evidence.case import agreement, investigate
+from agent.evidence.making import Evidence, make
 from agent.evidence.pack import Pack, PackError
-from agent.evidence.page import Told, page
-from agent.store import codec
-from agent.store.codec import Json
 from agent.store.journal import StoreError
-from agent.trust import KEY, Trust, signing_key
-from models.scores import STATISTICS
-from models.signature import public_key
-
-WEEK_S: Final = 7 * 86_400
+from agent.trust import Trust
 
 
-def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns: int) -> tuple[Path, Case, str]:
-    """Write the evidence of an alert; return where to, what it came to, and whose key signs."""
-    config = load(file)
+def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns: int) -> tuple[Path, Evidence]:
+    """Write the evidence of an alert; return where to, and what was written."""
     with working("reading the journal") as status:
-        case = investigate(alert_id, config, status)
-    private = signing_key(key or config.agent.state_dir / KEY)
-    facts = _facts(case, Trust.of(config.agent).origin(case.bundle), pack.sha256(file.read_bytes()), now_ns)
-    table = json.loads(case.said.model_dump_json(exclude={"bundle"}, exclude_defaults=True))
-    told: dict[str, Json] = {**facts, "replay": case.sentence(), "same": case.same}
-    files = contents.files_of(case.incident, case.again, case.bundle, table, told)
-    shown = page(
-        case.incident,
-        None if case.again is None else case.again.course,
-        case.bundle.manifest,
-        Told(case.sentence(), case.same, facts, files, public_key(private)),
-    )
-    said = {"alert": alert_id, "created": codec.format_time(now_ns)}
+        made = make(alert_id, file, key, now_ns, status.update)
     out = out or Path(f"{alert_id}.html")
     try:
-        out.write_bytes(pack.seal(shown, files, said, private))
+        out.write_bytes(made.content)
     except OSError as error:
         raise StoreError(f"{out}: cannot be written: {error.strerror}; name a file with --out") from error
-    return out, case, public_key(private)
-
-
-def _facts(case: Case, origin: str, configuration: str, now_ns: int) -> dict[str, str]:
-    said, model = case.said, case.bundle
-    in_force, when = (said, "now") if case.again is None else (case.again.settings, "then")
-    limits = model.statistics.calibration.limits(in_force.alerts_per_s * model.manifest.period_ms / 1000)
-    return {
-        "Made": f"{codec.format_time(now_ns)[:19].replace('T', ' ')} UTC",
-        "Agent": f"forewarn {package_version()}",
-        "Computed by": f"onnxruntime {version('onnxruntime')}, numpy {version('numpy')}, "
-        f"Python {platform.python_version()}, {platform.machine()}",
-        "Model": f"{model.manifest.name}, {origin}, SHA-256 {model.hash}",
-        f"Alarm budget {when}": f"{in_force.alerts_per_s * WEEK_S:.3g} a week",
-        f"Limits {when}": ", ".join(
-            f"{statistic.name} {limit:.4g}".replace("inf", "not used")
-            for statistic, limit in zip(STATISTICS, limits.tolist(), strict=True)
-        ),
-        f"Delays {when}": f"on {in_force.on_delay_s:g} s, off {in_force.off_delay_s:g} s",
-        "Configuration now": f"SHA-256 {configuration}",
-    }
+    return out, made
 
 
 def opened(file: Path) -> Pack:
@@ -100,7 +57,7 @@ def _verify(file: Path, config: Path | None) -> bool:
 def replay_alert(alert_id: str, file: Path) -> bool:
     """Print the revisions of an alert as its record gives them again; return whether they are the same."""
     with working("reading the journal") as status:
-        case = investigate(alert_id, load(file), status)
+        case = investigate(alert_id, load(file), status.update)
     for body in () if case.again is None else case.again.revisions:
         typer.echo(body)
     typer.echo(case.sentence(), err=True)
@@ -150,6 +107,6 @@ def add_evidence(app: typer.Typer, clock: Clock) -> None:
                 if not _verify(Path(subject), config):
                     raise typer.Exit(FAILED)
                 return
-            path, case, signer = write(subject, config or Path("agent.toml"), out, key, clock.time_ns())
-        typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, signed by {signer}")
-        typer.echo(case.sentence())
+            path, made = write(subject, config or Path("agent.toml"), out, key, clock.time_ns())
+        typer.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB, signed by {made.signer}")
+        typer.echo(made.case.sentence())
