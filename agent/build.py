@@ -233,6 +233,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         ),
         wear=FlashWear(clock, card_bytes=config.agent.flash_gb * 1e9, cycles=config.agent.flash_cycles),
         loads=Loads(state / LOADS),
+        config_file=config.file,
         clock=clock,
         notifier=notifier,
         stall_ns=int(STALL_NS * max(speed, 1.0)),

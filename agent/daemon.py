@@ -6,10 +6,12 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from agent.archive import Archive
 from agent.clock import Clock
 from agent.config.assets import parse_budget
+from agent.evidence import child as evidence
 from agent.flash import FlashWear
 from agent.ledger.account import Account, account
 from agent.ledger.history import history_of
@@ -80,6 +82,7 @@ class Agent:
         commissioning: Commissioning,
         wear: FlashWear,
         loads: Loads,
+        config_file: Path,
         clock: Clock,
         notifier: Notifier,
         stall_ns: int = STALL_NS,
@@ -89,6 +92,7 @@ class Agent:
         self._worker, self._journal = worker, journal
         self._telemetry, self._archive, self._wear = telemetry, archive, wear
         self._loads, self._commissioning = loads, commissioning
+        self._config_file = config_file
         self._clock, self._notifier = clock, notifier
         self._stall_ns = stall_ns
         self._started = False
@@ -273,6 +277,10 @@ class Agent:
         units = dict(self._telemetry.layout[asset])
         window = Window(since_ns, until_ns, points_max)
         return self._archive.series(asset, [(tag, units[tag]) for tag in tags], window)
+
+    async def evidence(self, alert_id: str) -> bytes:
+        """Return the evidence of an alert as one signed file; raise EvidenceError, StoreError."""
+        return await evidence.ask(alert_id, self._config_file, self.now_ns(), self._clock)
 
     def telemetry_health(self) -> TelemetryHealth:
         """Return what was written and lost of the telemetry."""

@@ -233,7 +233,10 @@ class Readiness:
 
 
 class AgentView(Protocol):
-    """The agent as the API sees it. Each method may be called from any thread and waits for disk at most."""
+    """The agent as the API sees it.
+
+    Each method may be called from any thread and waits for disk at most; `evidence` waits in the event loop, for long.
+    """
 
     @property
     def assets(self) -> Sequence[AssetInfo]:
@@ -300,6 +303,9 @@ class AgentView(Protocol):
         self, asset: str, tags: Sequence[str], since_ns: int, until_ns: int, points_max: int
     ) -> Series:
         """Summarise recorded telemetry; raise StoreError."""
+
+    async def evidence(self, alert_id: str) -> bytes:
+        """Return the evidence of an alert as one signed file; raise EvidenceError, StoreError."""
 
     def telemetry_health(self) -> TelemetryHealth:
         """Return what was written and lost of the telemetry."""

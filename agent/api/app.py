@@ -7,12 +7,14 @@ beforehand is refused beforehand: an unknown alert (404), one that is acknowledg
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterable
 from http import HTTPStatus
 from threading import Lock
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi.concurrency import run_in_threadpool
 
 from agent.api import PREFIX, metrics, models, present, problems, telemetry_models
 from agent.api.commands import commands
@@ -27,6 +29,7 @@ from agent.api.problems import ApiError, describe
 from agent.api.rehearsal_models import BudgetModel, DrillModel
 from agent.api.trust_models import TagTrustList
 from agent.api.version_models import RateModel, TrialModel, VersionList, VersionModel
+from agent.evidence.child import EvidenceError
 from agent.label_link import LabelLinks
 from agent.line.alert import AlarmState
 from agent.line.event import EventKind
@@ -45,6 +48,11 @@ _COMMON = describe(
     HTTPStatus.INTERNAL_SERVER_ERROR,
 )
 _NOT_FOUND = describe(HTTPStatus.NOT_FOUND)
+_HTML = "text/html"
+_EVIDENCE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_HTML: {"schema": {"type": "string"}}}, "description": "the file, for a browser or to verify"},
+    **describe(HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT),
+}
 
 
 def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = (), links: LabelLinks | None = None) -> FastAPI:
@@ -252,6 +260,7 @@ def _ledger(view: AgentView) -> APIRouter:
 
 def _alerts(view: AgentView) -> APIRouter:
     router = APIRouter(tags=["alerts"])
+    making = Lock()  # a replay of hours, in a child process: never more than one beside the agent
 
     @router.get("/alerts", response_model=models.AlertPage)
     def alerts(
@@ -279,6 +288,32 @@ def _alerts(view: AgentView) -> APIRouter:
         """Show every revision of an alert, the oldest first."""
         find_alert(view, alert_id)
         return _json(codec.dumps({"items": [codec.alert_json(one) for one in view.history(alert_id)]}))
+
+    @router.get("/alerts/{alert_id}/evidence", response_class=Response, responses=_EVIDENCE)
+    async def evidence(alert_id: AlertId) -> Response:
+        """Give what was recorded of an alert, and its replay, as one signed file that opens without a network.
+
+        One request at a time, and it may take minutes: another one meanwhile is answered with 503 and Retry-After.
+        """
+        if not making.acquire(blocking=False):
+            raise ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "evidence is made for one request at a time, and one is under way; try again",
+                {"Retry-After": "10"},
+            )
+        try:
+            await run_in_threadpool(find_alert, view, alert_id)
+            content = await view.evidence(alert_id)
+        except EvidenceError as error:
+            raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
+        except CancelledError as error:  # by the server, which stops
+            detail = "the agent stops, and the evidence is not made; ask again once it runs"
+            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "60"}) from error
+        finally:
+            making.release()
+        return Response(
+            content, media_type=_HTML, headers={"Content-Disposition": f'attachment; filename="{alert_id}.html"'}
+        )
 
     return router
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, Discriminator, Field, ValidationError
+from pydantic import BaseModel, Discriminator, Field, PrivateAttr, ValidationError
 
 from agent.config import problems
 from agent.config.agent import AgentConfig, ApiConfig
@@ -29,6 +29,12 @@ class Config(Model):
         ],
     ] = Field(min_length=1, description="at least one table [connections.<name>]")
     assets: dict[Name, AssetConfig] = Field(min_length=1, description="at least one table [assets.<name>]")
+    _file: Path = PrivateAttr()
+
+    @property
+    def file(self) -> Path:
+        """Where it was read from, absolute."""
+        return self._file
 
     @classmethod
     def parse(cls, text: str, file: Path) -> Self:
@@ -45,6 +51,7 @@ class Config(Model):
             found = [*problems.from_validation(error, raw, _model_at), *found]
         if found:
             raise ConfigError(tuple(f"{file}: {problem}" for problem in found))
+        config._file = file.absolute()
         return config
 
 

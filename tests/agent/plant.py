@@ -108,6 +108,7 @@ class Plant:
             commissioning=Commissioning(config, self.journal, self.worker, self.clock, {}, self._no_model, {}),
             wear=FlashWear(self.clock, card_bytes=16e9, cycles=1000),
             loads=Loads(state / LOADS),
+            config_file=config.file,
             clock=self.clock,
             notifier=Notifier(environment or {}, 1),
         )

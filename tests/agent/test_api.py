@@ -19,11 +19,12 @@ from agent.api.trust_models import TagTrustList
 from agent.daemon import Agent
 from agent.line.alert import Acknowledgement, AlarmState, Withheld, WithheldKind
 from agent.line.event import AssetEvent, EventKind
+from agent.server import ApiServer, listen
 from agent.store import codec
 from agent.store.series import Series
 from tests.agent.asking import ask, client, problem
 from tests.agent.doubles import until
-from tests.agent.plant import Plant
+from tests.agent.plant import SLEEPERS, Plant
 from tests.agent.samples import alert, revised
 from tests.clock import PATIENCE_S
 
@@ -342,6 +343,65 @@ def test_telemetry_is_summarised_for_one_request_at_a_time(tmp_path: Path) -> No
     plant.close()
 
 
+def test_evidence_is_made_for_one_request_at_a_time(tmp_path: Path) -> None:
+    class Held(Agent):
+        async def evidence(self, alert_id: str) -> bytes:
+            begun.set()
+            await go_on.wait()
+            return alert_id.encode()
+
+    plant = Plant(tmp_path, agent_type=Held)
+    plant.journal.record(alert(1))
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def scenario() -> list[httpx.Response]:
+        async with client(plant) as http:
+            path = "/api/v1/alerts/pump-1/evidence"
+            first = asyncio.create_task(http.get(path))
+            await begun.wait()
+            second = await http.get(path)
+            go_on.set()
+            return [await first, second, await http.get(path)]
+
+    first, second, third = asyncio.run(scenario())
+    assert (first.status_code, first.text, third.status_code) == (200, "pump-1", 200)
+    assert "one request at a time" in problem(second, 503).detail
+    assert second.headers["retry-after"] == "10"
+    plant.close()
+
+
+def test_who_waits_for_evidence_is_told_that_the_agent_stops(tmp_path: Path) -> None:
+    class Held(Agent):
+        async def evidence(self, alert_id: str) -> bytes:
+            begun.set()
+            await asyncio.Event().wait()
+            return b""
+
+    plant = Plant(tmp_path, agent_type=Held)
+    plant.journal.record(alert(1))
+    begun = asyncio.Event()
+
+    async def scenario() -> httpx.Response:
+        stop = asyncio.Event()
+        server = ApiServer(create_app(plant.agent), listen("127.0.0.1", 0))
+        running = asyncio.create_task(plant.agent.run(stop, server))
+        await plant.clock.until_sleeping(SLEEPERS)
+        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_S) as http:
+            asked = asyncio.create_task(http.get("/api/v1/alerts/pump-1/evidence"))
+            await begun.wait()
+            stop.set()
+            await running
+            return await asked
+
+    answer = problem(asyncio.run(scenario()), 503)
+    assert "the agent stops" in answer.detail
+
+
+def test_evidence_of_an_alert_that_is_unknown_is_not_found_and_holds_up_no_other(plant: Plant) -> None:
+    for _ in range(2):
+        assert '"pump-99"' in problem(ask(plant, "GET", "/alerts/pump-99/evidence"), 404).detail
+
+
 def schemas(plant: Plant) -> dict[str, Any]:
     return ask(plant, "GET", "/openapi.json").json()  # type: ignore[no-any-return]
 
@@ -373,9 +433,10 @@ def test_the_schema_tells_of_problems_in_their_own_media_type(plant: Plant) -> N
             answers = operation["responses"]
             assert set(answers) >= {"421", "422", "503", "500"}, f"{method} {path}"
             for status, answer in answers.items():
-                kind = "application/problem+json" if status >= "400" else "application/json"
+                given = "text/html" if path.endswith("/evidence") else "application/json"
+                kind = "application/problem+json" if status >= "400" else given
                 assert list(answer["content"]) == [kind], f"{method} {path} {status}"
-                assert "$ref" in answer["content"][kind]["schema"]
+                assert kind == "text/html" or "$ref" in answer["content"][kind]["schema"]
 
 
 def test_the_schema_of_an_alert_is_what_is_sent(plant: Plant) -> None:

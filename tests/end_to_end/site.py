@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from typer.testing import CliRunner
 
@@ -123,6 +124,11 @@ class Site:
     async def get(self, path: str, **query: str) -> Any:
         """Ask the REST API, over a socket."""
         return await self._request(f"{path}?{urllib.parse.urlencode(query)}", None)
+
+    async def fetch(self, path: str) -> httpx.Response:
+        """Ask the REST API, over a socket, for what may be no JSON or a problem."""
+        async with httpx.AsyncClient(base_url=f"{self._url}/api/v1", timeout=PATIENCE_S) as http:
+            return await http.get(path)
 
     async def events(self) -> list[dict[str, Any]]:
         """Return what happened to the machines, the newest first; not which model judges them."""
