@@ -10,6 +10,7 @@ concerned. What such means have by chance is taken off instead.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import hypot, sqrt
@@ -78,6 +79,10 @@ class Prototypes:
         if (new := prototype(alert)) is not None:
             self._known = [*self._known, new][-PROTOTYPES_MAX:]
 
+    def copy(self) -> Prototypes:
+        """Return another one that knows the same."""
+        return Prototypes(self._known)
+
     def nearest(self, signature: Signature, shapes: Shapes) -> Likeness | None:
         """Return the one that a new alert is like, None where it is like none."""
         found = [(similarity(signature, one.signature, shapes, one.shapes), one) for one in reversed(self._known)]
@@ -97,6 +102,25 @@ class Prototypes:
             return None
         fault_near, _ = _nearest(signature, [one for one in self._known if not one.is_normal])
         return nearest if near >= fault_near else None
+
+
+class Labels:
+    """What was known of labelled alerts at each time, for looking back; never changes."""
+
+    def __init__(self, labelled: Sequence[Alert] = ()) -> None:
+        """Begin with the alerts as they stood when they were labelled; one that was labelled anew is there twice."""
+        told = [(one.label.time_ns, one) for one in labelled if one.label is not None]
+        told.sort(key=lambda each: each[0])
+        self._times_ns = [time_ns for time_ns, _ in told]
+        self._known = [Prototypes()]
+        for _, alert in told:
+            known = self._known[-1].copy()
+            known.learn(alert)
+            self._known.append(known)
+
+    def at(self, time_ns: int) -> Prototypes:
+        """Return what a line had been told up to a time, UTC ns."""
+        return self._known[bisect_right(self._times_ns, time_ns)]
 
 
 class Familiar:
@@ -124,16 +148,22 @@ class Familiar:
 
         It does not stand from then on. Rows that are `withheld`, bool[N], or not judged count for neither.
         """
-        for row in range(begin, end):
-            if not assessment.judged[row] or assessment.evidence[row] < 1.0 or (withheld is not None and withheld[row]):
-                continue
-            signature = signatures.at(assessment, row)
-            # When it goes the evidence remembers it for longer than the rows that a signature is taken of.
-            is_known = _is_faint(signature) or known.normal(signature, signatures.model_hash) is not None
-            self._strange_rows = 0 if is_known else self._strange_rows + 1
+        counts = assessment.judged[begin:end] & (assessment.evidence[begin:end] >= 1.0)
+        if withheld is not None:
+            counts &= ~withheld[begin:end]
+        rows, first = (begin + np.flatnonzero(counts)).tolist(), 0
+        while first < len(rows):
+            # From the last row that the on delay may end with backwards: where that one is known those before it do not
+            # matter, so that a pattern that goes on costs one look an on delay.
+            after = min(first + self.on_rows - self._strange_rows, len(rows))
+            strange = 0
+            while strange < after - first and not _is_known(assessment, rows[after - 1 - strange], signatures, known):
+                strange += 1
+            self._strange_rows = self._strange_rows + strange if strange == after - first else strange
             if self._strange_rows >= self.on_rows:
                 self.over()
-                return row
+                return int(rows[after - 1])
+            first = after
         return None
 
 
@@ -195,6 +225,12 @@ def _is_larger(signature: Signature, labelled: Prototype) -> bool:
         if trait.still or abs(trait.level) > level or trait.spread > spread:
             return True
     return False
+
+
+def _is_known(assessment: Assessment, row: int, signatures: Signatures, known: Prototypes) -> bool:
+    signature = signatures.at(assessment, row)
+    # When it goes the evidence remembers it for longer than the rows that a signature is taken of.
+    return _is_faint(signature) or known.normal(signature, signatures.model_hash) is not None
 
 
 def _is_faint(signature: Signature) -> bool:

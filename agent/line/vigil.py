@@ -6,8 +6,9 @@ import copy
 from collections.abc import Sequence
 
 from agent.line.advise import Change, Delays, Watch
-from agent.line.alert import AlarmEvent
+from agent.line.alert import AlarmEvent, Alert
 from agent.line.assess import Assessment, Assessor, Detector
+from agent.line.likeness import Familiar, Labels, Signatures
 from agent.line.memory import Remembered
 from agent.line.spans import Span, covers
 from agent.line.window import Grid
@@ -25,14 +26,17 @@ class Vigil:
         *,
         adapt: bool = True,
         withheld: Sequence[Span] = (),
+        labelled: Sequence[Alert] = (),
     ) -> None:
         """Begin with the learnt reference; without `adapt` benign wander counts as evidence, too.
 
         In the spans `withheld` (as agent.line.spans.union returns them) the asset's alerts were kept from people: no
-        alarm is raised.
+        alarm is raised. Nor is one for what was `labelled` normal, from then on and while it is no larger; these are
+        alerts as they stood when they were labelled.
         """
         self._detector, self._alerts_per_s, self._delays, self._adapt = detector, alerts_per_s, delays, adapt
         self._withheld_spans = withheld
+        self._labels, self._signatures = Labels(labelled), Signatures(detector)
         self.raised = False
         """Whether the alarm stands."""
         self._seen = False
@@ -43,10 +47,15 @@ class Vigil:
         self._seen = True
         assessment = self._assessor.update(grid)
         withheld = self.withheld(grid.time_ns)
-        changes = self._watch.changes(assessment, withheld if withheld.any() else None)
+        changes = self._alarms(assessment, grid.time_ns, withheld if withheld.any() else None)
         if changes:
             self.raised = changes[-1].event is not AlarmEvent.RETURN
         return assessment, changes
+
+    @property
+    def deviates(self) -> bool:
+        """Whether the alarm stands, or a pattern that was labelled normal does."""
+        return self.raised or self._familiar.stands
 
     def withheld(self, times_ns: Int64s) -> Bools:
         """Return at which times i64[N] alerts were withheld, bool[N]: such a row was judged, and nobody watched."""
@@ -62,10 +71,41 @@ class Vigil:
 
     def fork(self) -> Vigil:
         """Return another one that goes on from here by itself."""
-        return copy.deepcopy(self, {id(self._detector): self._detector})
+        return copy.deepcopy(self, {id(one): one for one in (self._detector, self._labels, self._signatures)})
+
+    def _alarms(self, assessment: Assessment, times_ns: Int64s, withheld: Bools | None) -> list[Change]:
+        """Return how the alarm changes in new rows, but for patterns labelled normal that are no larger than then."""
+        found, begin = [], 0
+        for change in self._watch.changes(assessment, withheld):
+            found += self._outgrown(assessment, begin, change.row + 1, times_ns, withheld)
+            begin = change.row + 1
+            if self._familiar.stands:
+                if change.event is AlarmEvent.RETURN:
+                    self._familiar.over()
+            elif change.event is AlarmEvent.RAISE and self._is_normal(assessment, change.row, times_ns):
+                self._familiar.begin()
+            else:
+                found.append(change)
+        return found + self._outgrown(assessment, begin, assessment.rows, times_ns, withheld)
+
+    def _outgrown(
+        self, assessment: Assessment, begin: int, end: int, times_ns: Int64s, withheld: Bools | None
+    ) -> list[Change]:
+        """Return the alarm that a pattern labelled normal has become in some rows, by the labels of the first of them.
+        """
+        if begin == end or not self._familiar.stands:
+            return []
+        known = self._labels.at(int(times_ns[begin]))
+        row = self._familiar.outgrown(assessment, begin, end, withheld, self._signatures, known)
+        return [] if row is None else [Change(row, AlarmEvent.RAISE, self._familiar.on_rows - 1)]
+
+    def _is_normal(self, assessment: Assessment, row: int, times_ns: Int64s) -> bool:
+        known, signature = self._labels.at(int(times_ns[row])), self._signatures.at(assessment, row)
+        return known.normal(signature, self._signatures.model_hash) is not None
 
     def _begin(self, wander: Remembered | None, chatter: Sequence[float]) -> None:
         self._assessor = Assessor(self._detector, self._alerts_per_s, adapt=self._adapt, diagnosable=False)
         if wander is not None:
             self._assessor.restore(wander)
         self._watch = Watch(self._delays, raised=self.raised, chatter=chatter)
+        self._familiar = Familiar(self._delays.on_rows)

@@ -90,7 +90,9 @@ def rehearse(
     rates = {parse_budget(text): text for text in (*tried, said.budget)}  # "1/week" and "7 / week ..." are one
     period_s = record.period_ns / NS_PER_S
     wait = Delays.of(said.on_delay_s, said.off_delay_s, period_s)
-    vigils = [Vigil(record.detector, rate, wait, withheld=record.withheld) for rate in rates]
+    vigils = [
+        Vigil(record.detector, rate, wait, withheld=record.withheld, labelled=record.labelled) for rate in rates
+    ]
     first_ns, last_ns = span_ns
     within_ns = int(WITHIN_S * NS_PER_S)
     draws = Draws(first_ns, last_ns - within_ns, ramps, rng)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +23,7 @@ from agent.options import names, time_ns
 from agent.rehearsal.achieved import WEEK_S, Achieved
 from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Rehearsal, rehearse
 from agent.rehearsal.rates import rate_interval
-from agent.rehearsal.record import Record, past_of, span
+from agent.rehearsal.record import Record, labels_of, past_of, span
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
@@ -64,8 +64,7 @@ def add_budget(app: typer.Typer) -> None:
             refused, found = [], []
             for name in chosen:
                 try:
-                    detector = detector_of(detectors, name)
-                    found.append(_rehearsed(read, name, detector, source, (since_ns, until_ns), tried, ramps, seed))
+                    found.append(_rehearsed(read, name, detectors, source, (since_ns, until_ns), tried, ramps, seed))
                 except StoreError as error:  # of this asset; the others can be told of
                     refused.append(str(error))
         if as_json:
@@ -98,18 +97,20 @@ def _budgets(text: str) -> tuple[str, ...]:
 def _rehearsed(
     config: Config,
     asset: str,
-    detector: Detector,
+    detectors: Mapping[str, Detector],
     source: Path,
     bounds_ns: tuple[int, int],
     budgets: Sequence[str],
     ramps: int,
     seed: int,
 ) -> tuple[Achieved, Rehearsal]:
+    detector = detector_of(detectors, asset)
     first_ns, last_ns = span(source, asset)
     first_ns, last_ns = max(first_ns, bounds_ns[0]), min(last_ns, bounds_ns[1])
     said = config.assets[asset]
     past = past_of(source, asset, said.period_ms)
-    record = Record(source, asset, said, detector, *bounds_ns, tuple(past.unwatched(last_ns)))
+    withheld, labelled = tuple(past.unwatched(last_ns)), labels_of(source, detectors, asset)
+    record = Record(source, asset, said, detector, *bounds_ns, withheld, labelled)
     with share_bar(f"judging {asset}") as progress:
         one = rehearse(
             record, (first_ns, last_ns), past.raised, budgets=budgets, ramps=ramps, seed=seed, progress=progress

@@ -50,7 +50,9 @@ def drill(
             "let the agent watch for longer, or take a shorter --within"
         )
     wait = Delays.of(record.said.on_delay_s, record.said.off_delay_s, record.period_ns / NS_PER_S)
-    vigil = Vigil(record.detector, record.said.alerts_per_s, wait, withheld=record.withheld)
+    vigil = Vigil(
+        record.detector, record.said.alerts_per_s, wait, withheld=record.withheld, labelled=record.labelled
+    )
     draws = Draws(first_ns, last_ns - within_ns, repeats, np.random.default_rng(seed))
     walk = Walk(record.parts(), [vigil], record.period_ns, within_ns, draws)
     seen: dict[tuple[int, str], list[dict[float, float | None]]] = {kind: [] for kind in kinds}

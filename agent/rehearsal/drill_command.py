@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -25,7 +25,7 @@ from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.drill import USUAL, drill
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
-from agent.rehearsal.record import NS_PER_S, Record, past_of, span
+from agent.rehearsal.record import NS_PER_S, Record, labels_of, past_of, span
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
@@ -104,7 +104,7 @@ def _hold(
     found, refused = [], []
     for asset in assets:
         try:
-            record = _record(config, asset, detector_of(detectors, asset), source, bounds_ns)
+            record = _record(config, asset, detectors, source, bounds_ns)
             with share_bar(f"{asset}: drill") as progress:
                 held = drill(
                     record, span_of(record), clock.time_ns(), tags=wanted.tags, faults=wanted.faults,
@@ -139,14 +139,17 @@ def _within_s(text: str) -> float:
         raise ConfigError((f"--within {text}: {error}",)) from error
 
 
-def _record(config: Config, asset: str, detector: Detector, source: Path, bounds_ns: tuple[int, int]) -> Record:
-    since_ns, until_ns = bounds_ns
+def _record(
+    config: Config, asset: str, detectors: Mapping[str, Detector], source: Path, bounds_ns: tuple[int, int]
+) -> Record:
+    detector, (since_ns, until_ns) = detector_of(detectors, asset), bounds_ns
     if since_ns < 0:
         last_ns = min(span(source, asset)[1], until_ns)
         since_ns = last_ns - WEEKS * 7 * 86_400 * NS_PER_S
     said = config.assets[asset]
     withheld = past_of(source, asset, said.period_ms).unwatched(span(source, asset)[1])
-    return Record(source, asset, said, detector, since_ns, until_ns, tuple(withheld))
+    labelled = labels_of(source, detectors, asset)
+    return Record(source, asset, said, detector, since_ns, until_ns, tuple(withheld), labelled)
 
 
 def span_of(record: Record) -> tuple[int, int]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from agent.config.assets import AssetConfig
 from agent.ledger.history import History, history_of
+from agent.line.alert import Alert
 from agent.line.assess import WINDOW_ROWS, Detector
+from agent.line.likeness import PROTOTYPES_MAX
 from agent.line.memory import Remembered
 from agent.line.rate_of_change import RateOfChange
 from agent.line.spans import Span, union
@@ -59,7 +63,8 @@ class Record:
     """What `source` holds of an asset with since <= time < until, as `forewarn replay` takes it.
 
     `source` is a state directory, its telemetry, or a Parquet file; in the spans `withheld` nobody was to be told of
-    alerts. `parts` raises StoreError where it holds none.
+    alerts, and `labelled` are the alerts that its line was taught by, as `labels_of` returns them. `parts` raises
+    StoreError where it holds none.
     """
 
     source: Path
@@ -69,6 +74,7 @@ class Record:
     since_ns: int
     until_ns: int
     withheld: tuple[Span, ...] = ()
+    labelled: tuple[Alert, ...] = ()
 
     @property
     def period_ns(self) -> int:
@@ -133,11 +139,31 @@ def span(source: Path, asset: str) -> tuple[int, int]:
 
 def past_of(source: Path, asset: str, period_ms: int, *, live: bool = True) -> History:
     """Return the history of an asset from what a state directory, its telemetry or a Parquet file has beside it."""
+    with _journal_of(source) as journal:
+        return history_of(journal, telemetry_of(source), asset, period_ms, live=live)
+
+
+def labels_of(source: Path, detectors: Mapping[str, Detector], asset: str) -> tuple[Alert, ...]:
+    """Return the labelled alerts beside a record of all assets with the model of one, as they stood when labelled."""
+    kin = [name for name, detector in detectors.items() if detector.hash == detectors[asset].hash]
+    with _journal_of(source) as journal:
+        if journal is None:
+            return ()
+        labelled = [one for name in kin for one in journal.labelled(name, limit=PROTOTYPES_MAX)]
+        lives = [journal.history(one.id) for one in labelled]
+    return tuple(
+        alert
+        for life in lives
+        for before, alert in pairwise((None, *life))
+        if alert is not None and alert.label not in (None, before and before.label)
+    )
+
+
+@contextmanager
+def _journal_of(source: Path) -> Iterator[JournalReader | None]:
     path = (source.parent if source.name == TELEMETRY else source) / JOURNAL
     if not path.is_file():
-        return history_of(None, telemetry_of(source), asset, period_ms, live=live)
-    journal = JournalReader.open(path)
-    try:
-        return history_of(journal, telemetry_of(source), asset, period_ms, live=live)
-    finally:
-        journal.close()
+        yield None
+        return
+    with closing(JournalReader.open(path)) as journal:
+        yield journal

@@ -189,7 +189,7 @@ class Walk:
     def _is_well(self) -> bool:
         """Whether the machine ran, was judged, no alert was withheld, and nothing was found up to now."""
         last = self._last
-        if last is None or self._vigils[0].raised or self._is_withheld:
+        if last is None or self._vigils[0].deviates or self._is_withheld:
             return False
         return bool(last.condition[-1] == NORMAL and last.evidence[-1] < DEADBAND)
 

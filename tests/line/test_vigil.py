@@ -5,12 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from agent.line.advise import Delays
-from agent.line.alert import AlarmEvent
+from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
+from agent.line.line import Line, LineSettings
 from agent.line.vigil import Vigil
+from connectors.frame import Float32s, Frame
 from models.learn import learn
 from models.runtime import Detector
+from tests.agent.samples import quiet_rows
 from tests.learning.watched import DAY_ROWS, PERIOD_S, TAGS, healthy
-from tests.line.frames import grid
+from tests.line.frames import frame, grid
+from tests.line.scripted import SECOND_NS, START_NS
+
+SETTINGS = LineSettings(alerts_per_s=1 / 604_800, on_delay_s=5, off_delay_s=5)
+DELAYS = Delays.of(5, 5, 1.0)
 
 
 def test_adapting_to_wander_raises_no_alarms_on_a_machine_that_does_not_wander() -> None:
@@ -24,3 +31,63 @@ def test_adapting_to_wander_raises_no_alarms_on_a_machine_that_does_not_wander()
             raised += sum(change.event is AlarmEvent.RAISE for change in vigil.take(grid(values))[1])
         alarms.append(raised)
     assert sum(alarms) <= 11, f"{alarms} in 20 days each, with a budget of one a week"
+
+
+def recurring() -> Float32s:
+    """A plant of two tags: a pattern comes four times, the last time it grows, and another comes."""
+    values = quiet_rows(3000)
+    pattern = np.minimum(np.arange(250) / 80, 1.0).astype(np.float32)
+    for begin, size in ((630, 0.8), (1010, 0.8), (1390, 0.6), (1770, 0.6)):
+        values[begin : begin + 250, 1] += size * pattern
+    values[1900:2000, 1] += 2.4 * pattern[:100]
+    values[2500:2750, 1] -= 0.8 * pattern
+    return values
+
+
+def told(detector: Detector, values: Float32s, labels: dict[int, Answer]) -> tuple[list[int], list[Alert]]:
+    """Let a line judge, and label its first alert after some rows; return when it raised, and what it was taught by."""
+    line, raised, taught = Line("pump", detector, SETTINGS), [], []
+    first: Alert | None = None
+    for row in range(0, len(values), 10):
+        now_ns = START_NS + (row + 9) * SECOND_NS
+        entries = line.step(frame(values[row : row + 10], row), now_ns)
+        alerts = [entry for entry in entries if isinstance(entry, Alert)]
+        raised += [alert.verdict.time_ns for alert in alerts if alert.event is AlarmEvent.RAISE]
+        if alerts and (first is None or first.id == alerts[-1].id):
+            first = alerts[-1]
+        if row in labels:
+            assert first is not None
+            label = Label(labels[row], None, "Ana", now_ns)
+            assert line.submit(GiveLabel(first.id, label, first))
+            taught += [entry for entry in line.step(Frame.empty(2), label.time_ns) if isinstance(entry, Alert)]
+            first = taught[-1]
+    return [(time_ns - START_NS) // SECOND_NS for time_ns in raised], taught
+
+
+def alarms(detector: Detector, values: Float32s, taught: list[Alert], chunk_rows: int) -> list[int]:
+    vigil, raised = Vigil(detector, SETTINGS.alerts_per_s, DELAYS, labelled=taught), []
+    for row in range(0, len(values), chunk_rows):
+        changes = vigil.take(grid(values[row : row + chunk_rows], start_s=row))[1]
+        raised += [row + change.row for change in changes if change.event is AlarmEvent.RAISE]
+        vigil = vigil.fork() if chunk_rows > 100 else vigil
+    return raised
+
+
+def test_what_was_labelled_normal_counts_from_then_on_as_it_does_for_a_line() -> None:
+    detector, values = Detector(learn([quiet_rows(800)], [("p", "bar"), ("t", "degC")], 1000, name="pump")), recurring()
+    silent, _ = told(detector, values, {})
+    assert len(silent) >= 5
+    raised, taught = told(detector, values, {1250: Answer.NORMAL})
+    before = [row for row in silent if row < 1250]
+    assert raised[: len(before)] == before
+    assert [row for row in raised if 1250 < row < 1900] == [], "the pattern comes twice, and is known"
+    assert len([row for row in raised if 1900 <= row < 2000]) == 1, "it grows"
+    assert raised[-1] == silent[-1] >= 2500, "and the other way is another pattern"
+    for chunk_rows in (7, 512):
+        assert alarms(detector, values, taught, chunk_rows) == raised, chunk_rows
+        assert alarms(detector, values, [], chunk_rows) == silent
+    corrected, twice = told(detector, values, {1250: Answer.NORMAL, 1700: Answer.REAL})
+    assert len(twice) == 2
+    assert [row for row in corrected if 1250 < row < 1700] == []
+    assert len([row for row in corrected if 1800 <= row < 1900]) == 1, "it is normal no more"
+    assert alarms(detector, values, twice[::-1], 7) == corrected

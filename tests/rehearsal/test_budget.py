@@ -19,13 +19,13 @@ from agent.line.event import EventKind, EventLog
 from agent.line.vigil import Vigil
 from agent.rehearsal.achieved import WEEK_S
 from agent.rehearsal.budget import rehearse
-from agent.rehearsal.record import past_of, span
+from agent.rehearsal.record import labels_of, past_of, span
 from agent.rehearsal.walk import Draws, Walk
 from agent.store.journal import Journal, StoreError
 from models.runtime import Detector
 from tests.agent.commands import command
 from tests.agent.samples import SECOND_NS as NS
-from tests.agent.samples import alert, revised
+from tests.agent.samples import START_NS, alert, revised
 from tests.agent.test_replay import faulty_frames, live_run
 from tests.rehearsal.recordings import record_of
 
@@ -142,6 +142,49 @@ def test_labels_and_planned_work_count_as_the_ledger_counts_them(lived: Config, 
     (said,) = json.loads(found.stdout)
     assert said["achieved"]["alerts"] == len(said["alerts"]) - 1, "people say that it was real"
     assert second.alert_id not in said["budgets"][0]["later_s"], "it would not have been raised in planned work"
+
+
+def say(config: Config, alert_id: str, answer: Answer, time_ns: int) -> None:
+    journal = Journal(config.agent.state_dir / JOURNAL, time_ns)
+    stood = journal.alert(alert_id)
+    assert stood is not None
+    journal.record(replace(stood, revision=stood.revision + 1, label=Label(answer, None, "Ana", time_ns)))
+    journal.close()
+
+
+def own_alerts(file: Path) -> list[str]:
+    """Return what was raised in the span and would be with the asset's own budget."""
+    found = budget_command(file, "--ramps", "0", "--budgets", "1/week", "--json")
+    assert found.returncode == 0, found.stderr
+    (own,) = json.loads(found.stdout)[0]["budgets"]
+    assert own["alerts"] >= len(own["later_s"])
+    return list(own["later_s"])
+
+
+def test_a_pattern_is_no_alarm_from_when_it_was_labelled_normal_and_a_larger_one_is(
+    recurring: Config, file: Path
+) -> None:
+    record, times, known = record_of(recurring), span(recurring.agent.state_dir, "pump"), known_of(recurring)
+    (whole,) = rehearse(record, times, known, budgets=(), ramps=0).costs
+    assert whole.alerts == len(known) == 4
+    first, second, third, last = known
+    assert second.over_ns is not None
+    detectors = load_detectors(recurring)
+    assert labels_of(record.source, detectors, "pump") == ()
+    say(recurring, first.alert_id, Answer.NORMAL, second.over_ns)
+    assert own_alerts(file) == [first.alert_id, second.alert_id, last.alert_id]
+    record = replace(record, labelled=labels_of(record.source, detectors, "pump"))
+    (one,) = rehearse(record, times, known, budgets=(), ramps=0).costs
+    assert one.alerts == 3
+    assert [one.later_s.get(each.alert_id) for each in known[:3]] == [0.0, 0.0, None]
+    grown_s = (last.raised_ns - START_NS) / NS + one.later_s[last.alert_id]
+    assert 2050 < grown_s < 2150, "while it grew"
+    assert third.over_ns is not None
+    say(recurring, first.alert_id, Answer.REAL, third.over_ns)
+    said = labels_of(record.source, detectors, "pump")
+    assert [one.label and one.label.answer for one in said] == [Answer.NORMAL, Answer.REAL]
+    (corrected,) = rehearse(replace(record, labelled=said), times, known, budgets=(), ramps=0).costs
+    assert corrected.later_s == {one.alert_id: 0.0 for one in (first, second, last)}, "the third had come before"
 
 
 def test_an_alert_that_stands_is_not_over_when_it_was_last_revised() -> None:

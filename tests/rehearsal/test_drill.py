@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -13,9 +14,10 @@ from statistics import median
 import numpy as np
 import pytest
 
+from agent.build import JOURNAL
 from agent.config.file import Config
 from agent.line.advise import Delays
-from agent.line.alert import AlarmEvent
+from agent.line.alert import AlarmEvent, Answer, Label
 from agent.line.vigil import Vigil
 from agent.line.window import Grid
 from agent.rehearsal import drills
@@ -25,12 +27,13 @@ from agent.rehearsal.finding import Drill, Finding, Tried
 from agent.rehearsal.rates import share_interval
 from agent.rehearsal.record import Part, Record, span
 from agent.rehearsal.walk import Draws, Walk
-from agent.store.journal import StoreError
+from agent.store.journal import JournalReader, StoreError
 from simulators.faults import degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
 from tests.agent.commands import command
 from tests.agent.samples import SECOND_NS as NS
+from tests.agent.samples import START_NS
 from tests.rehearsal.recordings import BEGIN_S, PERIOD_S, record_of
 
 TWO_H_S = 7200.0
@@ -260,3 +263,19 @@ def test_what_cannot_be_asked_is_explained(pump: Config, arguments: tuple[str, .
     assert done.returncode == 2, done.stdout
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_was_labelled_normal_is_not_seen_unless_it_is_larger(recurring: Config) -> None:
+    record = record_of(recurring)
+    when = START_NS, span(record.source, "pump")[1]
+    with closing(JournalReader.open(recurring.agent.state_dir / JOURNAL)) as journal:
+        pattern = journal.known("pump-1")
+    labelled = replace(pattern, label=Label(Answer.NORMAL, None, "Ana", START_NS))
+    before, after = (
+        drill(one, when, HELD_NS, tags=("temperature",), faults=("ramp",), repeats=24, within_s=100.0).findings[0].sizes
+        for one in (record, replace(record, labelled=(labelled,)))
+    )
+    assert before[-1].seen == before[-1].of
+    assert after[-1].seen == after[-1].of, "half of its value is more than anybody has called normal"
+    two_percent, known = (next(size for size in sizes if size.percent == 2.0) for sizes in (before, after))
+    assert known.seen < two_percent.seen
