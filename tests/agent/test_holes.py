@@ -77,7 +77,7 @@ def records(draw: st.DrawFn) -> list[list[Row]]:
             good = draw(st.tuples(st.booleans(), st.booleans()))
             kind = draw(st.sampled_from(["live"] * 8 + ["past", "ahead"]))
             second += draw(st.sampled_from([1, 1, 1, 2, 3, 9])) if kind != "past" else 0
-            shown = {"live": second, "past": draw(st.integers(0, 60)), "ahead": 10**6}[kind]
+            shown = {"live": second, "past": draw(st.integers(0, second)), "ahead": 10**6}[kind]
             part.append((asset, shown, good, kind == "past"))
         parts.append(part)
     return parts
