@@ -139,6 +139,15 @@ def test_a_link_takes_no_more_answers_than_anybody_needs(plant: Plant, links: La
     assert "forewarn label does" in Seen(refused).text
 
 
+@pytest.mark.parametrize(("like", "offered"), [("seal leak", ["seal leak"]), ("unnamed fault", []), ("sensor", [])])
+def test_what_an_alert_is_like_is_offered_first_where_it_names_a_fault(
+    like: str, offered: list[str], plant: Plant, links: LabelLinks
+) -> None:
+    plant.journal.record(replace(alert(1), like=Likeness("pump-0", START_NS, like, 0.9)))
+    seen = Seen(opened(plant, links, links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))))
+    assert seen.faults == [*offered, "vibration", "external leakage of process medium"]
+
+
 def test_a_link_says_so_where_the_journal_cannot_be_read(plant: Plant, links: LabelLinks) -> None:
     token = links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))
     plant.journal.close()
