@@ -179,7 +179,6 @@ def _modes(
     count, ridge = _choose(x, search)
     experts = Experts(regimes.fit(x, count, ridge, seed=seed), np.empty(0), np.empty(0))
     whitening = experts.whitening()
-    since = np.concatenate([modes.rows_since_change(s, switches + setpoints) for s in raw])
     judged, score = [], []
     for chunk in plain.chunks():
         judged.append(chunk.judged)
@@ -187,7 +186,7 @@ def _modes(
     found = modes.Modes(
         switches, modes.known_modes(raw, switches), (), setpoints, *modes.setpoint_ranges(raw, setpoints)
     )
-    mode = np.concatenate([found.modes(s) for s in raw])
+    since, mode = _course(found, history)
     seen = np.concatenate(judged)
     settle_rows = modes.settle_rows(since[seen], np.concatenate(score), mode[seen], [0] * len(found.known))
     return replace(found, settle_rows=settle_rows)
@@ -235,9 +234,14 @@ def _longer(found: modes.Modes, history: History, folds: Sequence[Experts]) -> m
     for chunk, _, distance in _held_out(history, folds):
         score[begin : begin + len(chunk.judged)][chunk.judged] = distance
         begin += len(chunk.judged)
-    since = np.concatenate([modes.rows_since_change(s, found.commands) for s in history.stretches])
-    mode = np.concatenate([found.modes(s) for s in history.stretches])
+    since, mode = _course(found, history)
     return replace(found, settle_rows=modes.settle_rows(since, score, mode, found.settle_rows))
+
+
+def _course(found: modes.Modes, history: History) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return of all rows how many ago a command has changed, i64[N], and the position of the mode, i64[N]."""
+    since = [modes.rows_since_change(s, found.commands) for s in history.stretches]
+    return np.concatenate(since), np.concatenate([found.modes(s) for s in history.stretches])
 
 
 def _choose(x: Float64s, search: Search) -> tuple[int, float]:

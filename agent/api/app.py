@@ -8,7 +8,8 @@ beforehand is refused beforehand: an unknown alert (404), one that is acknowledg
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from threading import Lock
 from typing import Annotated, Any
@@ -172,19 +173,26 @@ def _assets(view: AgentView) -> APIRouter:
                 HTTPStatus.UNPROCESSABLE_ENTITY,
                 f"query.since: must be before until, by {SPAN_DAYS_MAX} days at most",
             )
-        if not summarising.acquire(blocking=False):
-            raise ApiError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "telemetry is summarised for one request at a time, and one is under way; try again",
-                {"Retry-After": "1"},
-            )
-        try:
+        with _one_at_a_time(summarising, "telemetry is summarised", 1):
             series = view.series(asset, names, since_ns, until_ns, max_points)
-        finally:
-            summarising.release()
         return present.window(info, names, since_ns, until_ns, series)
 
     return router
+
+
+@contextmanager
+def _one_at_a_time(lock: Lock, what: str, again_s: int) -> Iterator[None]:
+    """Do what costs much for one request; raise ApiError, with when to ask again, where one is under way."""
+    if not lock.acquire(blocking=False):
+        raise ApiError(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"{what} for one request at a time, and one is under way; try again",
+            {"Retry-After": str(again_s)},
+        )
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _rehearsals(view: AgentView) -> APIRouter:
@@ -295,22 +303,15 @@ def _alerts(view: AgentView) -> APIRouter:
 
         One request at a time, and it may take minutes: another one meanwhile is answered with 503 and Retry-After.
         """
-        if not making.acquire(blocking=False):
-            raise ApiError(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                "evidence is made for one request at a time, and one is under way; try again",
-                {"Retry-After": "10"},
-            )
-        try:
-            await run_in_threadpool(find_alert, view, alert_id)
-            content = await view.evidence(alert_id)
-        except EvidenceError as error:
-            raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
-        except CancelledError as error:  # by the server, which stops
-            detail = "the agent stops, and the evidence is not made; ask again once it runs"
-            raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "60"}) from error
-        finally:
-            making.release()
+        with _one_at_a_time(making, "evidence is made", 10):
+            try:
+                await run_in_threadpool(find_alert, view, alert_id)
+                content = await view.evidence(alert_id)
+            except EvidenceError as error:
+                raise ApiError(HTTPStatus.CONFLICT, str(error)) from error
+            except CancelledError as error:  # by the server, which stops
+                detail = "the agent stops, and the evidence is not made; ask again once it runs"
+                raise ApiError(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "60"}) from error
         return Response(
             content, media_type=_HTML, headers={"Content-Disposition": f'attachment; filename="{alert_id}.html"'}
         )

@@ -31,8 +31,8 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, s
     at = assessment.position(row)
     condition = CONDITIONS[assessment.condition[row]]
     evidence = float(assessment.evidence[row])
-    deviating = assessment.condition[row] == DEVIATING
-    recent = _recent(assessment, at, deviating=bool(deviating))
+    deviating = bool(assessment.condition[row] == DEVIATING)
+    recent = _recent(assessment, at, deviating=deviating)
     explained = condition in EXPLAINED
     weight = _weights(assessment, row, recent, still=deviating) if explained else np.zeros(0)
     known = not np.isnan(assessment.scores.score[at])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -24,7 +23,7 @@ from agent.replay import TELEMETRY, recorded, telemetry_of
 from agent.shadow.loading import JOURNAL
 from agent.store import export, reading
 from agent.store.blocks import Started
-from agent.store.journal import JournalReader, StoreError
+from agent.store.journal import StoreError, opened
 
 PART_ROWS = 512
 NS_PER_S = 1_000_000_000
@@ -139,14 +138,14 @@ def span(source: Path, asset: str) -> tuple[int, int]:
 
 def past_of(source: Path, asset: str, period_ms: int, *, live: bool = True) -> History:
     """Return the history of an asset from what a state directory, its telemetry or a Parquet file has beside it."""
-    with _journal_of(source) as journal:
+    with opened(_journal_of(source)) as journal:
         return history_of(journal, telemetry_of(source), asset, period_ms, live=live)
 
 
 def labels_of(source: Path, detectors: Mapping[str, Detector], asset: str) -> tuple[Alert, ...]:
     """Return the labelled alerts beside a record of all assets with the model of one, as they stood when labelled."""
     kin = [name for name, detector in detectors.items() if detector.hash == detectors[asset].hash]
-    with _journal_of(source) as journal:
+    with opened(_journal_of(source)) as journal:
         if journal is None:
             return ()
         labelled = [one for name in kin for one in journal.labelled(name, limit=PROTOTYPES_MAX)]
@@ -159,11 +158,5 @@ def labels_of(source: Path, detectors: Mapping[str, Detector], asset: str) -> tu
     )
 
 
-@contextmanager
-def _journal_of(source: Path) -> Iterator[JournalReader | None]:
-    path = (source.parent if source.name == TELEMETRY else source) / JOURNAL
-    if not path.is_file():
-        yield None
-        return
-    with closing(JournalReader.open(path)) as journal:
-        yield journal
+def _journal_of(source: Path) -> Path:
+    return (source.parent if source.name == TELEMETRY else source) / JOURNAL

@@ -181,6 +181,8 @@ class Commissioning:
         past = self._journal.events_of(asset, IN_FORCE_KINDS)
         if past and past[-1].about == model:
             return False
+        if self._is_told(asset, now, Decision.IN_FORCE):
+            return True
         comment = versions.origin(self._config, asset, model)
         if model == versions.configured(self._config, asset):
             comment = f"the configuration names it; {comment}"

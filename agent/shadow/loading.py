@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from agent.config.assets import AssetConfig
@@ -13,7 +13,7 @@ from agent.line.assess import Detector
 from agent.line.stage import Stage
 from agent.shadow import versions
 from agent.shadow.standing import KINDS
-from agent.store.journal import JournalReader, StoreError
+from agent.store.journal import StoreError, opened
 from agent.trust import Trust
 from models import bundle as bundles
 from models.bundle import BundleError
@@ -71,7 +71,7 @@ def models_in_force(config: Config) -> dict[str, Path]:
     """Return where the bundle is that judges each asset, of those that have one; raise ConfigError, StoreError."""
     found: dict[str, Path] = {}
     gone: list[str] = []
-    with _journal(config) as journal:
+    with opened(config.agent.state_dir / JOURNAL) as journal:
         models = {name: versions.standing(config, name, journal).model for name in config.assets}
     for name, model in models.items():
         path = config.assets[name].bundle if model is None else versions.path_of(config, name, model)
@@ -89,26 +89,15 @@ def models_in_force(config: Config) -> dict[str, Path]:
 
 def is_known(config: Config, asset: str, model: str) -> bool:
     """Say whether something was decided of a model of an asset: it will be no challenger again; raise StoreError."""
-    with _journal(config) as journal:
+    with opened(config.agent.state_dir / JOURNAL) as journal:
         events = () if journal is None else journal.events_of(asset, KINDS)
     return any(event.about == model for event in events)
 
 
 def stage_of(config: Config, asset: str) -> Stage:
     """Return the stage of an asset; raise StoreError where the journal cannot be read."""
-    with _journal(config) as journal:
+    with opened(config.agent.state_dir / JOURNAL) as journal:
         return versions.standing(config, asset, journal).stage
-
-
-@contextmanager
-def _journal(config: Config) -> Iterator[JournalReader | None]:
-    """Open the journal, None where there is none yet; raise StoreError."""
-    path = config.agent.state_dir / JOURNAL
-    if not path.exists():
-        yield None
-        return
-    with closing(JournalReader.open(path)) as journal:
-        yield journal
 
 
 def loaded_from(path: Path) -> Detector:

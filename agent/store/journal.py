@@ -10,7 +10,8 @@ import logging
 import sqlite3
 import threading
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -247,6 +248,16 @@ class JournalReader:
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(f"{self.path}: a recorded {what} is damaged; restart the agent to set the file aside")
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[JournalReader | None]:
+    """Open a journal for reading for a while, None where there is none yet; raise StoreError."""
+    if not path.exists():
+        yield None
+        return
+    with closing(JournalReader.open(path)) as journal:
+        yield journal
 
 
 class Journal(JournalReader):

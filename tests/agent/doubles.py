@@ -24,6 +24,7 @@ from agent.line.alert import (
 )
 from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
+from agent.line.newest import TagReading
 from agent.line.quality import Quality, QualityTracker
 from agent.line.stage import Decide, Stage
 from agent.line.verdict import Condition, Verdict
@@ -42,15 +43,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - other threads set no event
             await asyncio.sleep(0.001)
-
-
-@dataclass(frozen=True, slots=True)
-class TagReading:
-    tag: str
-    unit: str
-    value: float
-    status: int
-    time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
