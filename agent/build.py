@@ -173,6 +173,7 @@ def layout_of(config: Config) -> Layout:
 
 def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.0) -> Agent:
     """Return the agent that a configuration describes, not connected yet; raise ConfigError, StoreError."""
+    wiring.only_simulators(config, speed)
     layout = layout_of(config)
     state = config.agent.state_dir
     journal = Journal(state / JOURNAL, clock.time_ns())  # first: it migrates and mends what says which models judge

@@ -106,7 +106,7 @@ def _options(
 def run(
     config: ConfigFile,
     speed: Annotated[
-        float, typer.Option(min=0.01, help="Let time run N times faster: for simulated plants.")
+        float, typer.Option(min=0.01, help="Let time run N times faster: for simulators on this machine only.")
     ] = 1.0,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:

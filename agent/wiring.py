@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import urllib.parse
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ import numpy as np
 
 from agent.clock import Clock
 from agent.config.assets import TagConfig
+from agent.config.base import ConfigError
 from agent.config.devices import (
     AnyModbusConfig,
     ModbusConfig,
@@ -26,6 +28,7 @@ from agent.config.devices import (
 )
 from agent.config.file import Config
 from agent.config.opcua import OpcuaConfig, split_node
+from agent.loopback import is_loopback
 from agent.reader import Route
 from connectors import Connector
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, PathAddress, Tag
@@ -127,6 +130,33 @@ def routes(config: Config, connection: str, columns: Mapping[str, Sequence[str]]
         found.append(Route(asset, np.array(sources, np.intp), np.array(targets, np.intp), len(columns[asset]),
                            shared=shared, whole=whole))
     return found
+
+
+def only_simulators(config: Config, speed: float) -> None:
+    """Raise ConfigError where a clock that is not the world's would set the pace of requests to a real device.
+
+    Limits such as max_requests_per_s hold for the clock's seconds; a device off this machine lives in the world's.
+    """
+    if speed == 1.0:
+        return
+    real = [(name, host) for name, said in config.connections.items() for host in _hosts(said) if not is_loopback(host)]
+    if real:
+        raise ConfigError(tuple(
+            f"connections.{name}: {host} is no simulator on this machine, and --speed {speed:g} would ask it "
+            f"{speed:g} times as often as its limits say; run without --speed, or name a simulator at 127.0.0.1"
+            for name, host in real
+        ))
+
+
+def _hosts(said: AnyModbusConfig | OpcuaConfig) -> list[str]:
+    """Return what a connection may talk to: host names, addresses, or the file of a serial line."""
+    match said:
+        case ModbusSerialConfig():
+            return [str(said.device)]
+        case OpcuaConfig():
+            return [urllib.parse.urlsplit(url).hostname or url for url in (said.url, said.backup_url) if url]
+        case _:
+            return [host for host in (said.host, said.backup_host) if host]
 
 
 def endpoint(config: Config, connection: str, *, speed: float = 1.0, poll: bool = False) -> Endpoint:

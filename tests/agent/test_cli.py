@@ -83,6 +83,15 @@ def test_a_bundle_that_is_missing_or_truncated_is_named_with_its_remedy(file: Pa
     assert "bundles/none is not a bundle: no such folder" in result.output
 
 
+def test_a_device_off_this_machine_is_never_run_at_a_speed(file: Path) -> None:
+    file.write_text(re.sub(r'host = "127[^"]*"', 'host = "192.0.2.10"', file.read_text()))
+    result = forewarn("run", file, "--speed", "60")
+    assert result.exit_code == 2
+    assert "192.0.2.10 is no simulator on this machine" in result.output
+    assert "60 times as often as its limits say" in result.output
+    assert not list((file.parent / "state").glob("*.db")), "nothing was begun"
+
+
 def test_tags_and_period_must_be_those_of_the_bundle(file: Path) -> None:
     file.write_text(
         file.read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent import wiring
+from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.logs import JsonFormatter
 from connectors.frame import Dtype, ModbusAddress, NodeAddress, Table
@@ -111,6 +112,40 @@ def test_every_modbus_wire_has_its_endpoint(table: str, expected: ModbusEndpoint
     assert isinstance(found, ModbusEndpoint)
     assert found == expected
     assert ("by-id" in found.advice) == ("ttyUSB" in table)
+
+
+def _at(one: str, other: str) -> Config:
+    """Return the sample's configuration with other addresses of its two connections."""
+    text = CONFIG.replace('protocol = "modbus-tcp"\nhost = "192.0.2.10"', one)
+    return Config.parse(text.replace('url = "opc.tcp://192.0.2.11:4840"', other), Path("agent.toml"))
+
+
+_SIMULATED = 'protocol = "modbus-tcp"\nhost = "127.0.0.1"', 'url = "opc.tcp://localhost:4840/plant"'
+
+
+def test_any_speed_is_for_simulators_on_this_machine() -> None:
+    wiring.only_simulators(_at(*_SIMULATED), 600.0)
+    wiring.only_simulators(_at(_SIMULATED[0], 'url = "opc.tcp://[::1]:4840"'), 0.5)
+
+
+@pytest.mark.parametrize(("tables", "named"), [
+    (('protocol = "modbus-tcp"\nhost = "192.0.2.10"', _SIMULATED[1]), ["line3_plc: 192.0.2.10"]),
+    ((_SIMULATED[0] + '\nbackup_host = "plc-b"', _SIMULATED[1]), ["line3_plc: plc-b"]),
+    (('protocol = "modbus-rtu"\ndevice = "/dev/ttyS1"', _SIMULATED[1]), ["line3_plc: /dev/ttyS1"]),
+    ((_SIMULATED[0], _SIMULATED[1] + '\nbackup_url = "opc.tcp://192.0.2.12:4840"'), ["press_plc: 192.0.2.12"]),
+    (('protocol = "modbus-tcp"\nhost = "192.0.2.10"', 'url = "opc.tcp://127.0.0.1.example.com:4840"'),
+     ["line3_plc: 192.0.2.10", "press_plc: 127.0.0.1.example.com"]),
+])
+def test_a_real_device_is_asked_at_its_own_pace(tables: tuple[str, str], named: list[str]) -> None:
+    """What `max_requests_per_s` promises a device must not depend on how fast our clock runs."""
+    config = _at(*tables)
+    wiring.only_simulators(config, 1.0)
+    with pytest.raises(ConfigError) as refused:
+        wiring.only_simulators(config, 60.0)
+    assert [problem.split(" is no simulator")[0] for problem in refused.value.problems] == [
+        f"connections.{name}" for name in named
+    ]
+    assert all("run without --speed" in problem for problem in refused.value.problems)
 
 
 def test_the_log_is_one_json_object_a_line() -> None:
