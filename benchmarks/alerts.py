@@ -37,6 +37,7 @@ FOUND: Final = "alerted before the failure"
 LEAD: Final = "median lead, of the degradation"
 ALERTS: Final = "alerts per true fault"
 CAUSE: Final = "cause class right"
+SEEN: Final = "cause class right when people look"
 TYPE: Final = "fault type right"
 TAG: Final = "a tag it moves among the first 3"
 MISTAKEN: Final = "sensor or communication faults reported as the machine's"
@@ -145,14 +146,17 @@ def _measured(case: str, years: Sequence[AssetYear]) -> list[Figure]:
 
 def _named(case: str, years: Sequence[AssetYear]) -> list[Figure]:
     """Return what the first alert of each fault says, and of the cause also what a failing wire raised."""
-    said = [
-        (year.asset.machine, fault.fault.degradation, fault.first.verdict)
+    firsts = [
+        (year.asset.machine, fault.fault.degradation, fault.first)
         for year in years for fault in year.faults if fault.first is not None
     ]
+    said = [(machine, failing, first.verdict) for machine, failing, first in firsts]
+    seen = [cause_is_right(machine, failing, first.seen) for machine, failing, first in firsts]
     of_wire = [each.verdict.cause for each in _of_wire(years)]
     of_sensors = [told.cause for machine, failing, told in said if effect(machine, failing).cause is Cause.SENSOR]
     rights = {
         CAUSE: [*(cause_is_right(*each) for each in said), *(cause is COMMUNICATION for cause in of_wire)],
+        SEEN: [*seen, *(each.seen.cause is COMMUNICATION for each in _of_wire(years))],
         TYPE: [type_is_right(*each) for each in said],
         TAG: [tag_is_right(*each) for each in said],
         MISTAKEN: [cause is verdict.Cause.MACHINE for cause in (*of_sensors, *of_wire)],

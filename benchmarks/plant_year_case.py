@@ -28,6 +28,8 @@ OFF_DELAY_S: Final = 8 * 3600.0
 
 A shift is longer than it makes one product, and a fault may show in one product alone.
 """
+CAUSE_DELAY_S: Final = 8 * 3600.0
+"""So long may a slight alert wait for its cause: the machines fail within half a day to three days."""
 HEALTH_TWICE: Final = 0.2
 """The health at twice the limit, 1 / (1 + 2^2)."""
 WAKE_S: Final = HOUR_S
@@ -41,6 +43,7 @@ class Raised:
     """People heard of an alert at a simulated second; `of_wire` says whether its wire failed then or just before.
 
     `worse` says that it stood already, and had become worse; `signature` is what it looked like when it was raised.
+    `seen` is what it said at the end of the round, when people came to look.
     """
 
     time_s: float
@@ -48,6 +51,7 @@ class Raised:
     message: str
     verdict: Verdict
     of_wire: bool
+    seen: Verdict
     worse: bool = False
     signature: Signature = ()
 
@@ -149,16 +153,19 @@ class _Watcher:
         ends = np.array([fault.end_ns for fault in wires], np.int64)
         self._wire_s = (starts - EPOCH_NS) / 1e9, (ends - EPOCH_NS) / 1e9
         symptoms = MACHINES[asset.machine].symptoms
-        settings = LineSettings(budget_per_week / WEEK_S, ON_DELAY_S, OFF_DELAY_S, symptoms=symptoms)
+        settings = LineSettings(budget_per_week / WEEK_S, ON_DELAY_S, OFF_DELAY_S, symptoms=symptoms,
+                                cause_delay_s=CAUSE_DELAY_S)
         self._line = Line(asset.name, detector(asset.machine), settings)
 
     def watch(self, frame: Frame, now_s: int) -> None:
         """Let the line see what came since the last round, note what it raises, and let people acknowledge."""
         began_s = time.process_time()
         now_ns = EPOCH_NS + now_s * 1_000_000_000
-        for alert in self._line.step(frame, now_ns):
-            if isinstance(alert, Alert) and alert.event in (AlarmEvent.RAISE, AlarmEvent.REALARM):
-                self._note(alert)
+        alerts = [entry for entry in self._line.step(frame, now_ns) if isinstance(entry, Alert)]
+        seen = {alert.id: alert.verdict for alert in alerts}
+        for alert in alerts:
+            if alert.event in (AlarmEvent.RAISE, AlarmEvent.REALARM):
+                self._note(alert, seen[alert.id])
         self._line.publish()
         snapshot = self._line.snapshot
         if (verdict := snapshot.verdict) is not None:
@@ -180,14 +187,14 @@ class _Watcher:
         twice_s = next((at_s for at_s in self._twice_s if onset_s <= at_s <= repaired_s), None)
         return FaultOutcome(fault, repaired_s, raised, lives, twice_s)
 
-    def _note(self, alert: Alert) -> None:
+    def _note(self, alert: Alert, seen: Verdict) -> None:
         """Note that people hear of an alert, as of the row of its verdict."""
         time_s = (alert.verdict.time_ns - EPOCH_NS) / 1e9
         starts_s, ends_s = self._wire_s
         of_wire = bool(((starts_s <= time_s) & (time_s <= ends_s + WIRE_WAKE_S)).any())
         worse = alert.event is AlarmEvent.REALARM
         self.raised.setdefault(
-            time_s, Raised(time_s, alert.id, alert.message, alert.verdict, of_wire, worse, alert.signature)
+            time_s, Raised(time_s, alert.id, alert.message, alert.verdict, of_wire, seen, worse, alert.signature)
         )
 
 

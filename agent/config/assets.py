@@ -179,6 +179,10 @@ class AssetConfig(Model):
     off_delay_s: float = Field(
         default=0.0, ge=0, le=86_400, description="seconds of normal before a return to normal"
     )
+    cause_delay_s: float = Field(
+        default=0.0, ge=0, le=86_400,
+        description="seconds that a slight deviation waits at most for its cause to be clear; 0: not at all",
+    )
     escalate_after_h: float = Field(
         default=24.0, ge=0, le=8760,
         description="hours after which the priority of an alert that nobody acknowledged rises; 0: never",
@@ -243,6 +247,11 @@ class AssetConfig(Model):
     def columns(self) -> tuple[TagConfig, ...]:
         """The tags as they lie in frames: those of the model in its order, and then the context tags."""
         return tuple(sorted(self.tags, key=lambda tag: tag.use == "context"))
+
+    @property
+    def symptoms(self) -> tuple[str, ...]:
+        """The names of the tags that are measured to see faults of the machine."""
+        return tuple(tag.name for tag in self.tags if tag.symptom)
 
     @property
     def connections(self) -> tuple[str, ...]:

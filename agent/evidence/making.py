@@ -71,6 +71,7 @@ def _facts(case: Case, origin: str, configuration: str, now_ns: int) -> dict[str
             f"{statistic.name} {limit:.4g}".replace("inf", "not used")
             for statistic, limit in zip(STATISTICS, limits.tolist(), strict=True)
         ),
-        f"Delays {when}": f"on {in_force.on_delay_s:g} s, off {in_force.off_delay_s:g} s",
+        f"Delays {when}": f"on {in_force.on_delay_s:g} s, off {in_force.off_delay_s:g} s, for the cause at most "
+        f"{in_force.cause_delay_s:g} s",
         "Configuration now": f"SHA-256 {configuration}",
     }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from calendar import month_name
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from math import isnan
 from typing import Final, Self
 
 from agent.line.alert import AlarmEvent, Consequence, Likeness, Priority, TimeToAct
 from agent.line.assess import Assessment
+from agent.line.cause import Opinion
+from agent.line.deliberation import Deliberation
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
 from connectors.frame import Bools
@@ -36,6 +39,9 @@ HOURS_EVIDENCE: Final = 2.0
 HOURS_S, DAYS_S = 86_400.0, 7 * 86_400.0
 """A remaining life whose lower quantile is below a day leaves hours to act, below a week days."""
 
+OpinionOf = Callable[[int], Opinion | None]
+"""Tells the cause of a new row of an assessment, None where it does not deviate."""
+
 _C, _T, _P = Consequence, TimeToAct, Priority
 PRIORITIES: Final[dict[tuple[Consequence, TimeToAct], Priority]] = {
     (_C.SEVERE, _T.HOURS): _P.HIGH, (_C.SEVERE, _T.DAYS): _P.HIGH, (_C.SEVERE, _T.WEEKS): _P.MEDIUM,
@@ -47,16 +53,21 @@ PRIORITIES: Final[dict[tuple[Consequence, TimeToAct], Priority]] = {
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """For how many rows the evidence must stay above the limit before an alarm, and below it before the return."""
+    """For how many rows the evidence must stay above the limit before an alarm, and below it before the return.
+
+    An alarm whose cause is not clear waits for it, for `cause_rows` more at most.
+    """
 
     on_rows: int
     off_rows: int
     period_s: float
+    cause_rows: int = 0
 
     @classmethod
-    def of(cls, on_s: float, off_s: float, period_s: float) -> Self:
-        """Return delays that are given in seconds, for rows that come every `period_s`; one row at least."""
-        return cls(max(1, round(on_s / period_s)), max(1, round(off_s / period_s)), period_s)
+    def of(cls, on_s: float, off_s: float, period_s: float, cause_s: float = 0.0) -> Self:
+        """Return delays that are given in seconds, for rows that come every `period_s`; on and off one row at least."""
+        on, off, cause = (round(seconds / period_s) for seconds in (on_s, off_s, cause_s))
+        return cls(max(1, on), max(1, off), period_s, cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,8 @@ class Watch:
     An alarm that stands returns by rows in which the machine is switched as it was when it deviated: a worn bearing is
     quiet while the machine stands still, and no better for it. Only after ELSEWHERE_S_MAX without one do others count.
 
+    An alarm whose cause is not clear may wait for it (agent.line.deliberation); one that returns before is never told.
+
     While the asset's alerts are withheld no alarm is raised, nor in the REMEMBERS_ROWS after that; then counting begins
     anew. One that stands returns as ever, and is due again (REALARM) when the deviation has grown to WORSE times what
     it was.
@@ -121,7 +134,9 @@ class Watch:
         """The modes of the rows at the limit or above it, since the onset; none is known at a start."""
         self._mode, self._mode_rows = -1, 0
         self._chatter = Chatter(delays, quick)
+        self._deliberation = Deliberation(delays.cause_rows, delays.on_rows)
         self._raised = raised
+        """Whether a deviation stands, an alarm or one that waits for its cause."""
         self._rows_since_return: int | None = rows_since_return if rows_since_return >= 0 else None
         self._count = 0
         self._unjudged = 0
@@ -137,8 +152,13 @@ class Watch:
         since = self._rows_since_return
         return float(self._chatter.quick), -1.0 if since is None else float(since)
 
-    def changes(self, assessment: Assessment, withheld: Bools | None = None) -> list[Change]:
-        """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are."""
+    def changes(
+        self, assessment: Assessment, withheld: Bools | None = None, opinion: OpinionOf = lambda _row: None
+    ) -> list[Change]:
+        """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are.
+
+        `opinion` tells the cause of a row that deviates, where alarms wait for it.
+        """
         if withheld is None and not self._quiet_rows and not self._raised and not self._count \
                 and not (assessment.evidence >= 1.0).any():
             if self._rows_since_return is not None:
@@ -149,19 +169,13 @@ class Watch:
         told = (assessment.evidence, assessment.judged, assessment.mode)
         rows = zip(*(each.tolist() for each in told), quiet, strict=True)
         for row, (evidence, judged, mode, is_withheld) in enumerate(rows):
-            if self._rows_since_return is not None:
-                self._rows_since_return += 1
-            self._quiet_rows = REMEMBERS_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
-            if self._quiet_rows and not self._raised:
-                self._count = self._rows = self._unjudged = 0
+            self._pass_row(judged=judged, is_withheld=is_withheld)
+            if not judged or (self._quiet_rows and not self._raised):
                 continue
-            self._rows += 1
-            self._unjudged = 0 if judged else self._unjudged + 1
-            if not judged:
-                if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
-                    self._count = 0
-                continue
-            if self._raised and self._is_worse(evidence):
+            if self._deliberation.waits:
+                if self._deliberation.is_due(evidence, partial(opinion, row)):
+                    found.append(self._tell(row, evidence, self._deliberation.rows))
+            elif self._raised and self._is_worse(evidence):
                 found.append(Change(row, AlarmEvent.REALARM, self._on_rows - 1))
             if self._raised and self._is_elsewhere(evidence, mode):
                 continue
@@ -171,9 +185,26 @@ class Watch:
                 self._deviated_in = self._deviated_in | {mode} if self._count > 1 else frozenset({mode})
             self._rows = self._rows if leaving and self._count > 1 else 0
             needed = self._chatter.off_rows if self._raised else self._on_rows
-            if self._count >= needed:
-                found.append(self._turn(row, evidence))
+            if self._count >= needed and (change := self._turn(row, evidence)) is not None:
+                found.append(change)
         return found
+
+    def _pass_row(self, *, judged: bool, is_withheld: bool) -> None:
+        """Count a row in all that counts rows; what waits to be told begins anew while alerts are withheld."""
+        if self._rows_since_return is not None:
+            self._rows_since_return += 1
+        self._quiet_rows = REMEMBERS_ROWS if is_withheld else max(self._quiet_rows - 1, 0)
+        if self._quiet_rows and self._deliberation.waits:
+            self._deliberation.over()
+            self._raised = False
+        if self._quiet_rows and not self._raised:
+            self._count = self._rows = self._unjudged = 0
+            return
+        self._rows += 1
+        self._deliberation.rows += 1
+        self._unjudged = 0 if judged else self._unjudged + 1
+        if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
+            self._count = 0
 
     def _is_worse(self, evidence: float) -> bool:
         """Return whether a row completes the on delay at WORSE times the level, which is then that of the row."""
@@ -195,15 +226,24 @@ class Watch:
         self._elsewhere_rows += 1
         return self._elsewhere_rows <= self._elsewhere_rows_max
 
-    def _turn(self, row: int, evidence: float) -> Change:
-        change = Change(row, AlarmEvent.RETURN if self._raised else AlarmEvent.RAISE, self._rows)
-        if self._raised:
-            self._rows_since_return = 0
-        else:
-            self._chatter.raised(self._rows_since_return)
-        self._level, self._worse_rows = evidence, 0
+    def _turn(self, row: int, evidence: float) -> Change | None:
+        """Begin a deviation or end it; return the change that people are told, None where it waits or was never told.
+        """
+        since_rows, was_told = self._rows, self._raised and not self._deliberation.waits
         self._raised, self._count, self._rows, self._elsewhere_rows = not self._raised, 0, 0, 0
-        return change
+        if self._raised:
+            return None if self._deliberation.begin(since_rows) else self._tell(row, evidence, since_rows)
+        self._deliberation.over()
+        if not was_told:
+            return None
+        self._rows_since_return = 0
+        return Change(row, AlarmEvent.RETURN, since_rows)
+
+    def _tell(self, row: int, evidence: float, since_rows: int) -> Change:
+        self._deliberation.over()
+        self._chatter.raised(self._rows_since_return)
+        self._level, self._worse_rows = evidence, 0
+        return Change(row, AlarmEvent.RAISE, since_rows)
 
 
 def message(verdict: Verdict, like: Likeness | None = None) -> str:

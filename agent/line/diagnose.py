@@ -57,6 +57,14 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, s
     )
 
 
+def opinion_of(assessment: Assessment, row: int, detector: Detector, symptoms: Bools) -> Opinion | None:
+    """Return what is thought of the cause of new row `row`, None where it does not deviate."""
+    if assessment.condition[row] != DEVIATING:
+        return None
+    recent = _recent(assessment, assessment.position(row), deviating=True)
+    return cause_of(assessment, row, recent, _weights(assessment, row, recent, still=True), detector, symptoms)
+
+
 def _recent(assessment: Assessment, at: int, *, deviating: bool) -> Positions:
     """Return the positions of the rows that are looked back at from position `at`.
 

@@ -29,7 +29,7 @@ from agent.line.alert import (
 )
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.changes import Changes
-from agent.line.diagnose import diagnose, rounded
+from agent.line.diagnose import diagnose, opinion_of, rounded
 from agent.line.event import AssetEvent, Entry, EventKind, EventLog
 from agent.line.lifecycle import NEVER, Patience
 from agent.line.likeness import Familiar, Prototype, Prototypes, Signatures
@@ -59,6 +59,7 @@ class LineSettings:
 
     `periods_ms` are the tags' own, in the order of the columns; empty where all are sampled as often as the asset.
     `max_rates` are how fast they can move, in units per second, infinite where nobody said; empty where none has one.
+    An alert whose cause is not clear waits for it for `cause_delay_s` at most.
     `hold_ns` is for how long alerts are on hold after a change was seen, 0 for not at all.
     `context` are tags (name, unit) beside those of the model, in the columns behind them: kept, and never scored.
     `symptoms` are the tags that are measured to see faults of the machine, `rules` say what to check first.
@@ -76,6 +77,7 @@ class LineSettings:
     symptoms: tuple[str, ...] = ()
     hold_ns: int = 0
     rules: tuple[Rule, ...] = ()
+    cause_delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ class Line:
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
-        delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9)
+        delays = Delays.of(
+            settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9, settings.cause_delay_s
+        )
         standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
         kept = () if memory is None or memory.watch is None else memory.watch.of(detector.hash)
         self._tally = Tally(detector.hash, delays.period_s, kept[:2])
@@ -368,7 +372,8 @@ class Line:
     def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Entry]:
         changed: list[Entry] = []
         noted = 0
-        for change in self._watch.changes(assessment, withheld):
+        opinion = partial(opinion_of, assessment, detector=self._detector, symptoms=self._symptoms)
+        for change in self._watch.changes(assessment, withheld, opinion):
             changed += self._follow(assessment, noted, change.row + 1, withheld, now_ns)
             changed += self._apply(change, assessment, now_ns)
             noted = change.row + 1

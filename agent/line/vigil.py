@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
+
+import numpy as np
 
 from agent.line.advise import Change, Delays, Watch
 from agent.line.alert import AlarmEvent, Alert
 from agent.line.assess import Assessment, Assessor, Detector
+from agent.line.diagnose import opinion_of
 from agent.line.likeness import Familiar, Labels, Signatures
 from agent.line.memory import Remembered
 from agent.line.spans import Span, covers
@@ -27,15 +31,17 @@ class Vigil:
         adapt: bool = True,
         withheld: Sequence[Span] = (),
         labelled: Sequence[Alert] = (),
+        symptoms: Collection[str] = (),
     ) -> None:
         """Begin with the learnt reference; without `adapt` benign wander counts as evidence, too.
 
         In the spans `withheld` (as agent.line.spans.union returns them) the asset's alerts were kept from people: no
         alarm is raised. Nor is one for what was `labelled` normal, from then on and while it is no larger; these are
-        alerts as they stood when they were labelled.
+        alerts as they stood when they were labelled. The tags `symptoms` tell the cause, where alarms wait for it.
         """
         self._detector, self._alerts_per_s, self._delays, self._adapt = detector, alerts_per_s, delays, adapt
         self._withheld_spans = withheld
+        self._symptoms = np.array([tag.name in symptoms for tag in detector.manifest.tags], np.bool_)
         self._labels, self._signatures = Labels(labelled), Signatures(detector)
         self.raised = False
         """Whether the alarm stands."""
@@ -76,7 +82,8 @@ class Vigil:
     def _alarms(self, assessment: Assessment, times_ns: Int64s, withheld: Bools | None) -> list[Change]:
         """Return how the alarm changes in new rows, but for patterns labelled normal that are no larger than then."""
         found, begin = [], 0
-        for change in self._watch.changes(assessment, withheld):
+        opinion = partial(opinion_of, assessment, detector=self._detector, symptoms=self._symptoms)
+        for change in self._watch.changes(assessment, withheld, opinion):
             found += self._outgrown(assessment, begin, change.row + 1, times_ns, withheld)
             begin = change.row + 1
             if self._familiar.stands:
@@ -104,7 +111,10 @@ class Vigil:
         return known.normal(signature, self._signatures.model_hash) is not None
 
     def _begin(self, wander: Remembered | None, chatter: Sequence[float]) -> None:
-        self._assessor = Assessor(self._detector, self._alerts_per_s, adapt=self._adapt, diagnosable=False)
+        self._assessor = Assessor(
+            self._detector, self._alerts_per_s, adapt=self._adapt,
+            diagnosable=self._delays.cause_rows > 0,
+        )
         if wander is not None:
             self._assessor.restore(wander)
         self._watch = Watch(self._delays, raised=self.raised, chatter=chatter)

@@ -89,9 +89,10 @@ def rehearse(
     tried = sorted({*budgets, said.budget}, key=parse_budget, reverse=True)
     rates = {parse_budget(text): text for text in (*tried, said.budget)}  # "1/week" and "7 / week ..." are one
     period_s = record.period_ns / NS_PER_S
-    wait = Delays.of(said.on_delay_s, said.off_delay_s, period_s)
+    wait = Delays.of(said.on_delay_s, said.off_delay_s, period_s, said.cause_delay_s)
     vigils = [
-        Vigil(record.detector, rate, wait, withheld=record.withheld, labelled=record.labelled) for rate in rates
+        Vigil(record.detector, rate, wait, withheld=record.withheld, labelled=record.labelled, symptoms=said.symptoms)
+        for rate in rates
     ]
     first_ns, last_ns = span_ns
     within_ns = int(WITHIN_S * NS_PER_S)

@@ -49,9 +49,11 @@ def drill(
             f"{lasting(LENGTH_MIN * within_s)} are needed to look {lasting(within_s)} ahead from different moments; "
             "let the agent watch for longer, or take a shorter --within"
         )
-    wait = Delays.of(record.said.on_delay_s, record.said.off_delay_s, record.period_ns / NS_PER_S)
+    said = record.said
+    wait = Delays.of(said.on_delay_s, said.off_delay_s, record.period_ns / NS_PER_S, said.cause_delay_s)
     vigil = Vigil(
-        record.detector, record.said.alerts_per_s, wait, withheld=record.withheld, labelled=record.labelled
+        record.detector, said.alerts_per_s, wait, withheld=record.withheld, labelled=record.labelled,
+        symptoms=said.symptoms,
     )
     draws = Draws(first_ns, last_ns - within_ns, repeats, np.random.default_rng(seed))
     walk = Walk(record.parts(), [vigil], record.period_ns, within_ns, draws)

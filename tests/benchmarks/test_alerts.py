@@ -34,7 +34,7 @@ def said(cause: Cause, shape: str, tag: str) -> Verdict:
 
 
 def raised(time_s: float, verdict: Verdict, *, of_wire: bool = False) -> Raised:
-    return Raised(time_s, "pump-1", "", verdict, of_wire)
+    return Raised(time_s, "pump-1", "", verdict, of_wire, verdict)
 
 
 def year(budget: float, faults: tuple[FaultOutcome, ...] = (), other: tuple[Raised, ...] = ()) -> AssetYear:

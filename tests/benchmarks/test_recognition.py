@@ -18,7 +18,7 @@ OTHER: Signature = (Trait("vibration", 0.0, 3.0, 0.0),)
 
 def raised(time_s: float, signature: Signature) -> Raised:
     told = replace(samples.verdict(), fault_probabilities=())
-    return Raised(time_s, f"pump-{time_s:g}", "", told, of_wire=False, signature=signature)
+    return Raised(time_s, f"pump-{time_s:g}", "", told, of_wire=False, seen=told, signature=signature)
 
 
 def outcome(kind: str, day: int, signature: Signature) -> FaultOutcome:

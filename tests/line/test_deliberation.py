@@ -1,0 +1,81 @@
+"""An alarm whose cause is not clear waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from agent.line.advise import REMEMBERS_ROWS, Delays, Watch
+from agent.line.alert import AlarmEvent
+from agent.line.assess import Assessor
+from agent.line.cause import Opinion
+from agent.line.verdict import Cause
+from tests.line.frames import grid
+from tests.line.scripted import ScriptedDetector
+
+RAISE, RETURN = AlarmEvent.RAISE, AlarmEvent.RETURN
+UNCLEAR = Opinion(Cause.MACHINE, 0.7)
+MACHINE, SENSOR = Opinion(Cause.MACHINE, 0.95), Opinion(Cause.SENSOR, 0.98, "stuck")
+
+
+def waiting(told: Sequence[tuple[int, float]], opinions: Sequence[tuple[int, Opinion]], chunk_rows: int = 1000,
+            withheld: range = range(0)) -> list[tuple[AlarmEvent, int, int]]:
+    """What a watch calls for that waits 160 s for the cause, with delays of 10 and 30 s: event, row and since when.
+
+    `told` are (how many rows, evidence), `opinions` (from which row on, what is thought).
+    """
+    values = np.repeat([evidence for _, evidence in told], [count for count, _ in told]).astype(np.float32)
+    assessor, found = Assessor(ScriptedDetector(), 1e-6), []
+    watch = Watch(Delays.of(10, 30, 1.0, 160), raised=False)
+    for first in range(0, len(values), chunk_rows):
+        assessment = assessor.update(grid(values[first : first + chunk_rows, None], start_s=first))
+        quiet = np.isin(np.arange(first, first + assessment.rows), withheld)
+
+        def opinion(row: int, first: int = first) -> Opinion:
+            return [thought for since, thought in opinions if since <= first + row][-1]
+
+        found += [
+            (change.event, first + change.row, first + change.row - change.since_rows)
+            for change in watch.changes(assessment, quiet if quiet.any() else None, opinion)
+        ]
+    return found
+
+
+@pytest.mark.parametrize("chunk_rows", [1000, 7])
+def test_an_alarm_waits_until_three_looks_agree_on_a_clear_cause(chunk_rows: int) -> None:
+    """The on delay ends in row 69; a look is taken every ten rows from then on."""
+    long = (60, 0.2), (300, 1.5)
+    assert waiting(long, [(0, MACHINE)], chunk_rows) == [(RAISE, 90, 60)]
+    assert waiting(long, [(0, UNCLEAR), (100, SENSOR)], chunk_rows) == [(RAISE, 120, 60)]
+    assert waiting(long, [(0, SENSOR), (85, MACHINE)], chunk_rows) == [(RAISE, 110, 60)]
+    assert waiting(long, [(0, Opinion(Cause.COMMUNICATION, None))], chunk_rows) == [(RAISE, 90, 60)]
+
+
+@pytest.mark.parametrize("chunk_rows", [1000, 7])
+def test_what_stays_unclear_is_told_after_the_delay_and_what_is_grave_at_once(chunk_rows: int) -> None:
+    assert waiting([(60, 0.2), (300, 1.5)], [(0, UNCLEAR)], chunk_rows) == [(RAISE, 229, 60)]
+    assert waiting([(60, 0.2), (40, 1.5), (100, 4.5)], [(0, UNCLEAR)], chunk_rows) == [(RAISE, 109, 60)]
+
+
+def test_a_deviation_that_returns_before_its_cause_is_clear_is_no_alarm() -> None:
+    told = (60, 0.2), (50, 1.5), (100, 0.2), (300, 1.5), (60, 0.2)
+    assert waiting(told, [(0, UNCLEAR)]) == [(RAISE, 379, 210), (RETURN, 539, 510)]
+
+
+def test_an_alarm_that_waits_is_told_of_a_row_that_deviates() -> None:
+    """While the machine is well for less than the off delay there is nothing to show."""
+    assert waiting([(60, 0.2), (150, 1.5), (29, 0.2), (50, 1.5)], [(0, UNCLEAR)]) == [(RAISE, 239, 60)]
+
+
+def test_what_waits_while_alerts_are_withheld_begins_anew_after_them() -> None:
+    found = waiting([(60, 0.2), (400, 1.5)], [(0, UNCLEAR)], withheld=range(100, 120))
+    begun = 119 + REMEMBERS_ROWS
+    assert found == [(RAISE, begun + 9 + 160, begun)]
+
+
+def test_how_bad_it_was_is_as_of_when_people_were_told() -> None:
+    """Else what grew while it waited would be raised again as worse right after."""
+    told = (60, 0.2), (100, 1.5), (100, 2.9), (100, 3.5), (50, 3.9)
+    assert [event for event, *_ in waiting(told, [(0, UNCLEAR)])] == [RAISE]
