@@ -64,6 +64,29 @@ def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path
     replayed_as_recorded(tmp_path)
 
 
+def test_a_slight_deviation_waits_for_its_cause_and_is_nothing_if_it_returns_before(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], "cause_delay_s = 160\n") as plant, plant.running():
+            await plant.play(30)
+            plant.off = {"pump": (0.0, 0.6)}
+            await plant.play(40)
+            verdict = (await plant.get("/assets/pump"))["verdict"]
+            assert (verdict["condition"], await states(plant)) == ("deviating", []), "neither tag is believed"
+            plant.off = {}
+            await plant.play(150)
+            assert await states(plant) == []
+            plant.off = {"pump": (0.0, 0.6)}
+            await plant.play(190)
+            assert await states(plant) == [("pump-1", "unacknowledged", None)]
+            (told,) = await revisions(plant)
+            waited_s = (codec.parse_time(told["raised_time"]) - codec.parse_time(told["onset_time"])) / 1e9
+            assert 9 + 2 * 10 <= waited_s < 9 + 160, "the on delay, and three looks, one every ten seconds"
+            assert told["verdict"]["cause_probability"] >= 0.9
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
 def test_planned_work_holds_over_a_restart_in_the_middle_and_ends_as_planned(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with site(tmp_path, ["pump"]) as plant:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from agent.line.advise import Delays
@@ -44,9 +46,11 @@ def recurring() -> Float32s:
     return values
 
 
-def told(detector: Detector, values: Float32s, labels: dict[int, Answer]) -> tuple[list[int], list[Alert]]:
+def told(
+    detector: Detector, values: Float32s, labels: dict[int, Answer], settings: LineSettings = SETTINGS
+) -> tuple[list[int], list[Alert]]:
     """Let a line judge, and label its first alert after some rows; return when it raised, and what it was taught by."""
-    line, raised, taught = Line("pump", detector, SETTINGS), [], []
+    line, raised, taught = Line("pump", detector, settings), [], []
     first: Alert | None = None
     for row in range(0, len(values), 10):
         now_ns = START_NS + (row + 9) * SECOND_NS
@@ -64,8 +68,11 @@ def told(detector: Detector, values: Float32s, labels: dict[int, Answer]) -> tup
     return [(time_ns - START_NS) // SECOND_NS for time_ns in raised], taught
 
 
-def alarms(detector: Detector, values: Float32s, taught: list[Alert], chunk_rows: int) -> list[int]:
-    vigil, raised = Vigil(detector, SETTINGS.alerts_per_s, DELAYS, labelled=taught), []
+def alarms(
+    detector: Detector, values: Float32s, taught: list[Alert], chunk_rows: int, delays: Delays = DELAYS,
+    symptoms: tuple[str, ...] = (),
+) -> list[int]:
+    vigil, raised = Vigil(detector, SETTINGS.alerts_per_s, delays, labelled=taught, symptoms=symptoms), []
     for row in range(0, len(values), chunk_rows):
         changes = vigil.take(grid(values[row : row + chunk_rows], start_s=row))[1]
         raised += [row + change.row for change in changes if change.event is AlarmEvent.RAISE]
@@ -91,3 +98,14 @@ def test_what_was_labelled_normal_counts_from_then_on_as_it_does_for_a_line() ->
     assert [row for row in corrected if 1250 < row < 1700] == []
     assert len([row for row in corrected if 1800 <= row < 1900]) == 1, "it is normal no more"
     assert alarms(detector, values, twice[::-1], 7) == corrected
+
+
+def test_it_waits_for_the_cause_as_a_line_does() -> None:
+    detector, values = Detector(learn([quiet_rows(800)], [("p", "bar"), ("t", "degC")], 1000, name="pump")), recurring()
+    at_once, _ = told(detector, values, {})
+    for symptoms in ((), ("t",)):
+        raised, _ = told(detector, values, {}, replace(SETTINGS, cause_delay_s=64, symptoms=symptoms))
+        assert 0 < len(raised) <= len(at_once)
+        assert raised != at_once
+        for chunk_rows in (10, 512):
+            assert alarms(detector, values, [], chunk_rows, Delays.of(5, 5, 1.0, 64), symptoms) == raised
