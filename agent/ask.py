@@ -24,8 +24,8 @@ TIMEOUT_S: Final = 10.0
 def ask(url: str, path: str, query: Mapping[str, str | None] | None = None, *, else_do: str = "") -> bytes:
     """Return the body that the agent at `url` answers a GET of `path` (below /api/v1, quoted) with.
 
-    Values of the query that are None are left out. Raise StoreError saying what to do where there is no answer, or a
-    refusal; `else_do` is one more thing to do.
+    `url` may end in /api/v1, as people copy it from elsewhere. Values of the query that are None are left out. Raise
+    StoreError saying what to do where there is no answer, or a refusal; `else_do` is one more thing to do.
     """
     used = {key: value for key, value in (query or {}).items() if value is not None}
     return _request(url, path + (f"?{urllib.parse.urlencode(used)}" if used else ""), None, else_do)
@@ -34,7 +34,7 @@ def ask(url: str, path: str, query: Mapping[str, str | None] | None = None, *, e
 def _request(url: str, path: str, body: bytes | None, else_do: str = "") -> bytes:
     if not url.startswith(("http://", "https://")):
         raise StoreError(f"--api {url}: must begin with http://, such as {API_URL}")
-    address = f"{url.rstrip('/')}{PREFIX}{path}"
+    address = f"{url.rstrip('/').removesuffix(PREFIX)}{PREFIX}{path}"
     request = urllib.request.Request(address, body, {"Content-Type": "application/json"} if body else {})  # noqa: S310
     try:
         with opener_for(address).open(request, timeout=TIMEOUT_S) as answer:

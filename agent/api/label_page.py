@@ -13,16 +13,20 @@ from urllib.parse import parse_qs, quote, unquote
 from fastapi import APIRouter, Depends, Request, Response
 
 from agent.label_link import LabelLinks, Ticket
+from agent.line.advisory import Advisory
 from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
+from agent.line.verdict import Cause
 from agent.store.journal import StoreError
 from agent.view import AgentView, Submitted
 from models.bundle import BundleError
 
 BY_LINK: Final = "by link"
-UNNAMED: Final = "unnamed fault"
 NAME_MAX, FAULT_MAX, COMMENT_MAX = 100, 100, 2000
+_FIELDS: Final = {"name": NAME_MAX, "fault": FAULT_MAX, "comment": COMMENT_MAX}
 OFFERED_MAX: Final = 8
 """More buttons than that are no longer found at a glance on a phone; any other fault can be written."""
+CHECKS_MAX: Final = 3
+"""A reminder beside the machine: the whole list, and why, is with the alert."""
 LABELLED_READ: Final = 50
 LABELS_MAX: Final = 20
 """Nobody corrects themselves so often, and a link may fall into any hands: each label is a revision that is kept."""
@@ -65,19 +69,23 @@ def label_pages(view: AgentView, links: LabelLinks) -> APIRouter:
             faults = _offered(view, found)
         except StoreError as error:
             return _unreadable(error)
-        return _page(found.id, _question(found, faults, unquote(request.cookies.get(_COOKIE, ""))[:NAME_MAX]))
+        kept = {"name": unquote(request.cookies.get(_COOKIE, "")), "fault": (found.label and found.label.fault) or ""}
+        return _page(found.id, _question(found, faults, kept))
 
     @router.post("/l/{token}")
     def answer(token: str, said: Annotated[dict[str, str], Depends(_form)]) -> Response:
         alert = _admit(view, links, token)
         if isinstance(alert, Response):
             return alert
-        label = _label(alert, said, view.now_ns())
+        label = _label(said, view.now_ns())
         if label is None:
             return _note(HTTPStatus.UNPROCESSABLE_ENTITY, "No answer was chosen", "Go back and tap one of the answers.")
         if alert.label is not None and _adds_nothing(label, alert.label):
             return _page(alert.id, _kept(alert.id, alert.label))
         try:
+            if label.fault == "":
+                asked = _question(alert, _offered(view, alert), said, "Which fault was it? Write it here, or tap one.")
+                return _page(alert.id, asked, HTTPStatus.UNPROCESSABLE_ENTITY)
             labels = sum(one.event is AlarmEvent.LABEL for one in view.history(alert.id))
         except StoreError as error:
             return _unreadable(error)
@@ -121,15 +129,17 @@ def _unreadable(error: StoreError) -> Response:
     return _note(HTTPStatus.SERVICE_UNAVAILABLE, "The alerts cannot be read now", said)
 
 
-def _label(alert: Alert, said: Mapping[str, str], now_ns: int) -> Label | None:
-    """Return the label that a form gives, None where it gives none: one of the faults offered, or another answer."""
+def _label(said: Mapping[str, str], now_ns: int) -> Label | None:
+    """Return the label that a form gives, None where it gives none: one of the faults offered, or another answer.
+
+    Its fault is empty where one was tapped but not named.
+    """
     tapped = said.get("known", "").strip()[:FAULT_MAX]
     try:
         what = Answer.REAL if tapped else Answer(said.get("answer", ""))
     except ValueError:
         return None
-    named = UNNAMED if alert.label is None or alert.label.fault is None else alert.label.fault
-    fault = (tapped or said.get("fault", "").strip()[:FAULT_MAX] or named) if what is Answer.REAL else None
+    fault = (tapped or said.get("fault", "").strip()[:FAULT_MAX]) if what is Answer.REAL else None
     by = said.get("name", "").strip()[:NAME_MAX] or BY_LINK
     return Label(what, fault, by, now_ns, said.get("comment", "").strip()[:COMMENT_MAX])
 
@@ -142,20 +152,26 @@ def _adds_nothing(new: Label, kept: Label) -> bool:
 def _offered(view: AgentView, alert: Alert) -> list[str]:
     """Return the faults that one tap names, the likeliest first; raise StoreError.
 
-    What the alert is like, what people named at this machine, the last first, and the failure modes of ISO 14224 that
-    its advisories know.
+    What the alert is like, the failure mode of ISO 14224 that it names itself, what people named at this machine, the
+    last first, and the other failure modes that this machine's advisories know.
     """
     names = []
-    if alert.like is not None and alert.like.name not in (Answer.NORMAL, Answer.SENSOR, UNNAMED):
+    if alert.like is not None and alert.like.name not in (Answer.NORMAL, Answer.SENSOR):
         names.append(alert.like.name)
+    own = [alert.advisory.failure_mode] if alert.advisory and alert.verdict.cause is Cause.MACHINE else []
+    names += _modes(own)
     labels = [one.label for one in view.labelled(alert.asset, LABELLED_READ)]
-    names += [label.fault for label in labels if label and label.fault and label.fault != UNNAMED]
-    modes = next((info.failure_modes for info in view.assets if info.name == alert.asset), ())
-    names += [mode.partition(", ")[2] for mode in modes]
+    names += [label.fault for label in labels if label and label.fault]
+    names += _modes(next((info.failure_modes for info in view.assets if info.name == alert.asset), ()))
     once: dict[str, str] = {}
     for name in names:
         once.setdefault(name.casefold(), name)
     return list(once.values())[:OFFERED_MAX]
+
+
+def _modes(failure_modes: Sequence[str]) -> list[str]:
+    """Return failure modes, such as "VIB, vibration", without their codes."""
+    return [mode.partition(", ")[2] for mode in failure_modes]
 
 
 def _expired(ticket: Ticket) -> Response:
@@ -163,30 +179,39 @@ def _expired(ticket: Ticket) -> Response:
     return _note(HTTPStatus.GONE, "This link has expired", said)
 
 
-def _question(alert: Alert, faults: Sequence[str], name: str) -> str:
+def _question(alert: Alert, faults: Sequence[str], said: Mapping[str, str], missing: str = "") -> str:
+    """Return the page's question, its fields filled with what was `said` so far; `missing` is what a fault lacks."""
+    name, fault, comment = (escape(said.get(field, "")[:most]) for field, most in _FIELDS.items())
     known = f'<p class="note">So far: {_text(_words(alert.label))}, {_by(alert.label)}.</p>' if alert.label else ""
-    guess = (alert.label.fault or "") if alert.label else ""
     buttons = "".join(
         f'<button name="answer" value="{answer.value}"><b>{short}</b> {rest}</button>'
         for answer, (short, rest) in _ANSWERS.items() if answer is not Answer.REAL
     )
-    known_faults = "".join(f'<button name="known" value="{escape(fault)}"><b>{_text(fault)}</b></button>'
-                           for fault in faults)
+    known_faults = "".join(f'<button name="known" value="{escape(one)}"><b>{_text(one)}</b></button>' for one in faults)
+    asked = f'<p class="note">{missing}</p>' if missing else ""
     short, rest = ("Another fault", "the one written here") if faults else _ANSWERS[Answer.REAL]
     return (
         f'<p class="soft">{_text(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
         # The enter key of a field presses the first button of its form: it must not answer.
-        f'<h1>{_text(alert.message)}</h1>{known}<form method="post"><button disabled hidden></button>'
+        f'<h1>{_text(alert.message)}</h1>{_checks(alert.advisory)}{known}'
+        '<form method="post"><button disabled hidden></button>'
         f'<h2>What was it?</h2><div class="faults">{known_faults}</div>'
-        f'<fieldset><label>If a fault, which one? <input name="fault" maxlength="{FAULT_MAX}" value="{escape(guess)}" '
-        'autocomplete="off" placeholder="such as impeller blockage"></label>'
+        f'<fieldset>{asked}<label>If a fault, which one? <input name="fault" maxlength="{FAULT_MAX}" value="{fault}" '
+        f'autocomplete="off" placeholder="such as impeller blockage"{" autofocus" if missing else ""}></label>'
         f'<button name="answer" value="{Answer.REAL.value}"><b>{short}</b> {rest}</button></fieldset>{buttons}'
-        f'<label>Your name, if you like <input name="name" maxlength="{NAME_MAX}" value="{escape(name)}" '
+        f'<label>Your name, if you like <input name="name" maxlength="{NAME_MAX}" value="{name}" '
         'autocomplete="name"></label>'
-        f'<label>What else is to be kept <textarea name="comment" maxlength="{COMMENT_MAX}" rows="2"></textarea>'
-        "</label>"
-        "</form>"
+        f'<label>What else is to be kept <textarea name="comment" maxlength="{COMMENT_MAX}" rows="2">{comment}'
+        "</textarea></label></form>"
     )
+
+
+def _checks(advisory: Advisory | None) -> str:
+    """Return what to check first, in few words."""
+    if advisory is None:
+        return ""
+    checks = "".join(f"<li>{_text(one.do)}</li>" for one in advisory.checks[:CHECKS_MAX])
+    return f"<h2>What to check first</h2><ol>{checks}</ol>"
 
 
 def _thanks(alert: Alert, label: Label) -> str:

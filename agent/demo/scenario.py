@@ -146,6 +146,11 @@ def script_of(scenario: Scenario, plcs: Sequence[Plc]) -> Script:
     return Script(scenario.sick, scenario.healthy, sick.start_ns, sick.speed, truth)
 
 
+def api_time(time: str) -> str:
+    """Return a time as the API gives it, to the second: by the clock that it dates that machine by."""
+    return f"{time[:19]}Z"
+
+
 def time_of_day(time_ns: int) -> str:
     """Return a simulated time as the machine's clock on the wall shows it."""
     return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%H:%M:%S}"

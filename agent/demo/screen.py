@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -11,14 +12,14 @@ from rich.text import Text
 
 from agent.api.models import AssetDetail, ContributionModel
 from agent.cells import cells
-from agent.demo.scenario import Phase, Script, time_of_day
+from agent.demo.scenario import Phase, Script, api_time, time_of_day
 from agent.demo.story import Event, Moment, Story, in_words
 from agent.demo.summary import number
 from agent.line.alert import AlarmState
 from agent.line.verdict import Condition
 
 TAGS_MAX: Final = 10
-OTHER_LINES: Final = 17
+OTHER_LINES: Final = 18
 """Lines of the picture beside tags, events and the blank lines between the parts."""
 ROOMY_LINES: Final = 32
 """From this height on there are blank lines between the parts."""
@@ -43,7 +44,8 @@ PHASE_STYLES: Final[Mapping[Phase, str]] = {
 class Picture:
     """One moment of the story, drawn into the size of the console.
 
-    `wheres` tells how each machine is connected, `regimes` how each of its regimes is described.
+    `url` and `file` are the agent's API and configuration; `wheres` tells how each machine is connected, `regimes` how
+    each of its regimes is described.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class Picture:
         story: Story,
         moment: Moment,
         url: str,
+        file: Path,
         wheres: Mapping[str, str],
         regimes: Mapping[str, Mapping[str, str]],
     ) -> None:
-        self._story, self._moment, self._url = story, moment, url
+        self._story, self._moment, self._url, self._file = story, moment, url, file
         self._wheres, self._regimes = wheres, regimes
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -106,9 +109,9 @@ class Picture:
         regime = verdict.regime if verdict else None
         described = self._regimes.get(name, {}).get(regime or "", "")
         state = alert.state if alert else AlarmState.NORMAL
-        heading = Text.assemble(
-            (name, "bold underline"), f"  {self._wheres.get(name, '')}", no_wrap=True, overflow="ellipsis"
-        )
+        heading = Text.assemble((name, "bold underline"), f"  {self._wheres.get(name, '')}", no_wrap=True,
+                                overflow="ellipsis")
+        heading.append(f"; in the API {api_time(verdict.time)}" if verdict else "")
         known = Text(f"  regime    {regime or '-'}", no_wrap=True, overflow="ellipsis")
         known.append(f": {described}" if described else "", "dim")
         judged = Text("  evidence  ", no_wrap=True, overflow="ellipsis")
@@ -126,6 +129,7 @@ class Picture:
         asset = self._story.script.sick
         lines = (
             f"Polls: {reads}, missed: {missed} (a slow machine misses some). Ctrl-C ends everything.",
+            f"Configuration: {self._file}",
             f"REST API: {self._url}/assets, /alerts, /connections, /openapi.json",
             f"          curl -s {self._url}/assets/{asset}",
         )

@@ -73,6 +73,8 @@ class Show:
             f"Forewarn demo: a {self._scenario.sick} degrades and fails within {minutes:.0f} simulated minutes; "
             f"the agent is to warn before. Simulated time runs {self._speed:g} times faster than wall time, in the "
             f"API's timestamps too, so this takes about {self._scenario.failure_s / self._speed:.0f} s. "
+            f"Here you see the plant's clock; the API dates the {self._scenario.healthy} by it too, for OPC UA tells "
+            f"the time, and the {self._scenario.sick} by the agent's own clock, for Modbus tells none. "
             "On a slow or busy machine polls may be missed."
         )
 
@@ -107,7 +109,7 @@ class Show:
     def _show(self, live: Live, stage: Stage, story: Story, moment: Moment) -> None:
         new = story.see(moment)
         if self._console.is_terminal:
-            live.update(Picture(story, moment, stage.rest.url, stage.wheres, stage.regimes), refresh=True)
+            live.update(Picture(story, moment, stage.rest.url, stage.file, stage.wheres, stage.regimes), refresh=True)
             return
         for event in new:
             self._say(event_line(stage.script, event).plain)

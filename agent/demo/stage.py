@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from models.bundle import BundleError, Manifest
 
 READY_S_MAX: Final = 60.0
 LOOK_INTERVAL_NS: Final = 100_000_000
+ANY_PORT: Final = "port = 0\n"
 ON_DELAY_S, OFF_DELAY_S = 30, 300
 BUNDLES: Final = Path(models.__file__).parent / "bundles"
 
@@ -34,12 +36,13 @@ class Listening(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything runs: the script that is being played, the agent's API, and what the machines are.
+    """Everything runs: the script that is being played, the agent's configuration and API, and what the machines are.
 
     `began_ns` is when, on the monotonic clock, the simulated time of the machine that degrades began to run.
     """
 
     script: Script
+    file: Path
     rest: Rest
     began_ns: int
     wheres: Mapping[str, str]
@@ -76,9 +79,10 @@ async def set_up(
     for plc in plcs:
         say(f"  the {plc.name} listens: {plc.where}")
     say("Starting the agent against both ...")
-    url = await _agent(children, plcs, manifests, folder, speed)
+    file, url = await _agent(children, plcs, manifests, folder, speed)
     stage = Stage(
         script=script_of(scenario, plcs),
+        file=file,
         rest=Rest(url),
         began_ns=began_ns,
         wheres={plc.name: plc.where for plc in plcs},
@@ -87,6 +91,7 @@ async def set_up(
         },
     )
     say(f"  its REST API: {stage.rest.url}")
+    say(f"  its configuration: {file}")
     try:
         async with asyncio.timeout(READY_S_MAX):
             await _until_watching(stage, children, clock)
@@ -113,16 +118,18 @@ async def _plc(children: Children, arguments: list[str], clock: Clock) -> tuple[
 
 async def _agent(
     children: Children, plcs: Sequence[Plc], manifests: Mapping[str, Manifest], folder: Path, speed: float
-) -> str:
-    """Write the agent's configuration, start it, and return where its API is."""
+) -> tuple[Path, str]:
+    """Write the configuration, start the agent, return the file and where the API is: the file names that port then."""
     parts = await asyncio.gather(
         *(_configuration(children, plc, manifests[plc.name].period_ms, folder, append=bool(number))
           for number, plc in enumerate(plcs))
     )  # fmt: skip
-    file = folder / "agent.toml"
-    file.write_text("\n".join(parts), encoding="utf-8")
+    file, text = folder / "agent.toml", "\n".join(parts)
+    file.write_text(text, encoding="utf-8")
     child = await children.start("agent", "agent", ["run", str(file), "--speed", f"{speed:g}"])
-    return (await child.announced(Listening)).url
+    url = (await child.announced(Listening)).url
+    file.write_text(text.replace(ANY_PORT, f"port = {urllib.parse.urlsplit(url).port}\n", 1), encoding="utf-8")
+    return file, url
 
 
 async def _configuration(children: Children, plc: Plc, period_ms: int, folder: Path, *, append: bool) -> str:

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.api.connection_models import ConnectionModel
 from agent.api.models import AlertModel, AssetDetail
-from agent.demo.scenario import Phase, Script
+from agent.demo.scenario import Phase, Script, api_time
 from agent.line.alert import AlarmState
 from agent.line.verdict import Condition
 from agent.store.codec import parse_time
@@ -99,7 +99,8 @@ class Story:
         before = self._alerts.get(alert.id)
         self._alerts[alert.id] = alert
         if before is None:
-            said = f"ALERT {alert.id}, priority {alert.priority.value}: {alert.message}"
+            dated = f"in the API raised {api_time(alert.raised_time)}"
+            said = f"ALERT {alert.id}, priority {alert.priority.value}, {dated}: {alert.message}"
             return [Event(min(self.raised_ns(alert), now_ns), said, alarming=True)]
         if before.state is not alert.state:
             return [Event(now_ns, f"{alert.id}: {in_words(alert.state)}")]

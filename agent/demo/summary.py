@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.api.models import AlertModel, ContributionModel
-from agent.demo.scenario import MINUTE_NS, Script, time_of_day
+from agent.demo.scenario import MINUTE_NS, Script, api_time, time_of_day
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,7 @@ def _warning(script: Script, alert: AlertModel, raised_ns: int) -> list[str]:
     cause = verdict.cause.value if verdict.cause else "unknown"
     return [
         _at(script, raised_ns, f"the agent warned: alert {alert.id}, priority {alert.priority.value}"),
+        f"{margin}in the API: raised {api_time(alert.raised_time)}",
         f'{margin}"{alert.message}"',
         f"{margin}cause: {cause} (in truth: {script.truth.cause}); shape: {shapes or 'unknown'}",
     ]

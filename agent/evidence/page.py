@@ -31,6 +31,11 @@ MARKS_MAX: Final = 12
 _BEFORE_PLOTS: Final = 2
 """Parts of the record's section before its first plot, which names the marks."""
 CSS: Final = Path(__file__).with_name("page.css")
+_HOW_TO_READ: Final = (
+    '<p class="soft">How to read "expected": it is what the tag should have been at that moment, by all the other tags '
+    "and what was learnt of the machine when it was well; where several deviate it is drawn away with them, so look "
+    "which tag parted from it first.</p>"
+)
 _MACHINERY: Final = frozenset(
     {"revision", "updated_time", "verdict", "signature", "peak_signature", "advisory"}
 )
@@ -93,13 +98,14 @@ def _seen(incident: Incident) -> str:
         "Time left": remaining_life(verdict),
     }
     rows = "".join(
-        f'<tr><td>{quoted(part.tag)}</td><td class="part"><span class="bar"><i style="width:{part.share:.0%}"></i>'
-        f'</span>{part.share:.0%}</td><td class="number">{_number(part.measured)}</td>'
+        f'<tr><td>{quoted(part.tag).replace("_", "_<wbr>")}</td>'
+        f'<td class="part"><span class="bar"><i style="width:{part.share:.0%}"></i></span>{part.share:.0%}</td>'
+        f'<td class="number">{_number(part.measured)}</td>'
         f'<td class="number">{_number(part.expected)}</td><td>{quoted(part.unit)}</td></tr>'
         for part in verdict.contributions
     )
     table = (
-        '<div class="scroll"><table><thead><tr><th>Tag</th><th>Part in the evidence</th>'
+        '<div class="scroll"><table class="fit"><thead><tr><th>Tag</th><th>Part in the evidence</th>'
         '<th class="number">Measured</th><th class="number">Expected</th><th>Unit</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
         '<p class="soft">Means of the last 32 rows before that. What is expected of a tag follows from the others: '
@@ -130,6 +136,8 @@ def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks:
     parts = ["<h2>The record</h2>", _limits_of(incident, axis)]
     if course is not None and len(course.time_ns):
         parts.append(_evidence(axis, course, marks))
+    if course is not None:
+        parts.append(_HOW_TO_READ)
     columns = [tag.name for tag in manifest.tags]
     named = [part.tag for part in incident.alert.verdict.contributions if part.tag in columns]
     for name in (named or columns)[:TAGS_MAX]:
@@ -207,11 +215,12 @@ def _timeline(revisions: Sequence[Mapping[str, Any]]) -> str:
         lines = [f"{quoted(_words(name))}: {_value(value)}" for name, value in changed.items()] or ["nothing shown"]
         rows.append(
             f'<tr><td class="number">{said["revision"]}</td><td class="time">{_time(said["updated_time"])}</td>'
-            f"<td>{'<br>'.join(lines)}</td></tr>"
+            f'<td class="said">{"<br>".join(lines)}</td></tr>'
         )
         before = said
     return (
-        '<div class="scroll"><table><thead><tr><th class="number">No.</th><th>When (UTC, the agent\'s clock)</th>'
+        '<div class="scroll"><table class="fit"><thead><tr><th class="number">No.</th>'
+        "<th>When (UTC, the agent's clock)</th>"
         f"<th>What changed, and by whom</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -239,8 +248,8 @@ def _contents(alert_id: str, told: Told) -> str:
         f"<p><code>forewarn evidence --verify {name}.html</code> checks every byte of this file; "
         f"<code>forewarn replay {name}.html</code> computes the alert anew from the data in it.</p>\n"
         f"{pack.slot('data')} download=\"{name}.zip\">Save the data as a zip</a>\n"
-        '<div class="scroll"><table><thead><tr><th>File</th><th class="number">Bytes</th><th>SHA-256</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
+        '<div class="scroll"><table class="fit"><thead><tr><th>File</th><th class="number">Bytes</th>'
+        f"<th>SHA-256</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 

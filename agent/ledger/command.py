@@ -27,12 +27,21 @@ from agent.line.stage import Stage
 from agent.options import time_ns
 from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.record import Record, past_of
+from agent.replay import telemetry_of
 from agent.shadow.loading import detector_of, load_detectors, stage_of
+from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import StoreError
 from agent.store.loads import FILE, read_loads
 
-WEEK_NS: Final = 7 * 86_400_000_000_000
+S_NS: Final = 1_000_000_000
+WEEK_NS: Final = 7 * 86_400 * S_NS
+SKEW_NS: Final = 600 * S_NS
+"""A record that is no further ahead than that was dated by the clock of a machine that goes wrong a little."""
+AHEAD: Final = (
+    "this report is of {}; the record reaches until {}Z, ahead of this machine's clock, as after a run with --speed: "
+    "to have all of it in the report give --until {}Z"
+)
 
 
 def add_weekly(reports: typer.Typer, clock: Clock) -> None:
@@ -63,9 +72,11 @@ def add_weekly(reports: typer.Typer, clock: Clock) -> None:
             now_ns = clock.time_ns()
             until_ns = time_ns("--until", until, now_ns)
             since_ns = time_ns("--since", since, until_ns - WEEK_NS)
-            if not since_ns < min(until_ns, now_ns):
+            chosen = chosen_assets(read, asset)
+            reaches_ns = _reaches_ns(read, chosen)
+            if not since_ns < min(until_ns, max(now_ns, reaches_ns)):
                 raise StoreError("--since: must be before --until, and in the past; name an earlier time")
-            report, refused = made(read, chosen_assets(read, asset), since_ns, until_ns, quick=quick)
+            report, refused = made(read, chosen, since_ns, until_ns, quick=quick)
             if out is not None:
                 _write(out, page(report, f"Made {format_time(now_ns)[:16]}Z by forewarn {package_version()}."))
         if as_json:
@@ -73,8 +84,16 @@ def add_weekly(reports: typer.Typer, clock: Clock) -> None:
         else:
             show(report, wide())
         complain(*refused)
+        if until is None and reaches_ns > now_ns + SKEW_NS:
+            complain(AHEAD.format(report.dates(), format_time(reaches_ns)[:19], format_time(reaches_ns + S_NS)[:19]))
         if out is not None:
             typer.echo(f"{out}: {out.stat().st_size / 1e3:.0f} kB; open it in any browser, or print it", err=as_json)
+
+
+def _reaches_ns(config: Config, assets: tuple[str, ...]) -> int:
+    """Return until when there is a record of any of these assets, UTC; 0 where there is none."""
+    telemetry = telemetry_of(config.agent.state_dir)
+    return max((end for asset in assets for _, end in reading.spans(telemetry, asset)), default=0)
 
 
 def made(

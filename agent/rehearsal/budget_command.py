@@ -115,13 +115,21 @@ def _rehearsed(
         one = rehearse(
             record, (first_ns, last_ns), past.raised, budgets=budgets, ramps=ramps, seed=seed, progress=progress
         )
-    counted = sum(not known.is_true for known in one.known)
+    counted = len(one.known) - len(_not_counted(one))
     return Achieved.of(said.alerts_per_s, counted, one.weeks_judged * WEEK_S), one
+
+
+def _not_counted(one: Rehearsal) -> list[str]:
+    """Return the alerts of which people say that something was wrong: the budget is not for these."""
+    return [known.alert_id for known in one.known if known.is_true]
 
 
 def show(achieved: Achieved, one: Rehearsal, console: Console) -> None:
     """Print a table of what each budget would have cost, between what was achieved and what others would change."""
-    console.print(Text(f"{one.asset}: budget {one.budget}; {achieved.sentence()}"), soft_wrap=True)
+    true = len(_not_counted(one))
+    besides = f"; not counted: {true} that people say {'was' if true == 1 else 'were'} real, or a sensor's fault"
+    head = f"{one.asset}: budget {one.budget}; {achieved.sentence()}{besides if true else ''}"
+    console.print(Text(head), soft_wrap=True)
     console.print(
         Text(
             f"judged anew from {format_time(one.since_ns)[:16]}Z to {format_time(one.until_ns)[:16]}Z, "
@@ -194,6 +202,7 @@ def _json(achieved: Achieved, one: Rehearsal) -> dict[str, object]:
         "until": format_time(one.until_ns),
         "weeks_judged": one.weeks_judged,
         "alerts": [known.alert_id for known in one.known],
+        "not_counted": _not_counted(one),
         "slow_fault": {"percent": RAMP_PERCENT, "within_s": WITHIN_S},
         "budgets": [
             {

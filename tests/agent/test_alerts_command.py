@@ -37,7 +37,8 @@ def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_alerts_of_this_machine_are_not_asked_of_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ending", ["", "/", "/api/v1", "/api/v1/"])
+def test_alerts_of_this_machine_are_not_asked_of_a_proxy(ending: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Agent(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
@@ -55,7 +56,7 @@ def test_alerts_of_this_machine_are_not_asked_of_a_proxy(monkeypatch: pytest.Mon
     with HTTPServer(("127.0.0.1", 0), Agent) as server:
         thread = Thread(target=server.handle_request)
         thread.start()
-        result = forewarn("alerts", "--api", f"http://127.0.0.1:{server.server_port}")
+        result = forewarn("alerts", "--api", f"http://127.0.0.1:{server.server_port}{ending}")
         thread.join()
     assert (result.exit_code, result.output) == (0, "no alerts\n")
     assert asked == ["/api/v1/alerts?limit=50"]

@@ -132,6 +132,13 @@ def test_verify_says_who_signed(evidence: Path, gateway: Path, tmp_path: Path) -
     assert (result.exit_code, "an unknown key" in result.stdout) == (1, True)
 
 
+def test_the_page_says_how_to_read_what_is_drawn_and_its_tables_fit_a_phone(evidence: Path) -> None:
+    text = evidence.read_text(encoding="utf-8")
+    assert 'How to read "expected"' in Page(text).said
+    assert text.index("How to read") < text.index("<figcaption><b><bdi>")
+    assert "<table>" not in text, "all of them are made narrow for a narrow screen"
+
+
 def test_the_tables_hold_what_was_measured_and_expected(gateway: Path, evidence: Path) -> None:
     files = pack.unseal(evidence.read_bytes()).files
     raw, course = (pl.read_parquet(io.BytesIO(files[name])) for name in ("raw.parquet", "course.parquet"))

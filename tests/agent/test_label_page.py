@@ -17,6 +17,7 @@ from agent.api.label_page import LABELS_MAX
 from agent.config.agent import ApiConfig
 from agent.label_link import LabelLinks, Ticket
 from agent.line.alert import AlarmEvent, Alert, Answer, Label, Likeness
+from agent.line.verdict import Cause
 from agent.trust import KEY
 from tests.agent.asking import client
 from tests.agent.commands import forewarn
@@ -93,7 +94,9 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     assert revisions == [1, 3]
     page = Seen(first)
     assert page.answers == ["real", "sensor", "normal", "not_looked_at"]
-    assert page.faults == ["vibration", "external leakage of process medium"]
+    assert page.faults == ["external leakage of process medium", "vibration"], "what the alert itself says comes first"
+    assert "What to check first" in page.text
+    assert "Look for drops at the shaft seal." in page.text
     assert "pump deviates: pressure 11.1 bar" in page.text
     assert "Thank you" in thanks.text
     assert "Ana &lt;3" in thanks.text
@@ -103,7 +106,7 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     page = Seen(again)
     assert page.fields["name"] == "Ana <3", "the name is remembered"
     assert page.fields["fault"] == "impeller blockage"
-    assert page.faults == ["impeller blockage", "vibration", "external leakage of process medium"]
+    assert page.faults == ["external leakage of process medium", "impeller blockage", "vibration"]
     assert "So far: impeller blockage, by Ana <3" in page.text
     assert last.label is not None
     assert (last.label.answer, last.label.fault, last.label.by) == (Answer.SENSOR, None, "by link")
@@ -133,19 +136,42 @@ def test_a_link_takes_no_more_answers_than_anybody_needs(plant: Plant, links: La
         plant.journal.record(replace(raised, revision=number + 2, event=AlarmEvent.LABEL, label=label))
     token = links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))
     seen = Seen(opened(plant, links, token))
-    assert seen.faults == [f"fault {LABELS_MAX - 1}", "vibration", "external leakage of process medium"]
+    assert seen.faults == ["external leakage of process medium", f"fault {LABELS_MAX - 1}", "vibration"]
     refused = opened(plant, links, token, "POST", data={"answer": "sensor"})
     assert refused.status_code == 409
     assert "forewarn label does" in Seen(refused).text
 
 
-@pytest.mark.parametrize(("like", "offered"), [("seal leak", ["seal leak"]), ("unnamed fault", []), ("sensor", [])])
+@pytest.mark.parametrize(("like", "offered"), [("seal leak", ["seal leak"]), ("normal", []), ("sensor", [])])
 def test_what_an_alert_is_like_is_offered_first_where_it_names_a_fault(
     like: str, offered: list[str], plant: Plant, links: LabelLinks
 ) -> None:
     plant.journal.record(replace(alert(1), like=Likeness("pump-0", START_NS, like, 0.9)))
     seen = Seen(opened(plant, links, links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))))
-    assert seen.faults == [*offered, "vibration", "external leakage of process medium"]
+    assert seen.faults == [*offered, "external leakage of process medium", "vibration"]
+
+
+def test_faults_of_other_machines_and_failure_modes_of_sensors_are_not_offered(plant: Plant, links: LabelLinks) -> None:
+    elsewhere = replace(alert(1, asset="fan"), label=Label(Answer.REAL, "torn belt", "Bo", START_NS))
+    plant.journal.record(elsewhere)
+    off = replace(alert(1).verdict, cause=Cause.SENSOR)
+    plant.journal.record(replace(alert(1), verdict=off))
+    seen = Seen(opened(plant, links, links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))))
+    assert seen.faults == ["vibration", "external leakage of process medium"]
+
+
+def test_a_fault_without_a_name_is_asked_for_and_nothing_else_is_lost(plant: Plant, links: LabelLinks) -> None:
+    plant.journal.record(alert(1))
+    token = links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))
+    said = {"answer": "real", "fault": " ", "name": "Ana <3", "comment": "a <rag>"}
+    asked = opened(plant, links, token, "POST", data=said)
+    assert asked.status_code == 422
+    page = Seen(asked)
+    assert "Which fault was it? Write it here, or tap one." in page.text
+    assert page.answers == ["real", "sensor", "normal", "not_looked_at"]
+    assert page.faults == ["external leakage of process medium", "vibration"]
+    assert page.fields["name"] == "Ana <3"
+    assert "a <rag>" in page.text
 
 
 def test_a_link_says_so_where_the_journal_cannot_be_read(plant: Plant, links: LabelLinks) -> None:

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from agent.clock import SystemClock
+from agent.config.file import Config
 from agent.demo.children import ChildError
 from agent.demo.scenario import SCENARIO, Scenario
 from agent.demo.show import Show
@@ -69,6 +70,7 @@ def test_it_plays_from_the_start_to_the_summary(place: Path) -> None:
         "the pump listens: Modbus TCP 127.0.0.1:",
         "the conveyor listens: OPC UA opc.tcp://127.0.0.1:",
         "its REST API: http://127.0.0.1:",
+        "its configuration: ",
         "Ready, at simulated minute",
         "bearing_wear begins in the pump; nobody has told the agent",
         "minute  95.0  the pump fails",
@@ -142,6 +144,10 @@ def test_a_plc_that_dies_ends_the_demonstration(place: Path) -> None:
         said += line
         if "Ready, at simulated minute" in line:
             break
+    told = re.search(r"its REST API: (\S+)/api/v1\n +its configuration: (.*)\n", said)
+    assert told is not None
+    config = Config.parse(Path(told[2]).read_text(encoding="utf-8"), Path(told[2]))
+    assert config.api.url == told[1], "commands beside it find the agent, and links lead to it"
     os.kill(child_of(process.pid, "simulators conveyor"), signal.SIGKILL)
     rest, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (1, "")

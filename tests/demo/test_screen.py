@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,7 @@ from agent.line.verdict import Condition
 from tests.demo.canned import SCRIPT, START_NS, alert, asset, moment
 
 URL = "http://127.0.0.1:40000/api/v1"
+FILE = Path("/tmp/forewarn-demo-1/agent.toml")
 
 
 def draw(seen: Moment, width: int = 100, height: int = 45, encoding: str = "utf-8", story: Story | None = None) -> str:
@@ -21,7 +23,7 @@ def draw(seen: Moment, width: int = 100, height: int = 45, encoding: str = "utf-
     told.see(seen)
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     console = Console(file=out, width=width, height=height, force_terminal=True, color_system=None)
-    console.print(Picture(told, seen, URL, {"pump": "Modbus TCP here"}, {"pump": {"R1": "speed 2480 rpm"}}))
+    console.print(Picture(told, seen, URL, FILE, {"pump": "Modbus TCP here"}, {"pump": {"R1": "speed 2480 rpm"}}))
     out.seek(0)
     return out.read()
 
@@ -31,12 +33,13 @@ def test_a_healthy_line() -> None:
     for part in (
         "08:05:00, minute 5 (simulated time, 60 times faster)",
         "filter_fouling healthy, severity 0%",
-        "pump  Modbus TCP here",
+        "pump  Modbus TCP here; in the API 2026-11-25T09:51:40Z",
         "R1: speed 2480 rpm",
         "0.20 (limit 1)",
         "condition normal",
         "alarm normal",
         "missed: 6",
+        f"Configuration: {FILE}",
         f"curl -s {URL}/assets/pump",
         "BadTimeout",
     ):

@@ -59,14 +59,15 @@ def test_an_alert_is_told_once_at_the_time_it_was_raised_and_then_when_its_state
     story.see(moment(25, Condition.DEVIATING))
     raised = alert(25.5)
     (event,) = story.see(moment(26, Condition.DEVIATING, raised))
-    assert event.text == "ALERT pump-1, priority medium: pump behaves unlike it ever did"
+    assert event.text == ("ALERT pump-1, priority medium, in the API raised 2026-11-25T10:12:10Z: "
+                          "pump behaves unlike it ever did")
     assert event.alarming
     assert event.time_ns == START_NS + int(25.5 * MINUTE_NS)
     assert not story.see(moment(27, Condition.DEVIATING, raised))
     acknowledged = alert(25.5, state=AlarmState.ACKNOWLEDGED)
     assert texts(story, moment(28, Condition.DEVIATING, acknowledged)) == ["pump-1: acknowledged"]
     assert texts(story, moment(29, Condition.DEVIATING, alert(28.5, number=2))) == [
-        "ALERT pump-2, priority medium: pump behaves unlike it ever did"
+        "ALERT pump-2, priority medium, in the API raised 2026-11-25T10:15:10Z: pump behaves unlike it ever did"
     ]
 
 

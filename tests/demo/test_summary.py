@@ -24,6 +24,7 @@ def test_an_alert_in_time() -> None:
         "",
         "  08:15:00  minute  15.0   filter_fouling began in the pump",
         "  08:27:00  minute  27.0   the agent warned: alert pump-1, priority medium",
+        "                           in the API: raised 2026-11-25T10:13:40Z",
         '                           "pump behaves unlike it ever did"',
         "                           cause: machine (in truth: machine); shape: ramp 90%",
         "  09:35:00  minute  95.0   the pump failed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def lived(file: Path) -> Config:
 
 def weekly(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command("report", "weekly", *arguments), capture_output=True, text=True, check=False)
+
+
+def weekly_at(now_ns: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run it at another time; as a child, for it lowers the priority of its process for good."""
+    program = ("import sys, typer; from agent.report import add_report; from tests.clock import ManualClock; "
+               "app = typer.Typer(); add_report(app, ManualClock(int(sys.argv.pop(1)))); app()")
+    told = [sys.executable, "-c", program, str(now_ns), "report", "weekly", *map(str, arguments)]
+    return subprocess.run(told, capture_output=True, text=True, check=False)
 
 
 def people_speak(config: Config) -> None:
@@ -154,6 +163,22 @@ def test_a_report_of_a_time_without_a_record_says_so(lived: Config, file: Path, 
     assert (pump["span"]["alerts"], pump["span"]["recorded_s"], pump["record"]["rows"]) == (0, 0, 0)
     assert pump["record"]["availability"] is None
     assert "no alert was raised on the 1 machine." in Page(out.read_text(encoding="utf-8")).said
+
+
+def test_a_report_before_the_end_of_a_record_made_faster_than_life_says_so(lived: Config, file: Path) -> None:
+    now_ns = START_NS - 30 * DAY
+    before = weekly_at(now_ns, file, "--quick")
+    assert before.returncode == 0, before.stderr
+    assert "From 15 August 2026, 14:13 UTC, to 22 August 2026, 14:13 UTC: no alert was raised" in before.stdout
+    ahead = re.search(r"of 15 August 2026.* until (\S+), ahead of .* give --until (\S+)\n", before.stderr)
+    assert ahead is not None, before.stderr
+    assert ahead[1] == format_time(START_NS + (ROWS - 1) * NS)[:19] + "Z"
+    whole = weekly_at(now_ns, file, "--quick", "--until", ahead[2], "--json")
+    assert (whole.returncode, whole.stderr) == (0, "")
+    (pump,) = json.loads(whole.stdout)["assets"]
+    assert pump["span"]["alerts"] == len(past_of(lived.agent.state_dir, "pump", 1000).raised)
+    live = weekly_at(START_NS + (ROWS - 60) * NS, file, "--quick")
+    assert (live.returncode, live.stderr) == (0, ""), "clocks differ a little"
 
 
 def test_an_asset_that_has_no_model_yet_is_told_of_as_far_as_it_can_be(lived: Config, file: Path) -> None:

@@ -141,6 +141,9 @@ def test_labels_and_planned_work_count_as_the_ledger_counts_them(lived: Config, 
     assert found.returncode == 0, found.stderr
     (said,) = json.loads(found.stdout)
     assert said["achieved"]["alerts"] == len(said["alerts"]) - 1, "people say that it was real"
+    assert said["not_counted"] == [first.alert_id]
+    head = budget_command(file, "--ramps", "0", "--budgets", "1/week").stdout.splitlines()[0]
+    assert head.endswith("; not counted: 1 that people say was real, or a sensor's fault")
     assert second.alert_id not in said["budgets"][0]["later_s"], "it would not have been raised in planned work"
 
 
