@@ -4,7 +4,7 @@ What only a sensor can do comes first: stand still, or go away and come back at 
 sensor that is off moves nothing else: without its tag the others are healthy. A fault of the machine moves several
 tags, but often one of them long before the rest, and mostly one that is measured for that: a vibration, the pressure
 across a filter. Such tags are the asset's symptoms. One of them that deviates alone most likely tells of the machine,
-any other that its sensor is off.
+any other that its sensor is off. A symptom that has gone very far and is alone still is its sensor's, too.
 """
 
 from __future__ import annotations
@@ -57,6 +57,11 @@ LEFT_TOGETHER: Final = 3.5
 """So much is left, per channel, whichever tag is ignored, where several deviate.
 
 These five numbers were chosen on simulated machines (seeds 200 to 213), at the alert and up to eight hours later.
+"""
+ALONE_MAX: Final = 60.0
+"""A symptom that is alone at a larger distance per channel is the less the machine's, with the square of it.
+
+A fault of the machine that has grown so large has moved something else (seeds 300 and 301).
 """
 
 
@@ -124,7 +129,8 @@ def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:
     first = symptoms if symptoms.any() else np.ones(S, np.bool_)
     least = min(float(left.min()), LEFT_TOGETHER)
     alone, together = (np.exp(-0.5 * SHARPNESS * S * (each - least)) for each in (left, np.array(LEFT_TOGETHER)))
-    sensor, symptom = SENSOR / S * alone, SYMPTOM / first.sum() * alone * first
+    still_alone = min(1.0, (ALONE_MAX / max(float(left.max()), 1e-12)) ** 2) if symptoms.any() else 1.0
+    sensor, symptom = SENSOR / S * alone, SYMPTOM * still_alone / first.sum() * alone * first
     return float(sensor.sum() / (sensor.sum() + symptom.sum() + TOGETHER * together)), int(left.argmin())
 
 

@@ -56,7 +56,7 @@ def test_an_alarm_waits_until_three_looks_agree_on_a_clear_cause(chunk_rows: int
 @pytest.mark.parametrize("chunk_rows", [1000, 7])
 def test_what_stays_unclear_is_told_after_the_delay_and_what_is_grave_at_once(chunk_rows: int) -> None:
     assert waiting([(60, 0.2), (300, 1.5)], [(0, UNCLEAR)], chunk_rows) == [(RAISE, 229, 60)]
-    assert waiting([(60, 0.2), (40, 1.5), (100, 4.5)], [(0, UNCLEAR)], chunk_rows) == [(RAISE, 109, 60)]
+    assert waiting([(60, 0.2), (40, 1.5), (100, 5.5)], [(0, UNCLEAR)], chunk_rows) == [(RAISE, 109, 60)]
 
 
 def test_a_deviation_that_returns_before_its_cause_is_clear_is_no_alarm() -> None:
