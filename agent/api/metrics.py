@@ -136,6 +136,7 @@ def telemetry(view: AgentView) -> Iterator[Metric]:
         ("steps", "steps written", log.steps),
         ("values", "values written", log.cells),
         ("steps_lost", "steps that could not be written", log.steps_lost),
+        ("starts_lost", "new beginnings of lines that could not be written", log.starts_lost),
         ("damaged_bytes", "bytes found damaged and passed over", log.bytes_damaged),
         ("dropped_bytes", "bytes dropped to keep within size and age", log.bytes_dropped),
         ("segments_sealed", "segments turned into Parquet", archive.sealed),

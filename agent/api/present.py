@@ -186,6 +186,7 @@ def historian(info: HistorianInfo) -> telemetry_models.Historian:
     return telemetry_models.Historian(
         steps=log.steps,
         steps_lost=log.steps_lost,
+        starts_lost=log.starts_lost,
         values=log.cells,
         log_bytes_written=log.bytes_written,
         sealed_bytes_written=archive.bytes_written,

@@ -145,7 +145,7 @@ def test_the_telemetry_is_told_over_rest_too(tmp_path: Path) -> None:
 
     told = asyncio.run(scenario())
     assert told.values == 2 * told.steps >= 2 * 75
-    assert (told.steps_lost, told.error, told.days_kept_max) == (0, None, 400)
+    assert (told.steps_lost, told.starts_lost, told.error, told.days_kept_max) == (0, 0, None, 400)
     assert told.flash_bytes_per_day is None, "one minute tells nothing of a day"
 
 
