@@ -21,7 +21,7 @@ Values = dict[tuple[str, ...], float | None]
 
 
 class AgentCollector(Collector):
-    """Asks the agent at each scrape; keeps nothing."""
+    """Asks the agent at each scrape, but not its journal; keeps nothing."""
 
     def __init__(self, view: AgentView) -> None:
         self._view = view
@@ -99,7 +99,7 @@ def assets(view: AgentView) -> Iterator[Metric]:
     )
     yield gauge(
         "asset_challenger", "1 while a second model judges the asset in shadow", ["asset"],
-        {(name,): float(view.standing(name).challenger is not None) for name in seen},
+        {(name,): float(snapshot.trial is not None) for name, snapshot in seen.items()},
     )
     yield gauge(
         "asset_model_info", "hash of the model that judges", ["asset", "model"],
