@@ -143,6 +143,7 @@ def test_a_report_is_printed_with_the_sentences_first(lived: Config, file: Path)
     assert watched is not None
     assert float(watched[1]) > 99
     assert head.startswith("machine")
+    assert "known normal" in head
     assert row.startswith("pump")
 
 
@@ -219,6 +220,13 @@ def test_nothing_at_all_is_a_report_too() -> None:
     shown = Page(page(report, "made now")).said
     assert "Its record was not judged." in shown
     assert "made now" in shown
+
+
+def test_deviations_that_are_known_as_normal_are_counted_for_each_machine() -> None:
+    known = tuple(event(day, EventKind.KNOWN_PATTERN, day * DAY) for day in (92, 93, 95, 99))
+    report = report_of(history((), known))
+    assert (report.assets[0].span.known_patterns, report.assets[0].ever.known_patterns) == (3, 4)
+    assert '<td class="number">3</td>' in page(report, "")
 
 
 def test_a_missed_failure_is_said_before_all_plots() -> None:
