@@ -20,8 +20,7 @@ from agent.line.alert import (
     Command,
     Consequence,
     GiveLabel,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     TakeOutOfService,
     Withheld,
@@ -337,7 +336,7 @@ class Line:
     def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
         if isinstance(command, TakeOutOfService | ReturnToService):
             return self._withholding.obey(command, now_ns)
-        if isinstance(command, RecordFailure | RecordRepair):
+        if isinstance(command, RecordOutcome):
             return [self._log.outcome(command, now_ns)]
         return self._changes.obey(command, now_ns)
 

@@ -16,8 +16,7 @@ from agent.line.alert import (
     Alert,
     Command,
     GiveLabel,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     TakeOutOfService,
     Withheld,
@@ -157,7 +156,7 @@ class ThresholdLine:
         if isinstance(command, GiveLabel) and self._alert is None and command.alert is not None:
             labelled = lifecycle.obey(command.alert, command, self._now_ns)
             return [] if labelled is None else [labelled]
-        if isinstance(command, RecordFailure | RecordRepair):
+        if isinstance(command, RecordOutcome):
             return [self._log.outcome(command, self._now_ns)]
         return [] if self._alert is None else self._take(lifecycle.obey(self._alert, command, self._now_ns))
 

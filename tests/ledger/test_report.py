@@ -22,7 +22,7 @@ from agent.ledger.course import course
 from agent.ledger.history import History
 from agent.ledger.page import page
 from agent.ledger.report import Asset, Report, loads_of, percent
-from agent.line.alert import Answer, Label, RecordFailure, RecordRepair
+from agent.line.alert import Answer, Label, OutcomeKind, RecordOutcome
 from agent.line.event import EventKind, EventLog
 from agent.line.verdict import Condition
 from agent.rehearsal.achieved import WEEK_S, Achieved
@@ -90,10 +90,12 @@ def people_speak(config: Config) -> None:
     log, now_ns = EventLog("pump"), START_NS + ROWS * NS
     planned = {"since_ns": START_NS + 200 * NS, "until_ns": START_NS + 300 * NS}
     journal.record(log.event(EventKind.OUT_OF_SERVICE, START_NS, **planned))
-    failure = RecordFailure("pump", "Bo", now_ns, first.raised_ns + 60 * NS, first.alert_id, 7200.0, STRANGE)
-    journal.record(log.outcome(failure, now_ns))
-    repair = RecordRepair("pump", "Bo", now_ns, second.raised_ns + NS, second.alert_id, 3600.0, "seal")
-    journal.record(log.outcome(repair, now_ns))
+    for kind, at_ns, alert_id, downtime_s, comment in (
+        (OutcomeKind.FAILURE, first.raised_ns + 60 * NS, first.alert_id, 7200.0, STRANGE),
+        (OutcomeKind.REPAIR, second.raised_ns + NS, second.alert_id, 3600.0, "seal"),
+    ):
+        said = RecordOutcome("pump", kind, "Bo", now_ns, at_ns, alert_id, downtime_s, comment)
+        journal.record(log.outcome(said, now_ns))
     journal.close()
     loads = Loads(config.agent.state_dir / FILE)
     loads.note("line3_plc", Load(watched_ns=ROWS * NS, requests=1200, errors=100, connections=3), START_NS)
