@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.build import JOURNAL, load_detectors
+from agent.build import JOURNAL
 from agent.config.file import Config
 from agent.evidence.plot import BINS, WIDTH, Axis
 from agent.ledger.account import CONFIRMED_MIN, account
@@ -30,49 +30,28 @@ from agent.rehearsal.record import past_of
 from agent.store.codec import format_time
 from agent.store.journal import Journal
 from agent.store.loads import FILE, Loads
-from connectors.frame import BAD_TIMEOUT, Frame
 from connectors.load import Load
-from models.bundle import Bundle
-from models.learn import learn
 from tests.agent.commands import command
 from tests.agent.samples import CONFIG, START_NS, quiet_rows
 from tests.agent.samples import SECOND_NS as NS
 from tests.agent.test_evidence import Page
-from tests.agent.test_replay import live_run
 from tests.ledger.test_account import DAY, PER_S, event, history, raised
-from tests.rehearsal.recordings import record_of
+from tests.rehearsal.recordings import record_of, watched
 
 STRANGE = '</td><script>alert("\u202e1")</script>'
 ROWS = 1200
 SINCE, UNTIL = format_time(START_NS), format_time(START_NS + ROWS * NS)
 
 
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return learn([quiet_rows(800)], [("pressure", "bar"), ("temperature", "degC")], 1000, name="pump")
-
-
-@pytest.fixture
-def file(tmp_path: Path, bundle: Bundle) -> Path:
-    bundle.save(tmp_path / "bundles" / "pump")
-    file = tmp_path / "agent.toml"
-    file.write_text(CONFIG)
-    return file
-
-
 @pytest.fixture
 def lived(file: Path) -> Config:
     """Twenty minutes, with restarts: two faults, 60 rows without a pressure, and 100 without any value."""
-    config = Config.parse(file.read_text(), file)
     values = quiet_rows(ROWS)
     values[480:510, 1] += 6.0
     values[800:830, 1] += 6.0
     values[600:660, 0] = np.nan
     values[1050:1150] = np.nan
-    status = np.where(np.isnan(values), BAD_TIMEOUT, 0).astype(np.uint32)
-    frames = [Frame.of(START_NS + i * NS, row, status[i]) for i, row in enumerate(values)]
-    live_run(config, load_detectors(config), frames)
-    return config
+    return watched(file, values)
 
 
 def weekly(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
