@@ -154,9 +154,14 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/rebaseline")
     def rebaseline(asset: AssetName, body: RebaselineBody) -> Response:
         """Learn the level of some tags anew, from the rows to come; they are not judged until it is known."""
-        scored, tags = find_asset(view, asset).scored, tuple(dict.fromkeys(body.tags))
+        info, tags = find_asset(view, asset), tuple(dict.fromkeys(body.tags))
+        scored, switches = info.scored, [tag for tag in tags if tag in info.switches]
+        if switches:
+            why = "switches between a few values, and has no level in between: learn another model"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"body.tags: {', '.join(switches)}: {why}")
         if unknown := [tag for tag in tags if tag not in scored]:
-            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {', '.join(scored)}"
+            levels = ", ".join(tag for tag in scored if tag not in info.switches)
+            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {levels}"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
         if len(tags) == len(scored):
             said = "body.tags: are all tags that have a level; leave out one to go by, or learn another model"

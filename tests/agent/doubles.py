@@ -25,6 +25,7 @@ from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
 from agent.line.newest import TagReading
 from agent.line.quality import Quality, QualityTracker
+from agent.line.rebaselining import Progress
 from agent.line.stage import Decide, Stage
 from agent.line.verdict import Condition, Verdict
 from agent.line.watched import Watched
@@ -59,6 +60,7 @@ class Snapshot:
     stage: Stage = Stage.LIVE
     watched: Watched | None = None
     trial: tuple[Watched, Watched] | None = None
+    rebaselining: Progress | None = None
 
 
 class ThresholdLine:
