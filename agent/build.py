@@ -248,7 +248,10 @@ def _info(config: Config, asset: str, detector: Detector | None, rules: tuple[Ru
     tags = tuple((tag.name, tag.unit) for tag in said.columns)
     scored = () if detector is None else _scored(detector)
     modes = tuple(dict.fromkeys(rule.advisory.failure_mode for rule in rules if rule.cause is Cause.MACHINE))
-    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored, modes)
+    return AssetInfo(
+        asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored,
+        () if detector is None else rebaselining.switches(detector), modes,
+    )
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -230,9 +231,8 @@ def alerts(
         if state_dir is None:
             found = _ask(api, {"asset": asset, "open": "true" if is_open else None, "limit": str(limit)})
         else:
-            journal = JournalReader.open(state_dir / JOURNAL)
-            found = journal.alerts(AlertFilter(asset=asset, open=is_open or None), limit=limit).alerts
-            journal.close()
+            with closing(JournalReader.open(state_dir / JOURNAL)) as journal:
+                found = journal.alerts(AlertFilter(asset=asset, open=is_open or None), limit=limit).alerts
     if as_json:
         for alert in found:
             typer.echo(codec.encode(alert))

@@ -18,6 +18,7 @@ from agent.line.alert import Alert, Command, Withheld
 from agent.line.event import Entry
 from agent.line.memory import Memory
 from agent.line.quality import Quality
+from agent.line.rebaselining import Progress
 from agent.line.stage import Stage
 from agent.line.verdict import Verdict
 from agent.line.watched import Watched
@@ -102,6 +103,10 @@ class Snapshot(Protocol):
         """What is known of its tags' samples."""
 
     @property
+    def rebaselining(self) -> Progress | None:
+        """How far it is where the level of some tags is being learnt anew, None where none is."""
+
+    @property
     def watched(self) -> Watched | None:
         """For how long its model has judged it, None without one."""
 
@@ -171,7 +176,8 @@ class AssetInfo:
     """What is configured for one asset; `tags` are (name, unit) in the order of the columns.
 
     `periods_ms` are those of the tags; empty where all have that of the asset. `scored` are the tags that have a level
-    of their own in its model, `failure_modes` those of ISO 14224 that its advisories name ("VIB, vibration").
+    of their own in its model, `switches` those that switch between a few values, `failure_modes` those of ISO 14224
+    that its advisories name ("VIB, vibration").
     """
 
     name: str
@@ -181,6 +187,7 @@ class AssetInfo:
     bundle: str | None
     periods_ms: tuple[int, ...] = ()
     scored: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
     failure_modes: tuple[str, ...] = ()
 
 

@@ -36,9 +36,9 @@ from agent.line.alert import (
     EndHold,
     GiveLabel,
     Label,
+    OutcomeKind,
     Rebaseline,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     Shelve,
     TakeOutOfService,
@@ -154,9 +154,14 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/rebaseline")
     def rebaseline(asset: AssetName, body: RebaselineBody) -> Response:
         """Learn the level of some tags anew, from the rows to come; they are not judged until it is known."""
-        scored, tags = find_asset(view, asset).scored, tuple(dict.fromkeys(body.tags))
+        info, tags = find_asset(view, asset), tuple(dict.fromkeys(body.tags))
+        scored, switches = info.scored, [tag for tag in tags if tag in info.switches]
+        if switches:
+            why = "switches between a few values, and has no level in between: learn another model"
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"body.tags: {', '.join(switches)}: {why}")
         if unknown := [tag for tag in tags if tag not in scored]:
-            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {', '.join(scored)}"
+            levels = ", ".join(tag for tag in scored if tag not in info.switches)
+            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {levels}"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
         if len(tags) == len(scored):
             said = "body.tags: are all tags that have a level; leave out one to go by, or learn another model"
@@ -234,25 +239,22 @@ def _record_outcomes(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/failures")
     def record_failure(asset: AssetName, body: OutcomeBody) -> Response:
         """Record that an asset failed, now or before, and which alert had warned of it, if one had."""
-        _same_asset(view, asset, body.alert_id)
-        at_ns = _past_ns(view, body)
-        command = RecordFailure(asset, body.by, view.now_ns(), at_ns, body.alert_id, body.downtime_s, body.comment)
-        return _queue(view, "failure", asset, None, command)
+        return _record(view, asset, OutcomeKind.FAILURE, body)
 
     @_post(router, "/assets/{asset}/repairs")
     def record_repair(asset: AssetName, body: OutcomeBody) -> Response:
         """Record that an asset was repaired before it failed, and which alert had told of it, if one had."""
-        _same_asset(view, asset, body.alert_id)
-        at_ns = _past_ns(view, body)
-        command = RecordRepair(asset, body.by, view.now_ns(), at_ns, body.alert_id, body.downtime_s, body.comment)
-        return _queue(view, "repair", asset, None, command)
+        return _record(view, asset, OutcomeKind.REPAIR, body)
 
 
-def _past_ns(view: AgentView, body: OutcomeBody) -> int:
+def _record(view: AgentView, asset: str, kind: OutcomeKind, body: OutcomeBody) -> Response:
+    _same_asset(view, asset, body.alert_id)
     now_ns = view.now_ns()
     if body.at is not None and body.at > now_ns:
         raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "body.at: is to come; record it once it has happened")
-    return now_ns if body.at is None else body.at
+    at_ns = now_ns if body.at is None else body.at
+    command = RecordOutcome(asset, kind, body.by, now_ns, at_ns, body.alert_id, body.downtime_s, body.comment)
+    return _queue(view, kind.value, asset, None, command)
 
 
 def _same_asset(view: AgentView, asset: str, alert_id: str | None) -> None:

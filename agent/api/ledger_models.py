@@ -84,6 +84,7 @@ class AccountModel(Model):
     answers: AnswersModel
     judged: int = Field(description="alerts of which people say what they were")
     right: int = Field(description="of these, faults of the machine, or of a sensor where the alert said so")
+    known_patterns: int = Field(description="deviations that raised no alert, since such a one was labelled normal")
     precision: PrecisionModel | None = Field(description="null where fewer than 5 were judged")
     failures: int
     repairs: int
@@ -110,6 +111,7 @@ class AccountModel(Model):
             answers=AnswersModel(**counts, unlabelled=one.answers[None]),
             judged=one.judged,
             right=one.right,
+            known_patterns=one.known_patterns,
             precision=None if share is None else PrecisionModel(share=share[0], low=share[1], high=share[2]),
             failures=one.failures,
             repairs=one.repairs,
@@ -142,6 +144,7 @@ _ACCOUNT: JsonDict = {
     "answers": {"real": 1, "normal": 0, "sensor": 0, "not_looked_at": 0, "unlabelled": 1},
     "judged": 1,
     "right": 1,
+    "known_patterns": 0,
     "precision": None,
     "failures": 0,
     "repairs": 1,

@@ -21,7 +21,7 @@ Values = dict[tuple[str, ...], float | None]
 
 
 class AgentCollector(Collector):
-    """Asks the agent at each scrape; keeps nothing."""
+    """Asks the agent at each scrape, but not its journal; keeps nothing."""
 
     def __init__(self, view: AgentView) -> None:
         self._view = view
@@ -99,7 +99,7 @@ def assets(view: AgentView) -> Iterator[Metric]:
     )
     yield gauge(
         "asset_challenger", "1 while a second model judges the asset in shadow", ["asset"],
-        {(name,): float(view.standing(name).challenger is not None) for name in seen},
+        {(name,): float(snapshot.trial is not None) for name, snapshot in seen.items()},
     )
     yield gauge(
         "asset_model_info", "hash of the model that judges", ["asset", "model"],
@@ -136,6 +136,7 @@ def telemetry(view: AgentView) -> Iterator[Metric]:
         ("steps", "steps written", log.steps),
         ("values", "values written", log.cells),
         ("steps_lost", "steps that could not be written", log.steps_lost),
+        ("starts_lost", "new beginnings of lines that could not be written", log.starts_lost),
         ("damaged_bytes", "bytes found damaged and passed over", log.bytes_damaged),
         ("dropped_bytes", "bytes dropped to keep within size and age", log.bytes_dropped),
         ("segments_sealed", "segments turned into Parquet", archive.sealed),

@@ -330,6 +330,14 @@ class ReadingModel(Model):
     time: Time | None
 
 
+class RebaseliningModel(Model):
+    """How far the learning anew of some tags' level is."""
+
+    tags: list[str]
+    rows: int = Field(description="judged rows that it rests on so far")
+    rows_needed: int
+
+
 class AssetDetail(Model):
     """One asset: what is configured, what was read, and the live verdict."""
 
@@ -344,6 +352,7 @@ class AssetDetail(Model):
             "verdict": VERDICT_EXAMPLE,
             "alert": ALERT_EXAMPLE,
             "withheld": [WITHHELD_EXAMPLE],
+            "rebaselining": {"tags": ["discharge_pressure"], "rows": 240, "rows_needed": 600},
             "readings": [
                 {
                     "tag": "discharge_pressure",
@@ -370,6 +379,7 @@ class AssetDetail(Model):
     verdict: VerdictModel | None
     alert: AlertModel | None = Field(description="the open alert")
     withheld: list[WithheldModel] = Field(description="what keeps its alerts from people, now or at a time to come")
+    rebaselining: RebaseliningModel | None = Field(description="the tags whose level is being learnt anew")
     readings: list[ReadingModel]
     rows: int = Field(description="rows judged since the start")
     rows_late: int

@@ -67,7 +67,7 @@ def summary(info: AssetInfo, snapshot: Snapshot) -> models.AssetSummary:
 
 def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models.AssetDetail:
     """Return everything about an asset."""
-    verdict, alert = snapshot.verdict, snapshot.alert
+    verdict, alert, anew = snapshot.verdict, snapshot.alert, snapshot.rebaselining
     return models.AssetDetail(
         asset=info.name,
         stage=snapshot.stage,
@@ -78,6 +78,9 @@ def detail(info: AssetInfo, snapshot: Snapshot, commands_dropped: int) -> models
         verdict=models.VerdictModel.model_validate(codec.verdict_json(verdict)) if verdict else None,
         alert=models.AlertModel.model_validate(codec.alert_json(alert)) if alert else None,
         withheld=withheld(snapshot),
+        rebaselining=None if anew is None else models.RebaseliningModel(
+            tags=list(anew.tags), rows=anew.rows, rows_needed=anew.rows_needed
+        ),
         readings=[
             models.ReadingModel(
                 tag=reading.tag,
@@ -139,7 +142,7 @@ def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
                 time=codec.format_time(reading.time_ns) if reading.time_ns else None,
                 age_s=max(now_ns - good_ns, 0) / 1e9 if good_ns else None,
                 trust=told.score,
-                reasons=list(told.reasons),
+                reasons=[*told.reasons, *_learnt_anew(name, snapshot)],
                 stale=told.stale,
                 last_good=codec.format_time(good_ns) if good_ns else None,
                 samples_hour=int(quality.hour[SAMPLES, column]),
@@ -147,6 +150,13 @@ def tags(info: AssetInfo, snapshot: Snapshot, now_ns: int) -> TagTrustList:
             )
         )
     return TagTrustList(items=items)
+
+
+def _learnt_anew(tag: str, snapshot: Snapshot) -> list[str]:
+    anew = snapshot.rebaselining
+    if anew is None or tag not in anew.tags:
+        return []
+    return [f"not judged: its level is learnt anew, by {anew.rows} of {anew.rows_needed} rows so far"]
 
 
 def connection(info: ConnectionInfo) -> ConnectionModel:
@@ -186,6 +196,7 @@ def historian(info: HistorianInfo) -> telemetry_models.Historian:
     return telemetry_models.Historian(
         steps=log.steps,
         steps_lost=log.steps_lost,
+        starts_lost=log.starts_lost,
         values=log.cells,
         log_bytes_written=log.bytes_written,
         sealed_bytes_written=archive.bytes_written,

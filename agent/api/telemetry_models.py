@@ -54,6 +54,7 @@ class Historian(Model):
         {
             "steps": 8640,
             "steps_lost": 0,
+            "starts_lost": 0,
             "values": 103680,
             "log_bytes_written": 160000,
             "sealed_bytes_written": 170000,
@@ -73,6 +74,7 @@ class Historian(Model):
 
     steps: int
     steps_lost: int
+    starts_lost: int = Field(description="new beginnings of a line, with another model, not recorded")
     values: int
     log_bytes_written: int
     sealed_bytes_written: int

@@ -19,7 +19,7 @@ class TagTrustModel(Model):
     time: Time | None = Field(description="the source time of the newest value")
     age_s: float | None = Field(description="for how long no good value has come; null where none ever came")
     trust: int = Field(description="0 to 100")
-    reasons: list[str] = Field(description='why it is not 100, such as "frozen for 3 h"')
+    reasons: list[str] = Field(description='why it is not 100, such as "frozen for 3 h", or that it is not judged')
     stale: bool = Field(description="no good value for two of its periods and a second")
     last_good: Time | None = Field(description="when the last good value came, by the agent's clock")
     samples_hour: int = Field(description="samples of the last hour, good or bad")

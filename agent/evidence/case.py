@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,8 +75,7 @@ def investigate(alert_id: str, config: Config, told: Callable[[str], None]) -> C
     Raise StoreError, BundleError, ConfigError.
     """
     told("reading the record")
-    journal = JournalReader.open(config.agent.state_dir / JOURNAL)
-    try:
+    with closing(JournalReader.open(config.agent.state_dir / JOURNAL)) as journal:
         alert = journal.known(alert_id)
         if alert.asset not in config.assets:
             raise ConfigError((f"assets: there is no {alert.asset}, whose alert this is; name a file that has it",))
@@ -86,8 +86,6 @@ def investigate(alert_id: str, config: Config, told: Callable[[str], None]) -> C
             raise BundleError(f"{alert.asset} has no model any more: name the bundle in the configuration")
         bundle = bundles.load(place)
         found = _found(journal, config.agent.state_dir / TELEMETRY, alert, said)
-    finally:
-        journal.close()
     if judged_by != bundle.hash:
         lost = f"the model that judged it ({judged_by[:12]}) is no longer at {place}, where {bundle.hash[:12]} is"
         return Case(found, said, bundle, None, lost)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -113,13 +114,10 @@ def told_of(reason: Int8s, period_ns: int) -> str:
 
 def _said(record: Record) -> tuple[list[Standing], list[AssetEvent]]:
     """Return the asset's alarms, also those in shadow, and its events, the oldest first."""
-    journal = JournalReader.open(record.source / JOURNAL)
-    try:
+    with closing(JournalReader.open(record.source / JOURNAL)) as journal:
         alerts = journal.series(record.asset, 0)
         alarms = [one for alert in alerts for one in quarantine.standings(journal.history(alert.id))]
         return alarms, journal.all_events(record.asset)
-    finally:
-        journal.close()
 
 
 def _spans(judged: Judged, alarms: Sequence[Standing], events: Sequence[AssetEvent]) -> list[Span]:

@@ -48,8 +48,9 @@ class Account:
     """What is known of an asset from `since_ns` to just before `until_ns`, UTC.
 
     `answers` counts the alerts by what people say that they were, None for those without a label; `grouped` went under
-    another alert; `right` of the `judged` ones were what they said they were. `recorded_s` is how long it was recorded,
-    `withheld_s` how long its alerts were withheld meanwhile, in each way, `unwatched_s` in any, or before it was live.
+    another alert; `right` of the `judged` ones were what they said they were. `known_patterns` counts deviations that
+    raised none, since people had labelled such a one normal. `recorded_s` is how long it was recorded, `withheld_s` how
+    long its alerts were withheld meanwhile, in each way, `unwatched_s` in any, or before it was live.
     """
 
     asset: str
@@ -60,6 +61,7 @@ class Account:
     answers: dict[Answer | None, int]
     judged: int
     right: int
+    known_patterns: int
     outcomes: tuple[Outcome, ...]
     achieved: Achieved
     recorded_s: float
@@ -136,6 +138,9 @@ def account(history: History, alerts_per_s: float, since_ns: int | None, until_n
         answers={answer: answers[answer] for answer in (*Answer, None)},
         judged=len(judged),
         right=sum(one.is_right for one in judged),
+        known_patterns=sum(
+            event.kind is EventKind.KNOWN_PATTERN and since_ns <= event.since_ns < until_ns for event in history.events
+        ),
         outcomes=tuple(_outcomes(history, since_ns, until_ns)),
         achieved=Achieved.of(alerts_per_s, counted, watched_s),
         recorded_s=length_ns(recorded) / NS_PER_S,

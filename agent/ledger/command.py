@@ -140,9 +140,9 @@ def show(report: Report, console: Console) -> None:
     """Print the sentences, and a table of the assets."""
     for sentence in report.sentences():
         console.print(Text(sentence), soft_wrap=True)
-    table = Table("machine", "alerts", "what people say", "failures", "missed", "counted", "watched", "good values",
-                  "blind", "ever", "right", box=None)
-    for column in (1, 3, 4, 6, 7, 8, 9):
+    table = Table("machine", "alerts", "what people say", "known normal", "failures", "missed", "counted", "watched",
+                  "good values", "blind", "ever", "right", box=None)
+    for column in (1, 3, 4, 5, 7, 8, 9, 10):
         table.columns[column].justify = "right"
     for one in report.assets:
         span, run = one.span, one.course
@@ -151,6 +151,7 @@ def show(report: Report, console: Console) -> None:
             one.name,
             str(span.alerts),
             said(span),
+            str(span.known_patterns),
             str(span.failures),
             str(span.missed),
             rate(span.achieved),

@@ -31,7 +31,8 @@ _COLORS: Final = {"real": "real", "sensor": "sensor", "normal": "harmless", "not
                   "unlabelled": "unlabelled"}
 _HOW: Final = (
     "An alert counts in the week in which it was raised first. Of those that people judged, right are faults of "
-    "the machine, and of a sensor where the alert said so; shares are given with an interval of 95 %. A failure "
+    "the machine, and of a sensor where the alert said so; shares are given with an interval of 95 %. Known normal are "
+    "deviations of which nobody was told, since people had labelled an alert like them normal. A failure "
     "or a repair was told of by the alert that the person named, else by the one that stood then; its lead runs "
     f"from when that was raised. No precision is claimed of fewer than {CONFIRMED_MIN} judged alerts, and no lead "
     f"of fewer than {CONFIRMED_MIN} failures and repairs. Downtime is what people said it was. The alarm budget is "
@@ -79,12 +80,14 @@ def _table(
 
 
 def _glance(assets: Sequence[Asset]) -> str:
-    columns = ("Machine", "Alerts", "What people say", "Failures", "Missed", "Watched", "Alerts ever", "Right ever")
+    columns = ("Machine", "Alerts", "What people say", "Known normal", "Failures", "Missed", "Watched", "Alerts ever",
+               "Right ever")
     rows = [
         (
             quoted(one.name),
             str(one.span.alerts),
             quoted(said(one.span)),
+            str(one.span.known_patterns),
             str(one.span.failures),
             str(one.span.missed),
             percent(one.watched),
@@ -93,7 +96,7 @@ def _glance(assets: Sequence[Asset]) -> str:
         )
         for one in assets
     ]
-    return _table(columns, rows, (1, 3, 4, 5, 6))
+    return _table(columns, rows, (1, 3, 4, 5, 6, 7))
 
 
 def said(one: Account) -> str:

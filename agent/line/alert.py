@@ -319,30 +319,23 @@ class Rebaseline:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordFailure:
-    """A person records that an asset failed at `at_ns`: warned of by `alert_id`, and what it cost, as far as is known.
+class OutcomeKind(StrEnum):
+    """What became of an asset: it failed, or was repaired before it did."""
 
-    `downtime_s` is the downtime in seconds as that person judges it, None where nobody does.
-    """
-
-    asset: str
-    by: str
-    time_ns: int
-    at_ns: int
-    alert_id: str | None
-    downtime_s: float | None
-    comment: str
+    FAILURE = "failure"
+    REPAIR = "repair"
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRepair:
-    """A person records that an asset was repaired at `at_ns` before it failed: told by `alert_id`, and what that saved.
+class RecordOutcome:
+    """A person records that an asset failed or was repaired at `at_ns`, and which alert had told of it, if one had.
 
-    `downtime_s` is the downtime in seconds that was avoided as that person judges it, None where nobody does.
+    `downtime_s` is the downtime in seconds that the failure cost or the repair avoided, as that person judges it, None
+    where nobody does.
     """
 
     asset: str
+    kind: OutcomeKind
     by: str
     time_ns: int
     at_ns: int
@@ -361,6 +354,5 @@ class Group:
 
 
 AlertCommand = Acknowledge | Shelve | Unshelve | Group | GiveLabel
-Outcome = RecordFailure | RecordRepair
-AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline | Outcome
+AssetCommand = TakeOutOfService | ReturnToService | DeclareNormal | SeeChange | EndHold | Rebaseline | RecordOutcome
 Command = AlertCommand | AssetCommand | Decide

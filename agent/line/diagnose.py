@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.line.assess import CONDITIONS, DEVIATING, LOOK_BACK_ROWS, Assessment, Detector
-from agent.line.cause import COMES_AND_GOES, FROZEN, Opinion, Positions, cause_of
+from agent.line.cause import COMES_AND_GOES, FROZEN, LEFT_TOGETHER, Opinion, Positions, cause_of
 from agent.line.verdict import Cause, Condition, Contribution, Drift, Verdict
 from connectors.frame import Bools
 from models.bundle import Manifest
+from models.leave_one_out import left_out
 
 NAMED_MAX = 5
 EXPLAINED = (Condition.DEVIATING, Condition.UNSEEN_REGIME)
@@ -34,7 +35,7 @@ def diagnose(asset: str, assessment: Assessment, row: int, detector: Detector, s
     deviating = bool(assessment.condition[row] == DEVIATING)
     recent = _recent(assessment, at, deviating=deviating)
     explained = condition in EXPLAINED
-    weight = _weights(assessment, row, recent, still=deviating) if explained else np.zeros(0)
+    weight = _weights(assessment, row, recent, detector, still=deviating) if explained else np.zeros(0)
     known = not np.isnan(assessment.scores.score[at])
     opinion = cause_of(assessment, row, recent, weight, detector, symptoms) if deviating else None
     return Verdict(
@@ -91,14 +92,24 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def _weights(assessment: Assessment, row: int, recent: Positions, *, still: bool) -> npt.NDArray[np.float64]:
-    """Return each tag's weight f64[C]: its mean squared residual above a healthy one, or its standing `still`."""
-    frozen = assessment.frozen[row]
-    if still and frozen.max() >= 1.0:
-        return np.where(frozen >= 1.0, frozen, 0.0)
+def _weights(
+    assessment: Assessment, row: int, recent: Positions, detector: Detector, *, still: bool
+) -> npt.NDArray[np.float64]:
+    """Return each tag's weight f64[C]: its mean squared residual above a healthy one.
+
+    A tag that stands `still` weighs more than all that do not, and these weigh nothing where it alone explains them.
+    """
     squares = np.nan_to_num(assessment.scores.residual[recent].astype(np.float64)) ** 2
     weight = squares.mean(0)
-    return np.asarray(np.maximum(weight - 1.0, 0.0) if weight.max() > 1.0 else weight)
+    weight = np.asarray(np.maximum(weight - 1.0, 0.0) if weight.max() > 1.0 else weight)
+    frozen = assessment.frozen[row]
+    stuck = frozen >= 1.0
+    if not (still and stuck.any()):
+        return weight
+    statistics = detector.statistics
+    left = left_out(statistics.experts, statistics.reference, assessment.recent[row])[stuck[statistics.scored]]
+    others = np.where(stuck | (left.min(initial=np.inf) < LEFT_TOGETHER), 0.0, weight)
+    return np.where(stuck, others.max() + frozen, others)
 
 
 def _contributions(

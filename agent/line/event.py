@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.line.alert import Alert, Outcome, RecordFailure
+from agent.line.alert import Alert, RecordOutcome
 from agent.line.stage import Decide
 
 
@@ -93,10 +93,10 @@ class EventLog:
         kind = EventKind(command.decision.value)
         return self.event(kind, now_ns, by=command.by, comment=command.comment, about=command.about)
 
-    def outcome(self, said: Outcome, now_ns: int) -> AssetEvent:
+    def outcome(self, said: RecordOutcome, now_ns: int) -> AssetEvent:
         """Return the event of a failure or a repair that a person records."""
         return self.event(
-            EventKind.FAILURE if isinstance(said, RecordFailure) else EventKind.REPAIR,
+            EventKind(said.kind.value),
             now_ns,
             since_ns=said.at_ns,
             until_ns=said.at_ns,

@@ -20,8 +20,7 @@ from agent.line.alert import (
     Command,
     Consequence,
     GiveLabel,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     TakeOutOfService,
     Withheld,
@@ -38,6 +37,7 @@ from agent.line.newest import Newest, TagReading
 from agent.line.outlook import Outlook
 from agent.line.quality import Quality, QualityTracker
 from agent.line.rate_of_change import RateOfChange
+from agent.line.rebaselining import Progress
 from agent.line.second_look import SecondLook
 from agent.line.stage import Decide, Decision, Stage
 from agent.line.state import StateError
@@ -87,7 +87,8 @@ class Snapshot:
     `alert` is the open one that people are shown, `withheld` what keeps the asset's alerts from them, now or at a time
     to come. `rows` counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands
     refused because the queue was full, `clock_steps` how often the source's clock was set, back or ahead. `watched`
-    says for how long the model has judged, None without one, `trial` the same of champion and challenger since one is.
+    says for how long the model has judged, None without one, `trial` the same of champion and challenger since one is,
+    `rebaselining` how far it is where the level of some tags is being learnt anew.
     """
 
     asset: str
@@ -104,6 +105,7 @@ class Snapshot:
     quality: Quality
     watched: Watched | None = None
     trial: tuple[Watched, Watched] | None = None
+    rebaselining: Progress | None = None
 
     @property
     def readings(self) -> tuple[TagReading, ...]:
@@ -283,6 +285,7 @@ class Line:
             self._window.clock_steps,
             self._quality.quality(),
             self._tally.watched,
+            rebaselining=self._changes.rebaselining.progress,
         )
 
     def _of_model(self, frame: Frame) -> Frame:
@@ -341,7 +344,7 @@ class Line:
     def _obey_of_asset(self, command: AssetCommand, now_ns: int) -> list[AssetEvent]:
         if isinstance(command, TakeOutOfService | ReturnToService):
             return self._withholding.obey(command, now_ns)
-        if isinstance(command, RecordFailure | RecordRepair):
+        if isinstance(command, RecordOutcome):
             return [self._log.outcome(command, now_ns)]
         return self._changes.obey(command, now_ns)
 

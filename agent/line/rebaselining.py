@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from agent.line.assess import Detector
@@ -15,6 +16,15 @@ BEGUN, ENDED = EventKind.REBASELINE_BEGUN, (EventKind.REBASELINED, EventKind.REB
 KINDS: Final = (BEGUN, *ENDED)
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The tags whose level is being learnt anew, and how many of the judged rows that it takes have come."""
+
+    tags: tuple[str, ...]
+    rows: int
+    rows_needed: int = ROWS
+
+
 class Rebaselining:
     """The tags of one asset whose level is being learnt, and the events of that; one attempt at a time."""
 
@@ -23,12 +33,19 @@ class Rebaselining:
         self._tags: tuple[str, ...] = ()
         self._since_ns = 0
 
+    @property
+    def progress(self) -> Progress | None:
+        """How far it is, None where none runs."""
+        return Progress(self._tags, self._baseline.rows) if self._tags else None
+
     def resume(self, begun: AssetEvent) -> None:
         """Begin again after a restart: what an attempt had learnt by then is lost."""
         self._take(tuple((begun.about or "").split(", ")), begun.time_ns)
 
     def begin(self, tags: Sequence[str], by: str, comment: str, now_ns: int) -> list[AssetEvent]:
-        """Begin, in place of an attempt that runs; nothing comes of tags that have no level, or where no other has."""
+        """Begin, in place of an attempt that runs; nothing comes of tags that have no level, or switch, or where no
+        other has one.
+        """
         if not self._take(tuple(tags), now_ns):
             return []
         return [self._log.event(BEGUN, now_ns, by=by, comment=comment, about=", ".join(tags))]
@@ -54,7 +71,7 @@ class Rebaselining:
     def _take(self, tags: tuple[str, ...], now_ns: int) -> bool:
         known = self._detector.manifest.tags
         scored = {known[column].name: int(column) for column in self._detector.statistics.scored}
-        if not tags or not set(tags) < scored.keys():
+        if not tags or not set(tags) < scored.keys() or set(tags) & set(switches(self._detector)):
             return False
         self._baseline.begin([scored[tag] for tag in tags], len(known))
         self._tags, self._since_ns = tags, now_ns
@@ -69,6 +86,11 @@ class Rebaselining:
         spread = "" if not stretch else f", and its spread is {1.0 / (1.0 + stretch):.2g} times the learnt one"
         distance = f"{abs(above):.4g} {unit}".removesuffix(" 1").rstrip()
         return f"{tag} is {distance} {'above' if above >= 0 else 'below'} its learnt level{spread}"
+
+
+def switches(detector: Detector) -> tuple[str, ...]:
+    """Return the tags that switch between a few values: one that shows others is in no known mode, and never judged."""
+    return tuple(detector.manifest.tags[column].name for column in detector.statistics.modes.switches)
 
 
 def running(last: AssetEvent | None) -> AssetEvent | None:

@@ -11,9 +11,9 @@ from agent.line.alert import (
     EndHold,
     GiveLabel,
     Group,
+    OutcomeKind,
     Rebaseline,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     SeeChange,
     Shelve,
@@ -71,9 +71,9 @@ def encode_command(command: Command) -> bytes:
         case DeclareNormal():
             body |= {"kind": "declare_normal", "asset": command.asset, "comment": command.comment}
             body |= {"since": format_time(command.since_ns), "until": format_time(command.until_ns)}
-        case RecordFailure() | RecordRepair():
-            kind = "record_failure" if isinstance(command, RecordFailure) else "record_repair"
-            body |= {"kind": kind, "asset": command.asset, "at": format_time(command.at_ns), "comment": command.comment}
+        case RecordOutcome():
+            body |= {"kind": f"record_{command.kind}", "asset": command.asset, "comment": command.comment}
+            body |= {"at": format_time(command.at_ns)}
             body |= {"alert_id": command.alert_id, "downtime_s": command.downtime_s}
     return dumps(body)
 
@@ -114,9 +114,9 @@ def decode_command(text: bytes | str) -> Command:
                 window = parse_time(body["since"]), parse_time(body["until"])
                 return DeclareNormal(body["asset"], by, time_ns, *window, body["comment"])
             case "record_failure" | "record_repair" as kind:
-                outcome = RecordFailure if kind == "record_failure" else RecordRepair
+                outcome = OutcomeKind(kind.removeprefix("record_"))
                 said = body["alert_id"], body["downtime_s"], body["comment"]
-                return outcome(body["asset"], by, time_ns, parse_time(body["at"]), *said)
+                return RecordOutcome(body["asset"], outcome, by, time_ns, parse_time(body["at"]), *said)
             case kind:
                 raise CodecError(f"not a command: {kind!r}")
     except (ValueError, KeyError, TypeError) as error:

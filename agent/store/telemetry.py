@@ -35,12 +35,14 @@ _SPARE_BYTES = 1024 * 1024
 @dataclass(frozen=True, slots=True)
 class TelemetryHealth:
     """Counts since the start: what was written, what was lost; `error` is None after a success
-    of both writing and keeping within the retention. `bytes_kept` is as of the last segment that was begun."""
+    of both writing and keeping within the retention. `bytes_kept` is as of the last segment that was begun.
+    `starts_lost` counts assets whose line began anew while that could not be recorded."""
 
     steps: int = 0
     cells: int = 0
     bytes_written: int = 0
     steps_lost: int = 0
+    starts_lost: int = 0
     bytes_kept: int = 0
     segments_dropped: int = 0
     bytes_dropped: int = 0
@@ -151,7 +153,10 @@ class TelemetryLog:
         self._hour = hour
 
     def begin(self, started: Started) -> None:
-        """Record that lines of some assets begin anew, in a segment of its own, after all that was taken before."""
+        """Record that lines of some assets begin anew, in a segment of its own, after all that was taken before.
+
+        Where the disk refuses, that is counted in `health`: a replay of what comes then starts from the next state.
+        """
         self.sync()
         self._rotate(started)
 
@@ -269,6 +274,8 @@ class TelemetryLog:
             new = self._new_segment(started)
         except OSError as error:
             log.warning("no new telemetry segment", extra={"path": str(self.directory), "error": str(error)})
+            if started is not None:
+                self._lose(started, f"{self.directory}: {error.strerror}")
             return
         with self._lock:
             self._path, self._handle, self._size = new
@@ -276,6 +283,11 @@ class TelemetryLog:
         os.close(finished)
         self._finished.append((self._now_ns, number))
         self._drop_oldest()
+
+    def _lose(self, started: Started, error: str) -> None:
+        with self._lock:
+            lost = self.health.starts_lost + len(started.starts)
+            self.health = replace(self.health, error=error, starts_lost=lost)
 
     def _drop_oldest(self, *, free: int = 0) -> None:
         """Keep within the retention, or below it to free some bytes.

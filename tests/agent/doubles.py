@@ -16,8 +16,7 @@ from agent.line.alert import (
     Alert,
     Command,
     GiveLabel,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     TakeOutOfService,
     Withheld,
@@ -26,6 +25,7 @@ from agent.line.event import Entry, EventLog
 from agent.line.memory import Memory
 from agent.line.newest import TagReading
 from agent.line.quality import Quality, QualityTracker
+from agent.line.rebaselining import Progress
 from agent.line.stage import Decide, Stage
 from agent.line.verdict import Condition, Verdict
 from agent.line.watched import Watched
@@ -60,6 +60,7 @@ class Snapshot:
     stage: Stage = Stage.LIVE
     watched: Watched | None = None
     trial: tuple[Watched, Watched] | None = None
+    rebaselining: Progress | None = None
 
 
 class ThresholdLine:
@@ -157,7 +158,7 @@ class ThresholdLine:
         if isinstance(command, GiveLabel) and self._alert is None and command.alert is not None:
             labelled = lifecycle.obey(command.alert, command, self._now_ns)
             return [] if labelled is None else [labelled]
-        if isinstance(command, RecordFailure | RecordRepair):
+        if isinstance(command, RecordOutcome):
             return [self._log.outcome(command, self._now_ns)]
         return [] if self._alert is None else self._take(lifecycle.obey(self._alert, command, self._now_ns))
 

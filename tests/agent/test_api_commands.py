@@ -10,6 +10,7 @@ import httpx
 
 from agent.api import command_models, event_models, models
 from agent.line.alert import Acknowledgement, AlarmState, Withheld, WithheldKind
+from agent.line.rebaselining import Progress
 from agent.store import codec
 from agent.worker import COMMANDS_WAITING_MAX
 from tests.agent.asking import ask, client, problem
@@ -229,3 +230,23 @@ def test_a_full_queue_says_when_to_come_again(plant: Plant) -> None:
     assert problem(answers[-1], 503).detail == "too many commands wait for pump; try again"
     assert answers[-1].headers["retry-after"] == "1"
     assert ask(plant, "GET", "/assets/pump").json()["commands_dropped"] == 1
+
+
+def test_a_switch_is_not_learnt_anew(plant: Plant) -> None:
+    (info,) = plant.agent.assets
+    plant.agent.assets = (replace(info, switches=("temperature",)),)
+    answer = ask(plant, "POST", "/assets/pump/rebaseline", json={"by": "Ana", "tags": ["temperature"]})
+    why = "body.tags: temperature: switches between a few values, and has no level in between: learn another model"
+    assert problem(answer, 422).detail == why
+    answer = ask(plant, "POST", "/assets/pump/rebaseline", json={"by": "Ana", "tags": ["speed"]})
+    assert problem(answer, 422).detail.endswith("it has of: pressure")
+
+
+def test_how_far_a_level_is_learnt_anew_is_shown(plant: Plant) -> None:
+    assert ask(plant, "GET", "/assets/pump").json()["rebaselining"] is None
+    plant.line.snapshot = replace(plant.line.snapshot, rebaselining=Progress(("temperature",), 240))
+    shown = ask(plant, "GET", "/assets/pump").json()["rebaselining"]
+    assert shown == {"tags": ["temperature"], "rows": 240, "rows_needed": 600}
+    pressure, temperature = ask(plant, "GET", "/assets/pump/tags").json()["items"]
+    said = "not judged: its level is learnt anew, by 240 of 600 rows so far"
+    assert (said in pressure["reasons"], said in temperature["reasons"]) == (False, True)

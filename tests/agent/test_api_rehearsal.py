@@ -8,7 +8,7 @@ import pytest
 
 from agent.api.ledger_models import LedgerModel
 from agent.api.rehearsal_models import BudgetModel, DrillModel
-from agent.line.alert import AlarmState, Answer, Label, RecordFailure
+from agent.line.alert import AlarmState, Answer, Label, OutcomeKind, RecordOutcome
 from agent.line.event import EventKind, EventLog
 from agent.rehearsal import drills
 from agent.rehearsal.finding import Drill, Finding, Tried
@@ -81,7 +81,7 @@ def test_what_came_of_the_alerts(plant: Plant) -> None:
     out = {"since_ns": begin_ns + 6 * DAY_NS, "until_ns": begin_ns + 7 * DAY_NS}
     plant.journal.record(log.event(EventKind.OUT_OF_SERVICE, begin_ns, **out))
     failed_ns, cost_s = begin_ns + 2 * DAY_NS, 7200.0
-    failure = RecordFailure("pump", "Ana", now_ns, failed_ns, "pump-1", cost_s, "burst")
+    failure = RecordOutcome("pump", OutcomeKind.FAILURE, "Ana", now_ns, failed_ns, "pump-1", cost_s, "burst")
     plant.journal.record(log.outcome(failure, now_ns))
     (found,) = LedgerModel.model_validate(ask(plant, "GET", "/ledger").json()).items
     assert (found.asset, found.budget) == ("pump", "1/week")

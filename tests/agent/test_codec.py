@@ -21,9 +21,9 @@ from agent.line.alert import (
     Group,
     Label,
     Likeness,
+    OutcomeKind,
     Rebaseline,
-    RecordFailure,
-    RecordRepair,
+    RecordOutcome,
     ReturnToService,
     SeeChange,
     Shelve,
@@ -170,8 +170,8 @@ def test_what_another_alert_may_be_like_survives_the_journey() -> None:
         EndHold("pump", "Bo", START_NS, "a recipe"),
         Rebaseline("pump", ("flow", "heat"), "Bo", START_NS, "new sensors"),
         DeclareNormal("pump", "Bo", START_NS, START_NS - 9, START_NS - 5, "the new product"),
-        RecordFailure("pump", "Bo", START_NS, START_NS - 9, "pump-3", 14400.5, "Lager fest"),
-        RecordRepair("pump", "Bo", START_NS, START_NS, None, None, "impeller cleaned"),
+        RecordOutcome("pump", OutcomeKind.FAILURE, "Bo", START_NS, START_NS - 9, "pump-3", 14400.5, "Lager fest"),
+        RecordOutcome("pump", OutcomeKind.REPAIR, "Bo", START_NS, START_NS, None, None, "impeller cleaned"),
     ],
 )
 def test_commands_survive_the_journey(command: Command) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agent.api import telemetry_models
+from agent.api.metrics import scrape
 from agent.flash import SETTLED_NS, FlashWear, written_bytes
 from agent.line.alert import Acknowledge
 from agent.line.verdict import Condition
+from agent.line.watched import Watched
 from connectors.link import LinkState
 from tests.agent.plant import Plant
 from tests.agent.samples import SECOND_NS
@@ -114,6 +117,17 @@ def test_what_is_not_known_is_absent_and_never_nought(tmp_path: Path) -> None:
     }
 
 
+def test_the_journal_is_not_asked(tmp_path: Path) -> None:
+    """A journal that cannot be read is what these figures are looked at for, and each of many scrapes would read it."""
+    plant = Plant(tmp_path)
+    judged = Watched("ab12", 0, 0.0)
+    plant.line.snapshot = replace(plant.line.snapshot, trial=(judged, judged))
+    plant.journal.close()
+    challenger = samples(scrape(plant.agent).decode())["forewarn_asset_challenger", (("asset", "pump"),)]
+    plant.close()
+    assert challenger == 1
+
+
 def test_labels_are_bounded_whatever_happens(scraped: Samples, tmp_path: Path) -> None:
     """Nothing that people or PLCs say becomes a label."""
 
@@ -145,7 +159,7 @@ def test_the_telemetry_is_told_over_rest_too(tmp_path: Path) -> None:
 
     told = asyncio.run(scenario())
     assert told.values == 2 * told.steps >= 2 * 75
-    assert (told.steps_lost, told.error, told.days_kept_max) == (0, None, 400)
+    assert (told.steps_lost, told.starts_lost, told.error, told.days_kept_max) == (0, 0, None, 400)
     assert told.flash_bytes_per_day is None, "one minute tells nothing of a day"
 
 

@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 
 from agent.line.alert import Acknowledge
 from agent.store import export
-from agent.store.blocks import Layout, Step
+from agent.store.blocks import Layout, Start, Started, Step
 from agent.store.journal import StoreError
 from agent.store.segments import SUFFIX, segments
 from agent.store.series import Rows, Series, Window, summarise
@@ -228,24 +229,44 @@ def test_tags_that_came_or_went_since_are_laid_out_by_name_and_unit(log: Telemet
     now.close()
 
 
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """Let the disk refuse what would make a file larger."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, old)
+
+
 def test_a_disk_that_refuses_costs_telemetry_not_the_agent(log: TelemetryLog) -> None:
     fill(log, range(3))
     log.sync()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (segments(log.directory)[-1].stat().st_size + 10, hard))
-    try:
+    with no_file_above(segments(log.directory)[-1].stat().st_size + 10):
         fill(log, range(3, 6))
         log.sync()
         assert log.health.error is not None
         assert "File too large" in log.health.error
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, old)
     fill(log, range(6, 9))
     log.sync()
     assert (log.health.steps, log.health.steps_lost, log.health.error) == (12, 6, None)
     assert_same(log.scan(), [step(s, a) for s in (0, 1, 2, 6, 7, 8) for a in LAYOUT])
+
+
+def test_a_new_beginning_that_cannot_be_recorded_is_counted(log: TelemetryLog) -> None:
+    fill(log, range(3))
+    log.sync()
+    with no_file_above(10):
+        log.begin(Started({"pump": Start()}))
+        assert log.health.error is not None
+        assert "File too large" in log.health.error
+    fill(log, range(3, 6))
+    log.sync()
+    assert (log.health.starts_lost, log.health.steps_lost, log.health.error) == (1, 0, None)
+    assert_same(log.scan(), [step(s, a) for s in range(6) for a in LAYOUT])
 
 
 def test_an_old_segment_that_cannot_be_dropped_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:

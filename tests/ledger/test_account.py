@@ -69,7 +69,7 @@ def test_two_parts_of_a_time_come_to_the_whole(one: History, cuts: tuple[int, in
     whole, *parts = (
         account(one, PER_S, *span) for span in ((first, last), (first, middle), (middle, last))
     )
-    for name in ("alerts", "grouped", "judged", "right", "failures", "repairs", "missed"):
+    for name in ("alerts", "grouped", "judged", "right", "known_patterns", "failures", "repairs", "missed"):
         assert getattr(whole, name) == sum(getattr(part, name) for part in parts), name
     assert sorted(whole.leads_s) == sorted(lead for part in parts for lead in part.leads_s)
     for answer, count in whole.answers.items():

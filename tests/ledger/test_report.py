@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.build import JOURNAL, load_detectors
+from agent.build import JOURNAL
 from agent.config.file import Config
 from agent.evidence.plot import BINS, WIDTH, Axis
 from agent.ledger.account import CONFIRMED_MIN, account
@@ -23,7 +23,7 @@ from agent.ledger.course import course
 from agent.ledger.history import History
 from agent.ledger.page import page
 from agent.ledger.report import Asset, Report, loads_of, percent
-from agent.line.alert import Answer, Label, RecordFailure, RecordRepair
+from agent.line.alert import Answer, Label, OutcomeKind, RecordOutcome
 from agent.line.event import EventKind, EventLog
 from agent.line.verdict import Condition
 from agent.rehearsal.achieved import WEEK_S, Achieved
@@ -31,49 +31,28 @@ from agent.rehearsal.record import past_of
 from agent.store.codec import format_time
 from agent.store.journal import Journal
 from agent.store.loads import FILE, Loads
-from connectors.frame import BAD_TIMEOUT, Frame
 from connectors.load import Load
-from models.bundle import Bundle
-from models.learn import learn
 from tests.agent.commands import command
 from tests.agent.samples import CONFIG, START_NS, quiet_rows
 from tests.agent.samples import SECOND_NS as NS
 from tests.agent.test_evidence import Page
-from tests.agent.test_replay import live_run
 from tests.ledger.test_account import DAY, PER_S, event, history, raised
-from tests.rehearsal.recordings import record_of
+from tests.rehearsal.recordings import record_of, watched
 
 STRANGE = '</td><script>alert("\u202e1")</script>'
 ROWS = 1200
 SINCE, UNTIL = format_time(START_NS), format_time(START_NS + ROWS * NS)
 
 
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return learn([quiet_rows(800)], [("pressure", "bar"), ("temperature", "degC")], 1000, name="pump")
-
-
-@pytest.fixture
-def file(tmp_path: Path, bundle: Bundle) -> Path:
-    bundle.save(tmp_path / "bundles" / "pump")
-    file = tmp_path / "agent.toml"
-    file.write_text(CONFIG)
-    return file
-
-
 @pytest.fixture
 def lived(file: Path) -> Config:
     """Twenty minutes, with restarts: two faults, 60 rows without a pressure, and 100 without any value."""
-    config = Config.parse(file.read_text(), file)
     values = quiet_rows(ROWS)
     values[480:510, 1] += 6.0
     values[800:830, 1] += 6.0
     values[600:660, 0] = np.nan
     values[1050:1150] = np.nan
-    status = np.where(np.isnan(values), BAD_TIMEOUT, 0).astype(np.uint32)
-    frames = [Frame.of(START_NS + i * NS, row, status[i]) for i, row in enumerate(values)]
-    live_run(config, load_detectors(config), frames)
-    return config
+    return watched(file, values)
 
 
 def weekly(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -99,10 +78,12 @@ def people_speak(config: Config) -> None:
     log, now_ns = EventLog("pump"), START_NS + ROWS * NS
     planned = {"since_ns": START_NS + 200 * NS, "until_ns": START_NS + 300 * NS}
     journal.record(log.event(EventKind.OUT_OF_SERVICE, START_NS, **planned))
-    failure = RecordFailure("pump", "Bo", now_ns, first.raised_ns + 60 * NS, first.alert_id, 7200.0, STRANGE)
-    journal.record(log.outcome(failure, now_ns))
-    repair = RecordRepair("pump", "Bo", now_ns, second.raised_ns + NS, second.alert_id, 3600.0, "seal")
-    journal.record(log.outcome(repair, now_ns))
+    for kind, at_ns, alert_id, downtime_s, comment in (
+        (OutcomeKind.FAILURE, first.raised_ns + 60 * NS, first.alert_id, 7200.0, STRANGE),
+        (OutcomeKind.REPAIR, second.raised_ns + NS, second.alert_id, 3600.0, "seal"),
+    ):
+        said = RecordOutcome("pump", kind, "Bo", now_ns, at_ns, alert_id, downtime_s, comment)
+        journal.record(log.outcome(said, now_ns))
     journal.close()
     loads = Loads(config.agent.state_dir / FILE)
     loads.note("line3_plc", Load(watched_ns=ROWS * NS, requests=1200, errors=100, connections=3), START_NS)
@@ -152,6 +133,7 @@ def test_a_report_is_printed_with_the_sentences_first(lived: Config, file: Path)
     assert watched is not None
     assert float(watched[1]) > 99
     assert head.startswith("machine")
+    assert "known normal" in head
     assert row.startswith("pump")
 
 
@@ -244,6 +226,13 @@ def test_nothing_at_all_is_a_report_too() -> None:
     shown = Page(page(report, "made now")).said
     assert "Its record was not judged." in shown
     assert "made now" in shown
+
+
+def test_deviations_that_are_known_as_normal_are_counted_for_each_machine() -> None:
+    known = tuple(event(day, EventKind.KNOWN_PATTERN, day * DAY) for day in (92, 93, 95, 99))
+    report = report_of(history((), known))
+    assert (report.assets[0].span.known_patterns, report.assets[0].ever.known_patterns) == (3, 4)
+    assert '<td class="number">3</td>' in page(report, "")
 
 
 def test_a_missed_failure_is_said_before_all_plots() -> None:

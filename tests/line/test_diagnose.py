@@ -125,6 +125,21 @@ def test_a_stuck_sensor_is_stuck(running: Detector) -> None:
     assert verdict.contributions[0].measured == pytest.approx(float(values[200, 2]), rel=1e-5)
 
 
+@pytest.mark.parametrize("tag", [0, 1, 3, 4, 5], ids=[*NAMES[:2], *NAMES[3:]])
+def test_a_stuck_sensor_does_not_hide_another_tag_that_deviates(running: Detector, tag: int) -> None:
+    values = coupled(800, seed=5)
+    values[200:, 2] = values[200, 2]
+    values[200 + ROWS_MIN :, tag] += SHIFT
+    verdict = verdict_on(running, values, row=200 + ROWS_MIN + LOOK_BACK_ROWS)
+    assert (verdict.cause, verdict.fault_probabilities) == (Cause.SENSOR, (("stuck", 1.0),))
+    stuck, *others = verdict.contributions
+    assert stuck.tag == NAMES[2]
+    assert others[0].tag == NAMES[tag]
+    shares = [part.share for part in verdict.contributions]
+    assert shares == sorted(shares, reverse=True)
+    assert 0.9 < sum(shares) <= 1.0
+
+
 def test_a_tag_that_deviates_and_stands_still_is_stuck_before_it_is_frozen(running: Detector) -> None:
     values = coupled(400, seed=5)
     values[200:, 2] = 60.0

@@ -15,9 +15,10 @@ from agent.line.rebaselining import TIME_NS_MAX
 from connectors.frame import Float32s
 from models.baseline import ROWS
 from models.runtime import Detector
+from tests.line.conftest import SETTLE_ROWS
 from tests.line.frames import frame
 from tests.line.scripted import SECOND_NS, START_NS
-from tests.models.plants import coupled
+from tests.models.plants import coupled, settling
 
 CHANGED_ROW = 500
 SAID_ROW = 600
@@ -127,6 +128,28 @@ def test_it_ends_the_hold_that_the_change_has_begun(running: Detector) -> None:
 def test_tags_without_a_level_and_all_of_them_together_are_not_learnt(running: Detector, tags: tuple[str, ...]) -> None:
     events, _ = play(Line("pump", running, SETTINGS), rows(40), {20: said(20, tags)})
     assert events == []
+
+
+def test_a_tag_that_switches_is_not_learnt(switched: Detector) -> None:
+    line = Line("pump", switched, SETTINGS)
+    values = settling(40, seed=3, settle_rows=SETTLE_ROWS, dwell=500)
+    assert play(line, values, {20: said(20, ("on",))}) == ([], [])
+    assert line.snapshot.rebaselining is None
+    assert [one.kind for one in play(line, values, {40: said(40)}, first=40)[0]] == [EventKind.REBASELINE_BEGUN]
+
+
+def test_how_far_it_is_can_be_seen(running: Detector) -> None:
+    line, values = Line("pump", running, SETTINGS), rows(3000)
+    play(line, values[:900], {SAID_ROW: said()})
+    early = line.snapshot.rebaselining
+    play(line, values[900:1000], first=900)
+    later = line.snapshot.rebaselining
+    assert early is not None
+    assert later is not None
+    assert early.tags == later.tags == ("pressure",)
+    assert 0 < early.rows < later.rows < later.rows_needed == ROWS
+    play(line, values[1000:], first=1000)
+    assert line.snapshot.rebaselining is None
 
 
 def test_what_was_learnt_outlasts_a_restart_and_what_was_not_begins_again(running: Detector) -> None:

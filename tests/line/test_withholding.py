@@ -15,8 +15,8 @@ from agent.line.alert import (
     AlarmState,
     Alert,
     Command,
-    RecordFailure,
-    RecordRepair,
+    OutcomeKind,
+    RecordOutcome,
     ReturnToService,
     TakeOutOfService,
     WithheldKind,
@@ -199,10 +199,10 @@ def test_what_is_said_to_another_asset_or_too_late_changes_nothing(command: Comm
 
 def test_people_record_that_a_machine_failed_and_the_next_event_has_the_next_number() -> None:
     line = Line("pump", ScriptedDetector(), CLEANING)
-    line.submit(RecordFailure("pump", "ada", at(0), at(-50), "pump-1", 3600.0, "bearing seized"))
-    line.submit(RecordFailure("press", "ada", at(0), at(-50), None, None, "another machine's"))
+    line.submit(RecordOutcome("pump", OutcomeKind.FAILURE, "ada", at(0), at(-50), "pump-1", 3600.0, "bearing seized"))
+    line.submit(RecordOutcome("press", OutcomeKind.FAILURE, "ada", at(0), at(-50), None, None, "another machine's"))
     line.submit(out(5, 9))
-    line.submit(RecordRepair("pump", "ada", at(0), at(0), None, None, "seal replaced"))
+    line.submit(RecordOutcome("pump", OutcomeKind.REPAIR, "ada", at(0), at(0), None, None, "seal replaced"))
     failure, planned, repair = events(line.step(Frame.empty(3), at(1)))
     assert [one.id for one in (failure, planned, repair)] == ["pump:1", "pump:2", "pump:3"]
     assert (failure.kind, failure.time_ns, failure.since_ns, failure.until_ns) == ("failure", at(1), at(-50), at(-50))

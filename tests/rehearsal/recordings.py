@@ -14,12 +14,14 @@ from agent.store import seal
 from agent.store.blocks import Start, Started, Step
 from agent.store.reading import EVER_NS
 from agent.store.telemetry import TelemetryLog
-from connectors.frame import Frame
+from connectors.frame import BAD_TIMEOUT, GOOD, Float32s, Frame
 from models import bundle
 from simulators.config import toml
 from simulators.faults import Degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
+from tests.agent.samples import START_NS
+from tests.agent.test_replay import live_run
 
 PERIOD_S = 5
 SECOND_NS = 1_000_000_000
@@ -63,6 +65,15 @@ def recorded_machine(
             log.append(Step(machine, now_ns, frame), now_ns)
     log.close()
     seal.main([str(directory), str(hours - 2)])
+    return config
+
+
+def watched(file: Path, values: Float32s) -> Config:
+    """Let the agent watch the plant of two tags: a row of values each second, NaN where none was answered."""
+    config = Config.parse(file.read_text(), file)
+    status = np.where(np.isnan(values), BAD_TIMEOUT, GOOD).astype(np.uint32)
+    frames = [Frame.of(START_NS + row * SECOND_NS, each, status[row]) for row, each in enumerate(values)]
+    live_run(config, load_detectors(config), frames)
     return config
 
 

@@ -1,0 +1,3 @@
+from tests.rehearsal.conftest import bundle, file
+
+__all__ = ["bundle", "file"]

@@ -1,0 +1,3 @@
+from tests.agent.conftest import bundle
+
+__all__ = ["bundle"]
