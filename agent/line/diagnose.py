@@ -63,7 +63,8 @@ def opinion_of(assessment: Assessment, row: int, detector: Detector, symptoms: B
     if assessment.condition[row] != DEVIATING:
         return None
     recent = _recent(assessment, assessment.position(row), deviating=True)
-    return cause_of(assessment, row, recent, _weights(assessment, row, recent, still=True), detector, symptoms)
+    weight = _weights(assessment, row, recent, detector, still=True)
+    return cause_of(assessment, row, recent, weight, detector, symptoms)
 
 
 def _recent(assessment: Assessment, at: int, *, deviating: bool) -> Positions:

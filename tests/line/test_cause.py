@@ -45,10 +45,15 @@ def test_a_tag_that_drifts_while_the_others_agree_points_to_its_sensor(running: 
     assert verdict.fault_probabilities[0][0] in {"bias", "ramp"}
 
 
-@pytest.mark.parametrize("tag", SYMPTOMS)
-def test_a_symptom_that_drifts_alone_points_to_the_machine_and_leaves_a_doubt(running: Detector, tag: str) -> None:
-    verdict = told(running, drifting(tag, 3.0))
-    assert verdict.cause is Cause.MACHINE
+@pytest.mark.parametrize(("tag", "sd", "cause"), [
+    ("current", 0.5, Cause.MACHINE), ("heat", 0.3, Cause.MACHINE),
+    ("current", 6.0, Cause.SENSOR), ("heat", 6.0, Cause.SENSOR),
+])
+def test_a_symptom_alone_points_to_the_machine_until_it_has_gone_far_and_leaves_a_doubt(
+    running: Detector, tag: str, sd: float, cause: Cause
+) -> None:
+    verdict = told(running, drifting(tag, sd))
+    assert verdict.cause is cause
     assert verdict.cause_probability is not None
     assert 0.5 < verdict.cause_probability < 0.95
     assert verdict.contributions[0].tag == tag
@@ -162,6 +167,9 @@ def test_the_probability_of_a_sensor_follows_from_what_is_left_without_each_tag(
     assert (sensor > 0.7, tag) == (True, 3)
     symptom, tag = sensor_probability(healthy_without[0], first)
     assert (symptom < 0.1, tag) == (True, 0)
+    far = np.where(np.arange(10) == 0, 0.5, 1000.0)
+    assert sensor_probability(far, first)[0] > 0.8, "so large a fault of the machine would have moved another tag"
+    assert sensor_probability(far, none)[0] < 0.5, "unless nobody said which tags its faults show in"
     unknown, _ = sensor_probability(healthy_without[3], none)
     assert symptom < unknown < 0.5 < sensor
     several, _ = sensor_probability(np.full(10, 3.0 * LEFT_TOGETHER), first)
