@@ -35,14 +35,14 @@ class Deliberation:
         self.waits = False
         self.rows = 0
         """For so many rows, judged or not, the deviation has stood."""
-        self._due = self._next_look = self._grave_rows = self._agreed = 0
+        self._due = self._next_look = self._deviating_rows = self._grave_rows = self._agreed = 0
         self._cause: Cause | None = None
 
     def begin(self, since_rows: int) -> bool:
         """Note a deviation that has stood for so many rows; return whether it waits."""
         self.waits, self.rows = self._delay_rows > 0, since_rows
         self._due, self._next_look = since_rows + self._delay_rows, since_rows
-        self._grave_rows = self._agreed = 0
+        self._deviating_rows, self._grave_rows, self._agreed = self._on_rows, 0, 0
         return self.waits
 
     def over(self) -> None:
@@ -52,10 +52,11 @@ class Deliberation:
     def is_due(self, evidence: float, opinion: Callable[[], Opinion | None]) -> bool:
         """Take a judged row in; return whether people are to be told in it. `opinion` tells its cause.
 
-        A row in which nothing deviates says nothing of the cause.
+        What was well in between has to deviate for the on delay again: the first rows of a deviation say little of it.
         """
         self._grave_rows = self._grave_rows + 1 if evidence >= GRAVE else 0
-        if evidence < 1.0:
+        self._deviating_rows = self._deviating_rows + 1 if evidence >= 1.0 else 0
+        if self._deviating_rows < self._on_rows:
             return False
         if self.rows >= self._due or self._grave_rows >= self._on_rows:
             return True

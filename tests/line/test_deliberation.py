@@ -64,9 +64,10 @@ def test_a_deviation_that_returns_before_its_cause_is_clear_is_no_alarm() -> Non
     assert waiting(told, [(0, UNCLEAR)]) == [(RAISE, 379, 210), (RETURN, 539, 510)]
 
 
-def test_an_alarm_that_waits_is_told_of_a_row_that_deviates() -> None:
-    """While the machine is well for less than the off delay there is nothing to show."""
-    assert waiting([(60, 0.2), (150, 1.5), (29, 0.2), (50, 1.5)], [(0, UNCLEAR)]) == [(RAISE, 239, 60)]
+def test_an_alarm_that_waits_is_told_once_it_deviates_for_the_on_delay_again() -> None:
+    """While the machine is well for less than the off delay there is nothing to show, and a short peak is no alarm."""
+    assert waiting([(60, 0.2), (150, 1.5), (29, 0.2), (50, 1.5)], [(0, UNCLEAR)]) == [(RAISE, 248, 60)]
+    assert waiting([(60, 0.2), (150, 1.5), (25, 0.2), (9, 1.5), (40, 0.2)], [(0, UNCLEAR)]) == []
 
 
 def test_what_waits_while_alerts_are_withheld_begins_anew_after_them() -> None:
