@@ -123,6 +123,7 @@ def asset(name: str, said: VerdictModel | None, raised: AlertModel | None = None
         rows_late=0,
         commands_dropped=0,
         clock_steps=0,
+        rebaselining=None,
     )
 
 
