@@ -136,7 +136,6 @@ class Watch:
         self._chatter = Chatter(delays, quick)
         self._deliberation = Deliberation(delays.cause_rows, delays.on_rows)
         self._raised = raised
-        """Whether a deviation stands, an alarm or one that waits for its cause."""
         self._rows_since_return: int | None = rows_since_return if rows_since_return >= 0 else None
         self._count = 0
         self._unjudged = 0
@@ -145,6 +144,11 @@ class Watch:
         """Judged or not, rows since the count began: how long ago the onset was."""
         self._level = level
         self._worse_rows = 0
+
+    @property
+    def deviates(self) -> bool:
+        """Whether a deviation stands, an alarm or one that waits for its cause."""
+        return self._raised
 
     @property
     def chatter(self) -> tuple[float, float]:
@@ -172,8 +176,9 @@ class Watch:
             self._pass_row(judged=judged, is_withheld=is_withheld)
             if not judged or (self._quiet_rows and not self._raised):
                 continue
+            self._deliberation.see(evidence)
             if self._deliberation.waits:
-                if self._deliberation.is_due(evidence, partial(opinion, row)):
+                if self._deliberation.is_due(partial(opinion, row)):
                     found.append(self._tell(row, evidence, self._deliberation.rows))
             elif self._raised and self._is_worse(evidence):
                 found.append(Change(row, AlarmEvent.REALARM, self._on_rows - 1))
@@ -199,12 +204,14 @@ class Watch:
             self._raised = False
         if self._quiet_rows and not self._raised:
             self._count = self._rows = self._unjudged = 0
+            self._deliberation.lose_sight()
             return
         self._rows += 1
         self._deliberation.rows += 1
         self._unjudged = 0 if judged else self._unjudged + 1
-        if not self._raised and self._unjudged > SILENCE_ROWS_MAX:
-            self._count = 0
+        if self._unjudged > SILENCE_ROWS_MAX:
+            self._deliberation.lose_sight()
+            self._count = self._count if self._raised else 0
 
     def _is_worse(self, evidence: float) -> bool:
         """Return whether a row completes the on delay at WORSE times the level, which is then that of the row."""

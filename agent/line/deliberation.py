@@ -40,30 +40,41 @@ class Deliberation:
 
     def begin(self, since_rows: int) -> bool:
         """Note a deviation that has stood for so many rows; return whether it waits."""
-        self.waits, self.rows = self._delay_rows > 0, since_rows
-        self._due, self._next_look = since_rows + self._delay_rows, since_rows
-        self._deviating_rows, self._grave_rows, self._agreed = self._on_rows, 0, 0
+        self.waits, self.rows = self._delay_rows > 0 and not self._is_grave, since_rows
+        self._due, self._next_look, self._agreed = since_rows + self._delay_rows, since_rows, 0
         return self.waits
+
+    def see(self, evidence: float) -> None:
+        """Take a judged row in, of a deviation that waits or of what may become one."""
+        self._grave_rows = self._grave_rows + 1 if evidence >= GRAVE else 0
+        self._deviating_rows = self._deviating_rows + 1 if evidence >= 1.0 else 0
+
+    def lose_sight(self) -> None:
+        """Note that what is seen from now on does not follow on the rows before."""
+        self._grave_rows = self._deviating_rows = 0
 
     def over(self) -> None:
         """Note that the deviation is an alert, or is no more."""
         self.waits = False
 
-    def is_due(self, evidence: float, opinion: Callable[[], Opinion | None]) -> bool:
-        """Take a judged row in; return whether people are to be told in it. `opinion` tells its cause.
+    def is_due(self, opinion: Callable[[], Opinion | None]) -> bool:
+        """Return whether people are to be told in the row that was seen last. `opinion` tells its cause.
 
-        What was well in between has to deviate for the on delay again: the first rows of a deviation say little of it.
+        What was well or out of sight in between has to deviate for the on delay again: the first rows of a deviation
+        say little of it.
         """
-        self._grave_rows = self._grave_rows + 1 if evidence >= GRAVE else 0
-        self._deviating_rows = self._deviating_rows + 1 if evidence >= 1.0 else 0
         if self._deviating_rows < self._on_rows:
             return False
-        if self.rows >= self._due or self._grave_rows >= self._on_rows:
+        if self.rows >= self._due or self._is_grave:
             return True
         if self.rows < self._next_look:
             return False
         self._next_look = self.rows + self._every
         return self._agrees(opinion())
+
+    @property
+    def _is_grave(self) -> bool:
+        return self._grave_rows >= self._on_rows
 
     def _agrees(self, opinion: Opinion | None) -> bool:
         """Return whether the looks up to this one agree on a cause; one that a rule tells without odds is clear."""

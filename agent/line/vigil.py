@@ -60,8 +60,8 @@ class Vigil:
 
     @property
     def deviates(self) -> bool:
-        """Whether the alarm stands, or a pattern that was labelled normal does."""
-        return self.raised or self._familiar.stands
+        """Whether a deviation stands: an alarm, one that waits for its cause, or a pattern that was labelled normal."""
+        return self._watch.deviates
 
     def withheld(self, times_ns: Int64s) -> Bools:
         """Return at which times i64[N] alerts were withheld, bool[N]: such a row was judged, and nobody watched."""
