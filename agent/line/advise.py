@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from calendar import month_name
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,8 +12,7 @@ from typing import Final, Self
 
 from agent.line.alert import AlarmEvent, Consequence, Likeness, Priority, TimeToAct
 from agent.line.assess import Assessment
-from agent.line.cause import Opinion
-from agent.line.deliberation import Deliberation
+from agent.line.deliberation import Deliberation, OpinionOf
 from agent.line.verdict import Cause, LifeEnd, Verdict
 from agent.line.wording import remaining_life
 from connectors.frame import Bools
@@ -38,9 +37,6 @@ HOURS_EVIDENCE: Final = 2.0
 """From this evidence on there are hours to act, below it days, where no remaining life tells."""
 HOURS_S, DAYS_S = 86_400.0, 7 * 86_400.0
 """A remaining life whose lower quantile is below a day leaves hours to act, below a week days."""
-
-OpinionOf = Callable[[int], Opinion | None]
-"""Tells the cause of a new row of an assessment, None where it does not deviate."""
 
 _C, _T, _P = Consequence, TimeToAct, Priority
 PRIORITIES: Final[dict[tuple[Consequence, TimeToAct], Priority]] = {

@@ -6,10 +6,15 @@ Hours later the one has moved no other tag and the other has. What grows large i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from typing import Final
 
+import numpy as np
+
+from agent.line.assess import Assessment, Detector
 from agent.line.cause import Opinion
+from agent.line.diagnose import opinion_of
 from agent.line.verdict import Cause
 
 CLEAR_MIN: Final = 0.9
@@ -20,6 +25,24 @@ AGREED: Final = 3
 """So many looks, one after another, must name the same cause clearly."""
 GRAVE: Final = 5.0
 """What has this evidence for the on delay is an alert at once."""
+
+
+OpinionOf = Callable[[int], Opinion | None]
+"""Tells the cause of a new row of an assessment, None where it does not deviate."""
+
+
+class Opinions:
+    """What is thought of the cause of rows that deviate."""
+
+    def __init__(self, detector: Detector, symptoms: Collection[str]) -> None:
+        """Begin with the model that judges the rows, and the names of the tags that are measured to see faults."""
+        self._detector = detector
+        self.symptoms = np.array([tag.name in symptoms for tag in detector.manifest.tags], np.bool_)
+        """The same tags, bool[C]."""
+
+    def of(self, assessment: Assessment) -> OpinionOf:
+        """Return what tells the causes of an assessment's rows, one by one: each costs something."""
+        return partial(opinion_of, assessment, detector=self._detector, symptoms=self.symptoms)
 
 
 class Deliberation:

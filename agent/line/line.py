@@ -28,7 +28,8 @@ from agent.line.alert import (
 )
 from agent.line.assess import WINDOW_ROWS, Assessment, Assessor, Detector, Float64s
 from agent.line.changes import Changes
-from agent.line.diagnose import diagnose, opinion_of, rounded
+from agent.line.deliberation import Opinions
+from agent.line.diagnose import diagnose, rounded
 from agent.line.event import AssetEvent, Entry, EventKind, EventLog
 from agent.line.lifecycle import NEVER, Patience
 from agent.line.likeness import Familiar, Prototype, Prototypes, Signatures
@@ -146,7 +147,7 @@ class Line:
         self.tags = tuple(tag.name for tag in tags)
         self.period_ns = manifest.period_ms * 1_000_000
         self._detector = detector
-        self._symptoms = np.array([tag.name in settings.symptoms for tag in manifest.tags], np.bool_)
+        self._opinions = Opinions(detector, settings.symptoms)
         self._model_columns = np.arange(len(manifest.tags))
         own_ns = [period_ms * 1_000_000 for period_ms in settings.periods_ms] or [self.period_ns] * len(tags)
         self._rate_of_change = RateOfChange(settings.max_rates or [np.inf] * len(tags), own_ns)
@@ -155,9 +156,7 @@ class Line:
         if memory is not None and memory.wander is not None:
             self._assessor.restore(memory.wander)
         self._outlook = Outlook(detector, memory)
-        delays = Delays.of(
-            settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9, settings.cause_delay_s
-        )
+        delays = Delays.of(settings.on_delay_s, settings.off_delay_s, self.period_ns / 1e9, settings.cause_delay_s)
         standing = None if open_alert is None or not lifecycle.is_standing(open_alert) else open_alert.verdict.evidence
         kept = () if memory is None or memory.watch is None else memory.watch.of(detector.hash)
         self._tally = Tally(detector.hash, delays.period_s, kept[:2])
@@ -375,8 +374,7 @@ class Line:
     def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Entry]:
         changed: list[Entry] = []
         noted = 0
-        opinion = partial(opinion_of, assessment, detector=self._detector, symptoms=self._symptoms)
-        for change in self._watch.changes(assessment, withheld, opinion):
+        for change in self._watch.changes(assessment, withheld, self._opinions.of(assessment)):
             changed += self._follow(assessment, noted, change.row + 1, withheld, now_ns)
             changed += self._apply(change, assessment, now_ns)
             noted = change.row + 1
@@ -471,4 +469,4 @@ class Line:
         return self._outlook.complete(self._diagnosed(assessment, row))
 
     def _diagnosed(self, assessment: Assessment, row: int) -> Verdict:
-        return diagnose(self.asset, assessment, row, self._detector, self._symptoms)
+        return diagnose(self.asset, assessment, row, self._detector, self._opinions.symptoms)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
-from functools import partial
-
-import numpy as np
 
 from agent.line.advise import Change, Delays, Watch
 from agent.line.alert import AlarmEvent, Alert
 from agent.line.assess import Assessment, Assessor, Detector
-from agent.line.diagnose import opinion_of
+from agent.line.deliberation import Opinions
 from agent.line.likeness import Familiar, Labels, Signatures
 from agent.line.memory import Remembered
 from agent.line.spans import Span, covers
@@ -41,7 +38,7 @@ class Vigil:
         """
         self._detector, self._alerts_per_s, self._delays, self._adapt = detector, alerts_per_s, delays, adapt
         self._withheld_spans = withheld
-        self._symptoms = np.array([tag.name in symptoms for tag in detector.manifest.tags], np.bool_)
+        self._opinions = Opinions(detector, symptoms)
         self._labels, self._signatures = Labels(labelled), Signatures(detector)
         self.raised = False
         """Whether the alarm stands."""
@@ -77,13 +74,13 @@ class Vigil:
 
     def fork(self) -> Vigil:
         """Return another one that goes on from here by itself."""
-        return copy.deepcopy(self, {id(one): one for one in (self._detector, self._labels, self._signatures)})
+        shared = self._detector, self._opinions, self._labels, self._signatures
+        return copy.deepcopy(self, {id(one): one for one in shared})
 
     def _alarms(self, assessment: Assessment, times_ns: Int64s, withheld: Bools | None) -> list[Change]:
         """Return how the alarm changes in new rows, but for patterns labelled normal that are no larger than then."""
         found, begin = [], 0
-        opinion = partial(opinion_of, assessment, detector=self._detector, symptoms=self._symptoms)
-        for change in self._watch.changes(assessment, withheld, opinion):
+        for change in self._watch.changes(assessment, withheld, self._opinions.of(assessment)):
             found += self._outgrown(assessment, begin, change.row + 1, times_ns, withheld)
             begin = change.row + 1
             if self._familiar.stands:
@@ -112,8 +109,7 @@ class Vigil:
 
     def _begin(self, wander: Remembered | None, chatter: Sequence[float]) -> None:
         self._assessor = Assessor(
-            self._detector, self._alerts_per_s, adapt=self._adapt,
-            diagnosable=self._delays.cause_rows > 0,
+            self._detector, self._alerts_per_s, adapt=self._adapt, diagnosable=self._delays.cause_rows > 0
         )
         if wander is not None:
             self._assessor.restore(wander)
