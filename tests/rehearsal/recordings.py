@@ -20,7 +20,7 @@ from simulators.config import toml
 from simulators.faults import Degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
-from tests.agent.samples import START_NS
+from tests.agent.samples import CONFIG, START_NS
 from tests.agent.test_replay import live_run
 
 PERIOD_S = 5
@@ -82,3 +82,8 @@ def record_of(config: Config, source: Path | None = None, since_ns: int = 0, unt
     ((asset, said),) = config.assets.items()
     detector = load_detectors(config)[asset]
     return Record(source or config.agent.state_dir, asset, said, detector, since_ns, until_ns)
+
+
+def waiting(cause_delay_s: float) -> str:
+    """Return the configuration of the plant of two tags with a delay for the cause."""
+    return CONFIG.replace('budget = "1/week"\n', f'budget = "1/week"\ncause_delay_s = {cause_delay_s}\n')

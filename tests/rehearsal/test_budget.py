@@ -27,7 +27,7 @@ from tests.agent.commands import command
 from tests.agent.samples import SECOND_NS as NS
 from tests.agent.samples import START_NS, alert, revised
 from tests.agent.test_replay import faulty_frames, live_run
-from tests.rehearsal.recordings import record_of
+from tests.rehearsal.recordings import record_of, waiting
 
 DAY_NS = 86_400 * NS
 AFTERWARDS_NS = 90 * NS
@@ -155,13 +155,13 @@ def say(config: Config, alert_id: str, answer: Answer, time_ns: int) -> None:
     journal.close()
 
 
-def own_alerts(file: Path) -> list[str]:
-    """Return what was raised in the span and would be with the asset's own budget."""
+def own_alerts(file: Path) -> dict[str, float]:
+    """Return what was raised in the span and would be with the asset's own budget, and how much later."""
     found = budget_command(file, "--ramps", "0", "--budgets", "1/week", "--json")
     assert found.returncode == 0, found.stderr
     (own,) = json.loads(found.stdout)[0]["budgets"]
     assert own["alerts"] >= len(own["later_s"])
-    return list(own["later_s"])
+    return dict(own["later_s"])
 
 
 def test_a_pattern_is_no_alarm_from_when_it_was_labelled_normal_and_a_larger_one_is(
@@ -175,7 +175,7 @@ def test_a_pattern_is_no_alarm_from_when_it_was_labelled_normal_and_a_larger_one
     detectors = load_detectors(recurring)
     assert labels_of(record.source, detectors, "pump") == ()
     say(recurring, first.alert_id, Answer.NORMAL, second.over_ns)
-    assert own_alerts(file) == [first.alert_id, second.alert_id, last.alert_id]
+    assert list(own_alerts(file)) == [first.alert_id, second.alert_id, last.alert_id]
     record = replace(record, labelled=labels_of(record.source, detectors, "pump"))
     (one,) = rehearse(record, times, known, budgets=(), ramps=0).costs
     assert one.alerts == 3
@@ -188,6 +188,16 @@ def test_a_pattern_is_no_alarm_from_when_it_was_labelled_normal_and_a_larger_one
     assert [one.label and one.label.answer for one in said] == [Answer.NORMAL, Answer.REAL]
     (corrected,) = rehearse(replace(record, labelled=said), times, known, budgets=(), ramps=0).costs
     assert corrected.later_s == {one.alert_id: 0.0 for one in (first, second, last)}, "the third had come before"
+
+
+@pytest.mark.usefixtures("recurring")
+def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
+    at_once = own_alerts(file)
+    assert set(at_once.values()) == {0.0}
+    file.write_text(waiting(64))
+    later = own_alerts(file)
+    assert later
+    assert max(later.values()) > 0.0
 
 
 def test_an_alert_that_stands_is_not_over_when_it_was_last_revised() -> None:

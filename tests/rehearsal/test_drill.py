@@ -32,9 +32,9 @@ from simulators.faults import degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
 from tests.agent.commands import command
+from tests.agent.samples import CONFIG, START_NS
 from tests.agent.samples import SECOND_NS as NS
-from tests.agent.samples import START_NS
-from tests.rehearsal.recordings import BEGIN_S, PERIOD_S, record_of
+from tests.rehearsal.recordings import BEGIN_S, PERIOD_S, record_of, waiting
 
 TWO_H_S = 7200.0
 HELD_NS = 1_790_000_000_000_000_000
@@ -245,6 +245,21 @@ def test_the_command_holds_a_drill_and_shows_the_last(pump: Config, tmp_path: Pa
     (shown,) = json.loads(drill_command(config, "--last", "--json").stdout)
     assert shown["findings"][0]["sentence"] in done.stdout
     assert [size["percent"] for size in shown["findings"][0]["sizes"]] == [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+
+
+@pytest.mark.usefixtures("recurring")
+def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
+    asked = ("--tags", "temperature", "--faults", "bias", "--within", "60s", "--repeats", "40", "--json")
+    seen_s = []
+    for text in (CONFIG, waiting(32)):
+        file.write_text(text)
+        done = drill_command(file, "pump", *asked)
+        assert done.returncode == 0, done.stderr
+        (finding,) = json.loads(done.stdout)[0]["findings"]
+        seen_s.append([60.0 if size["median_s"] is None else size["median_s"] for size in finding["sizes"]])
+    at_once, later = seen_s
+    assert all(one <= other for one, other in zip(at_once, later, strict=True))
+    assert sum(later) > sum(at_once)
 
 
 @pytest.mark.parametrize(
