@@ -264,6 +264,16 @@ def test_rows_that_settle_teach_how_long_that_takes_and_nothing_else() -> None:
     assert without.manifest.learnt_rows == 4000 < whole.manifest.learnt_rows
 
 
+def test_a_short_history_keeps_the_time_to_settle_that_was_found_first() -> None:
+    """It takes six rows, as held-out ones show: without these fewer than a hundred are left, and then just as many."""
+    x = settling(2000, 1, settle_rows=6)
+    since = np.arange(len(x)) % 400
+    told = [~((since < first) | ((since >= 300) & (since < last))) for first, last in ((6, 315), (8, 318))]
+    short, enough = (learn([x], (*TAGS, ("run", "1")), 1000, name="m", settling=[rows]) for rows in told)
+    assert (short.statistics.modes.settle_rows, short.manifest.learnt_rows) == ((0, 0), 105)
+    assert (enough.statistics.modes.settle_rows, enough.manifest.learnt_rows) == ((6, 6), 100)
+
+
 def test_how_a_machine_starts_with_each_of_its_products_is_settling_and_no_deviation() -> None:
     """Of three products one is seldom the one to start with: too few rows for a regime of their own."""
     days, names = 14, [(tag.name, tag.unit) for tag in Plant("pump", 1).tags]
