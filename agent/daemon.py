@@ -228,10 +228,6 @@ class Agent:
         """Return the alerts of an asset that people have labelled, the one labelled last first; raise StoreError."""
         return self._journal.labelled(asset, limit)
 
-    def achieved(self, asset: str) -> Achieved:
-        """Return how many alerts an asset has raised since its telemetry begins, against its budget."""
-        return self.account(asset, None, self.now_ns()).achieved
-
     def account(self, asset: str, since_ns: int | None, until_ns: int) -> Account:
         """Return what came of the alerts of an asset for since <= time < until; None: since its beginning."""
         (info,) = [info for info in self.assets if info.name == asset]

@@ -279,9 +279,6 @@ class AgentView(Protocol):
     def labelled(self, asset: str, limit: int) -> Sequence[Alert]:
         """Return the alerts of an asset that people have labelled, the one labelled last first; raise StoreError."""
 
-    def achieved(self, asset: str) -> Achieved:
-        """Return how many alerts a configured asset has raised against its budget; raise StoreError."""
-
     def account(self, asset: str, since_ns: int | None, until_ns: int) -> Account:
         """Return what came of a configured asset's alerts for since <= time < until (None: ever); raise StoreError."""
 

@@ -202,7 +202,7 @@ def _rehearsals(view: AgentView) -> APIRouter:
     def budget(asset: AssetName) -> BudgetModel:
         """Show how many alerts an asset has raised a week against its alarm budget, and how far that can be told."""
         info = find_asset(view, asset)
-        return BudgetModel.of(info, view.achieved(info.name))
+        return BudgetModel.of(info, view.account(info.name, None, view.now_ns()))
 
     @router.get("/assets/{asset}/commissioning", responses=_NOT_FOUND)
     def commissioning(asset: AssetName) -> CommissioningModel:

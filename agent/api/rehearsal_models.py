@@ -7,7 +7,8 @@ from typing import Self
 from pydantic import Field
 
 from agent.api.models import TIME, Model, Time, example
-from agent.rehearsal.achieved import Achieved, Standing
+from agent.ledger.account import Account
+from agent.rehearsal.achieved import Standing
 from agent.rehearsal.finding import Drill, Finding, Tried
 from agent.store.codec import format_time
 from agent.view import AssetInfo
@@ -27,6 +28,7 @@ class BudgetModel(Model):
             "low": 0.15,
             "high": 2.1,
             "standing": "within",
+            "not_counted": 1,
         }
     )
 
@@ -45,11 +47,13 @@ class BudgetModel(Model):
     standing: Standing = Field(
         description='"too_early" where the rate agrees with the budget and fewer than three alerts are due yet'
     )
+    not_counted: int = Field(description="alerts left out, since people labelled them real or a sensor's fault")
 
     @classmethod
-    def of(cls, info: AssetInfo, achieved: Achieved) -> Self:
+    def of(cls, info: AssetInfo, account: Account) -> Self:
         """Return what was achieved by an asset."""
-        return cls.model_validate({"asset": info.name, "budget": info.budget, **achieved.as_json()})
+        named = {"asset": info.name, "budget": info.budget, "not_counted": account.not_counted}
+        return cls.model_validate({**named, **account.achieved.as_json()})
 
 
 class SizeModel(Model):

@@ -49,8 +49,9 @@ class Account:
 
     `answers` counts the alerts by what people say that they were, None for those without a label; `grouped` went under
     another alert; `right` of the `judged` ones were what they said they were. `known_patterns` counts deviations that
-    raised none, since people had labelled such a one normal. `recorded_s` is how long it was recorded, `withheld_s` how
-    long its alerts were withheld meanwhile, in each way, `unwatched_s` in any, or before it was live.
+    raised none, since people had labelled such a one normal. `not_counted` are alerts that `achieved` leaves out, since
+    people say that something was wrong. `recorded_s` is how long it was recorded, `withheld_s` how long its alerts were
+    withheld meanwhile, in each way, `unwatched_s` in any, or before it was live.
     """
 
     asset: str
@@ -64,6 +65,7 @@ class Account:
     known_patterns: int
     outcomes: tuple[Outcome, ...]
     achieved: Achieved
+    not_counted: int
     recorded_s: float
     withheld_s: dict[WithheldKind, float]
     unwatched_s: float
@@ -128,7 +130,7 @@ def account(history: History, alerts_per_s: float, since_ns: int | None, until_n
     watched_s = length_ns(without(recorded, unwatched)) / NS_PER_S
     answers = Counter(one.answer for one in raised)
     judged = [one for one in raised if one.is_judged]
-    counted = sum(not one.is_true and one.raised_ns >= begin_ns for one in raised)
+    true = [one.is_true for one in raised if one.raised_ns >= begin_ns]
     return Account(
         asset=history.asset,
         since_ns=since_ns,
@@ -142,7 +144,8 @@ def account(history: History, alerts_per_s: float, since_ns: int | None, until_n
             event.kind is EventKind.KNOWN_PATTERN and since_ns <= event.since_ns < until_ns for event in history.events
         ),
         outcomes=tuple(_outcomes(history, since_ns, until_ns)),
-        achieved=Achieved.of(alerts_per_s, counted, watched_s),
+        achieved=Achieved.of(alerts_per_s, true.count(False), watched_s),
+        not_counted=true.count(True),
         recorded_s=length_ns(recorded) / NS_PER_S,
         withheld_s={kind: length_ns(spans) / NS_PER_S for kind, spans in withheld.items()},
         unwatched_s=length_ns(unwatched) / NS_PER_S,

@@ -46,6 +46,14 @@ def test_alerts_against_the_budget(plant: Plant) -> None:
     assert found.weeks == pytest.approx(1 / 7, rel=0.03)
     assert found.per_week == pytest.approx(35, rel=0.03)
     assert (found.low or 0) < 35 < (found.high or 0)
+    assert found.not_counted == 0
+    for number, answer in ((1, Answer.REAL), (2, Answer.SENSOR), (3, Answer.REAL), (4, Answer.NORMAL)):
+        label = Label(answer, None, "Ana", plant.clock.time_ns())
+        stood = plant.journal.alert(f"pump-{number}")
+        assert stood is not None
+        plant.journal.record(replace(stood, revision=stood.revision + 1, label=label))
+    labelled = BudgetModel.model_validate(ask(plant, "GET", "/assets/pump/budget").json())
+    assert (labelled.alerts, labelled.not_counted) == (3, 2), "of the first the telemetry is gone"
     assert "there is no asset" in problem(ask(plant, "GET", "/assets/press/budget"), 404).detail
 
 
