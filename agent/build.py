@@ -153,10 +153,6 @@ def line_settings(config: Config, asset: str, rules: tuple[Rule, ...]) -> LineSe
     )
 
 
-def _scored(detector: Detector) -> tuple[str, ...]:
-    return tuple(detector.manifest.tags[int(column)].name for column in detector.statistics.scored)
-
-
 def _after_ns(hours: float) -> int | None:
     return int(hours * 3600e9) if hours else None
 
@@ -216,7 +212,7 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
         for name in config.connections
     ]
     return Agent(
-        assets=[_info(config, name, detectors.get(name), rules[name]) for name in config.assets],
+        assets=[_info(config, name, rules[name]) for name in config.assets],
         lines=lines,
         readers=readers,
         devices={
@@ -242,16 +238,12 @@ def build(config: Config, clock: Clock, notifier: Notifier, *, speed: float = 1.
     )
 
 
-def _info(config: Config, asset: str, detector: Detector | None, rules: tuple[Rule, ...]) -> AssetInfo:
+def _info(config: Config, asset: str, rules: tuple[Rule, ...]) -> AssetInfo:
     said = config.assets[asset]
     bundle = None if said.bundle is None else str(said.bundle)
     tags = tuple((tag.name, tag.unit) for tag in said.columns)
-    scored = () if detector is None else _scored(detector)
     modes = tuple(dict.fromkeys(rule.advisory.failure_mode for rule in rules if rule.cause is Cause.MACHINE))
-    return AssetInfo(
-        asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), scored,
-        () if detector is None else rebaselining.switches(detector), modes,
-    )
+    return AssetInfo(asset, tags, said.period_ms, said.budget, bundle, periods_of(config, asset), modes)
 
 
 @contextmanager

@@ -107,6 +107,14 @@ class Snapshot(Protocol):
         """How far it is where the level of some tags is being learnt anew, None where none is."""
 
     @property
+    def levels(self) -> tuple[str, ...]:
+        """The tags that have a level of their own in the model that judges it, none without one."""
+
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The tags that switch between a few values in that model."""
+
+    @property
     def watched(self) -> Watched | None:
         """For how long its model has judged it, None without one."""
 
@@ -175,8 +183,7 @@ class Link(Protocol):
 class AssetInfo:
     """What is configured for one asset; `tags` are (name, unit) in the order of the columns.
 
-    `periods_ms` are those of the tags; empty where all have that of the asset. `scored` are the tags that have a level
-    of their own in its model, `switches` those that switch between a few values, `failure_modes` those of ISO 14224
+    `periods_ms` are those of the tags; empty where all have that of the asset. `failure_modes` are those of ISO 14224
     that its advisories name ("VIB, vibration").
     """
 
@@ -186,8 +193,6 @@ class AssetInfo:
     budget: str
     bundle: str | None
     periods_ms: tuple[int, ...] = ()
-    scored: tuple[str, ...] = ()
-    switches: tuple[str, ...] = ()
     failure_modes: tuple[str, ...] = ()
 
 

@@ -154,16 +154,15 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     @_post(router, "/assets/{asset}/rebaseline")
     def rebaseline(asset: AssetName, body: RebaselineBody) -> Response:
         """Learn the level of some tags anew, from the rows to come; they are not judged until it is known."""
-        info, tags = find_asset(view, asset), tuple(dict.fromkeys(body.tags))
-        scored, switches = info.scored, [tag for tag in tags if tag in info.switches]
-        if switches:
+        now, tags = view.snapshot(find_asset(view, asset).name), tuple(dict.fromkeys(body.tags))
+        if switches := [tag for tag in tags if tag in now.switches]:
             why = "switches between a few values, and has no level in between: learn another model"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"body.tags: {', '.join(switches)}: {why}")
-        if unknown := [tag for tag in tags if tag not in scored]:
-            levels = ", ".join(tag for tag in scored if tag not in info.switches)
-            said = f"body.tags: {', '.join(unknown)}: the model has no level of that; it has of: {levels}"
+        if unknown := [tag for tag in tags if tag not in now.levels]:
+            has = f"the model has no level of that; it has of: {', '.join(now.levels)}"
+            said = f"body.tags: {', '.join(unknown)}: {has if now.levels else 'there is no model yet'}"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
-        if len(tags) == len(scored):
+        if len(tags) == len(now.levels):
             said = "body.tags: are all tags that have a level; leave out one to go by, or learn another model"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
         command = Rebaseline(asset, tags, body.by, view.now_ns(), body.comment)

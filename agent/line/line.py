@@ -89,7 +89,8 @@ class Snapshot:
     to come. `rows` counts grid rows, `rows_late` samples that came too late for theirs, `commands_dropped` commands
     refused because the queue was full, `clock_steps` how often the source's clock was set, back or ahead. `watched`
     says for how long the model has judged, None without one, `trial` the same of champion and challenger since one is,
-    `rebaselining` how far it is where the level of some tags is being learnt anew.
+    `rebaselining` how far it is where the level of some tags is being learnt anew, `levels` which tags have one of
+    their own in the model, and `switches` which switch between a few values instead.
     """
 
     asset: str
@@ -107,6 +108,8 @@ class Snapshot:
     watched: Watched | None = None
     trial: tuple[Watched, Watched] | None = None
     rebaselining: Progress | None = None
+    levels: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
 
     @property
     def readings(self) -> tuple[TagReading, ...]:
@@ -285,6 +288,8 @@ class Line:
             self._quality.quality(),
             self._tally.watched,
             rebaselining=self._changes.rebaselining.progress,
+            levels=self._changes.rebaselining.levels,
+            switches=self._changes.rebaselining.switches,
         )
 
     def _of_model(self, frame: Frame) -> Frame:

@@ -30,6 +30,8 @@ class Rebaselining:
 
     def __init__(self, detector: Detector, baseline: Baseline, log: EventLog) -> None:
         self._detector, self._baseline, self._log = detector, baseline, log
+        self.levels, self.switches = _levels(detector), _switches(detector)
+        """The tags that have a level of their own in the model, and those that switch between a few values instead."""
         self._tags: tuple[str, ...] = ()
         self._since_ns = 0
 
@@ -43,8 +45,7 @@ class Rebaselining:
         self._take(tuple((begun.about or "").split(", ")), begun.time_ns)
 
     def begin(self, tags: Sequence[str], by: str, comment: str, now_ns: int) -> list[AssetEvent]:
-        """Begin, in place of an attempt that runs; nothing comes of tags that have no level, or switch, or where no
-        other has one.
+        """Begin, in place of an attempt that runs; nothing comes of tags that have no level, or where no other has one.
         """
         if not self._take(tuple(tags), now_ns):
             return []
@@ -69,11 +70,10 @@ class Rebaselining:
         return [self._log.event(EventKind.REBASELINE_FAILED, now_ns, comment=why, about=about)]
 
     def _take(self, tags: tuple[str, ...], now_ns: int) -> bool:
-        known = self._detector.manifest.tags
-        scored = {known[column].name: int(column) for column in self._detector.statistics.scored}
-        if not tags or not set(tags) < scored.keys() or set(tags) & set(switches(self._detector)):
+        if not tags or not set(tags) < set(self.levels):
             return False
-        self._baseline.begin([scored[tag] for tag in tags], len(known))
+        known = [tag.name for tag in self._detector.manifest.tags]
+        self._baseline.begin([known.index(tag) for tag in tags], len(known))
         self._tags, self._since_ns = tags, now_ns
         return True
 
@@ -88,8 +88,13 @@ class Rebaselining:
         return f"{tag} is {distance} {'above' if above >= 0 else 'below'} its learnt level{spread}"
 
 
-def switches(detector: Detector) -> tuple[str, ...]:
-    """Return the tags that switch between a few values: one that shows others is in no known mode, and never judged."""
+def _levels(detector: Detector) -> tuple[str, ...]:
+    known, columns = detector.manifest.tags, detector.statistics.scored.tolist()
+    return tuple(known[column].name for column in columns if column not in detector.statistics.modes.switches)
+
+
+def _switches(detector: Detector) -> tuple[str, ...]:
+    """Return the tags that switch: where one shows other values the machine is in no known mode, and never judged."""
     return tuple(detector.manifest.tags[column].name for column in detector.statistics.modes.switches)
 
 

@@ -61,6 +61,8 @@ class Snapshot:
     watched: Watched | None = None
     trial: tuple[Watched, Watched] | None = None
     rebaselining: Progress | None = None
+    levels: tuple[str, ...] = ()
+    switches: tuple[str, ...] = ()
 
 
 class ThresholdLine:
@@ -92,7 +94,9 @@ class ThresholdLine:
         self.memory: Memory | None = None
         self._log = EventLog(asset, next_event)
         self._withholding = Withholding(self._log, withheld)
-        self.snapshot = Snapshot(asset, 0, None, open_alert, self._readings, 0, withheld=tuple(withheld))
+        self.snapshot = Snapshot(
+            asset, 0, None, open_alert, self._readings, 0, withheld=tuple(withheld), levels=self.tags
+        )
 
     def state(self) -> bytes:
         return b""
@@ -131,7 +135,7 @@ class ThresholdLine:
     def publish(self) -> None:
         self.snapshot = Snapshot(
             self.asset, self._now_ns, self._verdict, self._alert, self._readings, self._rows,
-            withheld=self._withholding.standing(),
+            withheld=self._withholding.standing(), levels=self.tags,
         )
 
     def _judge(self) -> list[Alert]:

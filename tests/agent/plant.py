@@ -93,7 +93,7 @@ class Plant:
         self.readers = [self._reader("line3_plc", 0, SECOND_NS), self._reader("press_plc", 1, 2 * SECOND_NS)]
         config = Config.parse(CONFIG.format(state), state / "agent.toml")
         self.agent = agent_type(
-            assets=[AssetInfo("pump", TAGS, 1000, "1/week", "bundles/pump", scored=("pressure", "temperature"),
+            assets=[AssetInfo("pump", TAGS, 1000, "1/week", "bundles/pump",
                               failure_modes=("VIB, vibration", "ELP, external leakage of process medium"))],
             lines={"pump": self.line},
             readers=self.readers,

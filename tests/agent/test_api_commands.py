@@ -233,13 +233,24 @@ def test_a_full_queue_says_when_to_come_again(plant: Plant) -> None:
 
 
 def test_a_switch_is_not_learnt_anew(plant: Plant) -> None:
-    (info,) = plant.agent.assets
-    plant.agent.assets = (replace(info, switches=("temperature",)),)
+    plant.line.snapshot = replace(plant.line.snapshot, levels=("pressure",), switches=("temperature",))
     answer = ask(plant, "POST", "/assets/pump/rebaseline", json={"by": "Ana", "tags": ["temperature"]})
     why = "body.tags: temperature: switches between a few values, and has no level in between: learn another model"
     assert problem(answer, 422).detail == why
     answer = ask(plant, "POST", "/assets/pump/rebaseline", json={"by": "Ana", "tags": ["speed"]})
     assert problem(answer, 422).detail.endswith("it has of: pressure")
+    answer = ask(plant, "POST", "/assets/pump/rebaseline", json={"by": "Ana", "tags": ["pressure"]})
+    assert "are all tags that have a level" in problem(answer, 422).detail, "a switch is nothing to go by"
+
+
+def test_what_can_be_learnt_anew_is_of_the_model_in_use(plant: Plant) -> None:
+    """One may be learnt, or promoted, while the agent runs."""
+    body = {"by": "Ana", "tags": ["temperature"]}
+    plant.line.snapshot = replace(plant.line.snapshot, levels=())
+    answer = ask(plant, "POST", "/assets/pump/rebaseline", json=body)
+    assert problem(answer, 422).detail == "body.tags: temperature: there is no model yet"
+    plant.line.snapshot = replace(plant.line.snapshot, levels=("pressure", "temperature"))
+    assert ask(plant, "POST", "/assets/pump/rebaseline", json=body).status_code == 202
 
 
 def test_how_far_a_level_is_learnt_anew_is_shown(plant: Plant) -> None:

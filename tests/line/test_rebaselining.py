@@ -18,7 +18,7 @@ from models.runtime import Detector
 from tests.line.conftest import SETTLE_ROWS
 from tests.line.frames import frame
 from tests.line.scripted import SECOND_NS, START_NS
-from tests.models.plants import coupled, settling
+from tests.models.plants import TAGS, coupled, settling
 
 CHANGED_ROW = 500
 SAID_ROW = 600
@@ -135,7 +135,9 @@ def test_a_tag_that_switches_is_not_learnt(switched: Detector) -> None:
     values = settling(40, seed=3, settle_rows=SETTLE_ROWS, dwell=500)
     assert play(line, values, {20: said(20, ("on",))}) == ([], [])
     assert line.snapshot.rebaselining is None
-    assert [one.kind for one in play(line, values, {40: said(40)}, first=40)[0]] == [EventKind.REBASELINE_BEGUN]
+    assert (line.snapshot.levels, line.snapshot.switches) == (tuple(tag for tag, _ in TAGS), ("on",))
+    assert play(line, values, {40: said(40, line.snapshot.levels)}, first=40)[0] == [], "a switch is nothing to go by"
+    assert [one.kind for one in play(line, values, {80: said(80)}, first=80)[0]] == [EventKind.REBASELINE_BEGUN]
 
 
 def test_how_far_it_is_can_be_seen(running: Detector) -> None:
