@@ -28,8 +28,8 @@ OFF_DELAY_S: Final = 8 * 3600.0
 
 A shift is longer than it makes one product, and a fault may show in one product alone.
 """
-CAUSE_DELAY_S: Final = 6 * 3600.0
-"""So long may a slight alert wait for its cause: the machines fail within half a day to three days."""
+CAUSE_DELAY_S: Final = 8 * 3600.0
+"""So long may a slight alert wait for its cause, a shift: the machines fail within half a day to three days."""
 HEALTH_TWICE: Final = 0.2
 """The health at twice the limit, 1 / (1 + 2^2)."""
 WAKE_S: Final = HOUR_S

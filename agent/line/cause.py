@@ -58,10 +58,11 @@ LEFT_TOGETHER: Final = 3.5
 
 These five numbers were chosen on simulated machines (seeds 200 to 213), at the alert and up to eight hours later.
 """
-ALONE_MAX: Final = 60.0
+ALONE_MAX: Final = 40.0
 """A symptom that is alone at a larger distance per channel is the less the machine's, with the square of it.
 
-A fault of the machine that has grown so large has moved something else (seeds 300 and 301).
+A fault of the machine that has grown so large has moved something else. With 25 the first heaters, filters and seals
+were put down to their sensors, with 60 more drifting sensors to the machine (seeds 30000 to 40040).
 """
 
 
@@ -70,13 +71,15 @@ class Opinion:
     """The class of cause with its probability, None where a rule tells it that knows no odds.
 
     `sign` is the type of fault where that was seen, too; `tag` the position of the sensor that is off, where it was
-    told by the relations.
+    told by the relations. `alone` is the part of the probability that rests on one symptom alone, which its sensor
+    could show as well.
     """
 
     cause: Cause
     probability: float | None
     sign: str | None = None
     tag: int | None = None
+    alone: float = 0.0
 
 
 def cause_of(
@@ -93,10 +96,10 @@ def cause_of(
         return Opinion(Cause.SENSOR, SIGN_PROBABILITY, sign)
     statistics = detector.statistics
     left = left_out(statistics.experts, statistics.reference, assessment.recent[row])
-    sensor, tag = sensor_probability(left, symptoms[statistics.scored])
+    sensor, symptom, tag = weigh(left, symptoms[statistics.scored])
     if sensor > 0.5:
         return Opinion(Cause.SENSOR, round(sensor, 3), tag=int(statistics.scored[tag]))
-    return Opinion(Cause.MACHINE, round(1.0 - sensor, 3))
+    return Opinion(Cause.MACHINE, round(1.0 - sensor, 3), alone=round(symptom, 3))
 
 
 def _wild_together(assessment: Assessment, recent: Positions, detector: Detector) -> bool:
@@ -119,11 +122,11 @@ def _wild_together(assessment: Assessment, recent: Positions, detector: Detector
     return bool(np.median(blank) >= BLANK_MIN or np.median(left) >= LEFT_WILD)
 
 
-def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:
-    """Return how probable it is that a sensor is off, and which of S channels it is most likely of.
+def weigh(left: Float64s, symptoms: Bools) -> tuple[float, float, int]:
+    """Return how probable it is that a sensor is off, and that one symptom alone tells of the machine.
 
-    `left` f64[S] is the distance per channel that is left without each one; where none of them is one of the `symptoms`
-    bool[S], each may be.
+    The last is which of S channels deviates, if one does. `left` f64[S] is the distance per channel that is left
+    without each one; where none of them is one of the `symptoms` bool[S], each may be.
     """
     S = len(left)
     first = symptoms if symptoms.any() else np.ones(S, np.bool_)
@@ -131,7 +134,8 @@ def sensor_probability(left: Float64s, symptoms: Bools) -> tuple[float, int]:
     alone, together = (np.exp(-0.5 * SHARPNESS * S * (each - least)) for each in (left, np.array(LEFT_TOGETHER)))
     still_alone = min(1.0, (ALONE_MAX / max(float(left.max()), 1e-12)) ** 2) if symptoms.any() else 1.0
     sensor, symptom = SENSOR / S * alone, SYMPTOM * still_alone / first.sum() * alone * first
-    return float(sensor.sum() / (sensor.sum() + symptom.sum() + TOGETHER * together)), int(left.argmin())
+    total = sensor.sum() + symptom.sum() + TOGETHER * together
+    return float(sensor.sum() / total), float(symptom.sum() / total), int(left.argmin())
 
 
 def _sensor_sign(assessment: Assessment, row: int, recent: Positions, weight: Float64s) -> str | None:

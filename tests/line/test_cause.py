@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from agent.line.alert import AlarmEvent, Priority
-from agent.line.cause import LEFT_TOGETHER, sensor_probability
+from agent.line.cause import LEFT_TOGETHER, weigh
 from agent.line.line import Line
 from agent.line.second_look import HELD_NS
 from agent.line.verdict import Cause, Condition, Verdict
@@ -163,16 +163,16 @@ def test_tags_that_go_away_together_and_come_back_slowly_point_to_the_machine(ru
 def test_the_probability_of_a_sensor_follows_from_what_is_left_without_each_tag() -> None:
     none, first = np.zeros(10, np.bool_), np.arange(10) == 0
     healthy_without = {tag: np.where(np.arange(10) == tag, 0.5, 9.0) for tag in (0, 3)}
-    sensor, tag = sensor_probability(healthy_without[3], first)
-    assert (sensor > 0.7, tag) == (True, 3)
-    symptom, tag = sensor_probability(healthy_without[0], first)
-    assert (symptom < 0.1, tag) == (True, 0)
+    sensor, alone, tag = weigh(healthy_without[3], first)
+    assert (sensor > 0.7, alone < 0.1, tag) == (True, True, 3)
+    symptom, alone, tag = weigh(healthy_without[0], first)
+    assert (symptom < 0.1, alone > 0.8, tag) == (True, True, 0)
     far = np.where(np.arange(10) == 0, 0.5, 1000.0)
-    assert sensor_probability(far, first)[0] > 0.8, "so large a fault of the machine would have moved another tag"
-    assert sensor_probability(far, none)[0] < 0.5, "unless nobody said which tags its faults show in"
-    unknown, _ = sensor_probability(healthy_without[3], none)
+    assert weigh(far, first)[0] > 0.8, "so large a fault of the machine would have moved another tag"
+    assert weigh(far, none)[0] < 0.5, "unless nobody said which tags its faults show in"
+    unknown, _, _ = weigh(healthy_without[3], none)
     assert symptom < unknown < 0.5 < sensor
-    several, _ = sensor_probability(np.full(10, 3.0 * LEFT_TOGETHER), first)
-    assert several < 0.01
-    huge, tag = sensor_probability(np.where(np.arange(10) == 3, 1e12, 1e15), first)
+    several, alone, _ = weigh(np.full(10, 3.0 * LEFT_TOGETHER), first)
+    assert max(several, alone) < 0.01
+    huge, _, tag = weigh(np.where(np.arange(10) == 3, 1e12, 1e15), first)
     assert (0.0 <= huge < 0.01, tag) == (True, 3)

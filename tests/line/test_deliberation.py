@@ -18,6 +18,7 @@ from tests.line.scripted import ScriptedDetector
 
 RAISE, RETURN = AlarmEvent.RAISE, AlarmEvent.RETURN
 UNCLEAR = Opinion(Cause.MACHINE, 0.7)
+SYMPTOM = Opinion(Cause.MACHINE, 0.95, alone=0.9)
 MACHINE, SENSOR = Opinion(Cause.MACHINE, 0.95), Opinion(Cause.SENSOR, 0.98, "stuck")
 
 
@@ -52,6 +53,11 @@ def test_an_alarm_waits_until_three_looks_agree_on_a_clear_cause(chunk_rows: int
     assert waiting(long, [(0, UNCLEAR), (100, SENSOR)], chunk_rows) == [(RAISE, 120, 60)]
     assert waiting(long, [(0, SENSOR), (85, MACHINE)], chunk_rows) == [(RAISE, 110, 60)]
     assert waiting(long, [(0, Opinion(Cause.COMMUNICATION, None))], chunk_rows) == [(RAISE, 90, 60)]
+
+
+def test_one_symptom_alone_is_not_clear_until_something_else_moves() -> None:
+    assert waiting([(60, 0.2), (300, 1.5)], [(0, SYMPTOM), (100, MACHINE)]) == [(RAISE, 120, 60)]
+    assert waiting([(60, 0.2), (300, 1.5)], [(0, SYMPTOM)]) == [(RAISE, 229, 60)]
 
 
 @pytest.mark.parametrize("chunk_rows", [1000, 7])
