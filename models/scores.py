@@ -88,8 +88,10 @@ class ScoreBank:
 
         Return the statistics f64[T, M] after each row, NaN where the row's distance is NaN: it leaves no trace.
         """
-        out = np.full((len(white), len(STATISTICS)), np.nan)
         seen = ~np.isnan(distance)
+        if seen.all():
+            return self._update(white, distance)
+        out = np.full((len(white), len(STATISTICS)), np.nan)
         if seen.any():
             out[seen] = self._update(white[seen], distance[seen])
         return out
@@ -105,10 +107,10 @@ class ScoreBank:
         pulled = mean @ self._precision
         distance_of_mean = (pulled * mean).sum(2).T / channels  # (T, R)
         # A memory counts as far as what it remembers is still there: an event that is over must not keep an alarm.
-        still_there = (pulled * mean[PRESENT]).sum(2).T / channels
         longer = slice(PRESENT + 1, None)
+        still_there = (pulled[longer] * mean[PRESENT]).sum(2).T / channels
         mean_distance[:, longer] = np.minimum(mean_distance[:, longer], mean_distance[:, PRESENT, None])
-        present = np.maximum(still_there[:, longer], 0.0)
+        present = np.maximum(still_there, 0.0)
         distance_of_mean[:, longer] = np.minimum(present, distance_of_mean[:, longer])
         spread = np.abs(np.log(square + SPREAD_FLOOR) - self._r.log_spread).mean(1)
         return np.column_stack([distance, mean_distance, distance_of_mean, spread])
