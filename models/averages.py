@@ -73,5 +73,5 @@ def _closed_form(rates: tuple[float, ...]) -> tuple[Float64s, Float64s]:
     rate = np.asarray(rates)[:, None]
     keep = np.maximum(1.0 - rate, np.finfo(np.float64).eps)
     rows = min(int(np.log(_WEIGHT_MAX) / -np.log(keep.min())), _BLOCK_ROWS)
-    kept = keep ** np.arange(rows + 1)
+    kept = np.asarray(np.power(keep, np.arange(rows + 1)))
     return kept, rate / kept
