@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 Float64s = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
-_BLOCK_ROWS = 64
+_BLOCK_ROWS = 256
+_WEIGHT_MAX = 1e100
 
 
 class Averages:
     """Exponentially weighted means of Q columns at R rates; they start from `start` f64[Q], not from the first row."""
 
     def __init__(self, start: Float64s, rates: tuple[float, ...]) -> None:
-        self._keep, self._kernel = _kernels(rates)
-        self._state = np.repeat(start[None], len(rates), 0)  # (R, Q)
         self._rates = np.asarray(rates)[:, None]
+        self._keep, self._weight = _closed_form(rates)
+        self._state = np.repeat(start[None], len(rates), 0)  # (R, Q)
 
     @property
     def state(self) -> Float64s:
@@ -42,45 +41,37 @@ class Averages:
             self._state = self._state + step
             return self._state[:, None]
         out = np.empty((len(self._state), *x.shape[-2:]))
-        missing = np.asarray(np.isnan(x))
-        complete = np.asarray(~missing.any((0, -1) if x.ndim == 3 else -1))
-        edges = [0, *(np.flatnonzero(complete[1:] != complete[:-1]) + 1).tolist(), len(complete)]
-        for low, high in pairwise(edges):
-            stretch = slice(low, high)
-            if complete[stretch].all():
-                self._complete(x[..., stretch, :], out[:, stretch])
-            else:
-                self._incomplete(x[..., stretch, :], missing[..., stretch, :], out[:, stretch])
+        rows = self._keep.shape[1] - 1
+        for low in range(0, x.shape[-2], rows):
+            self._block(x[..., low : low + rows, :], out[:, low : low + rows])
         return out
 
-    def _complete(self, x: Float64s, out: Float64s) -> None:
-        """Take rows in of which no value is missing; write the means."""
-        for low in range(0, x.shape[-2], _BLOCK_ROWS):
-            rows = x[..., low : low + _BLOCK_ROWS, :]
-            n = rows.shape[-2]
-            into = self._kernel[:, :n, :n] @ rows + self._keep[:, 1 : n + 1, None] * self._state[:, None]
-            out[:, low : low + n] = into
-            self._state = into[:, -1].copy()
-
-    def _incomplete(self, x: Float64s, missing: Bools, out: Float64s) -> None:
-        """Take rows in of which each lacks a value, for which the mean itself stands; write the means."""
-        keep, state = self._keep[:, 1:2], self._state
-        by_row = np.moveaxis(self._rates[:, None] * x, 1, 0)  # (T, R, Q)
-        present = ~np.moveaxis(missing, -2, 0)
-        for added, there, into in zip(by_row, present, np.moveaxis(out, 1, 0), strict=True):
-            step = self._rates * state
-            np.copyto(step, added, where=there)
-            state = np.add(step, keep * state, out=into)
-        self._state = state.copy()
+    def _block(self, x: Float64s, out: Float64s) -> None:
+        """Take rows in; write the means, k^n (start + sum of r x[i] k^-i) where k = 1 - r and n values have come."""
+        come = slice(1, x.shape[-2] + 1)
+        keep, weight = self._keep[:, come, None], self._weight[:, come, None]
+        missing = np.isnan(x)
+        if missing.any():
+            x = np.where(missing, 0.0, x)
+            if (missing == missing[..., :1]).all():  # what is alike for all columns is computed once
+                missing = missing[..., :1]
+            place = np.cumsum(~missing, -2) + self._keep.shape[1] * np.arange(len(out))[:, None, None]
+            keep, weight = self._keep.take(place), self._weight.take(place)
+        np.multiply(x, weight, out=out)
+        np.add.accumulate(out, 1, out=out)
+        out += self._state[:, None]
+        out *= keep
+        self._state = out[:, -1].copy()
 
 
 @cache
-def _kernels(rates: tuple[float, ...]) -> tuple[Float64s, Float64s]:
-    """Return what is kept of the state after 0 to B rows, f64[R, B + 1], and what each row of B adds, f64[R, B, B].
+def _closed_form(rates: tuple[float, ...]) -> tuple[Float64s, Float64s]:
+    """Return what is kept of the start after 0 to B values, and the weight of each in the sum, both f64[R, B + 1].
 
-    They depend on the rates alone and are large: all assets share them.
+    The weights grow, and B is as large as that allows. They depend on the rates alone: all assets share them.
     """
-    keep = np.power.outer(1.0 - np.asarray(rates), np.arange(_BLOCK_ROWS + 1))
-    lag = np.subtract.outer(np.arange(_BLOCK_ROWS), np.arange(_BLOCK_ROWS))
-    share = np.asarray(rates)[:, None, None] * keep[:, np.maximum(lag, 0)]
-    return keep, np.where(lag >= 0, share, 0.0)
+    rate = np.asarray(rates)[:, None]
+    keep = np.maximum(1.0 - rate, np.finfo(np.float64).eps)
+    rows = min(int(np.log(_WEIGHT_MAX) / -np.log(keep.min())), _BLOCK_ROWS)
+    kept = np.asarray(np.power(keep, np.arange(rows + 1)))
+    return kept, rate / kept

@@ -79,35 +79,38 @@ class ScoreBank:
         self._precision = reference.precision
         self._cap = CAP * np.minimum(limits[_DISTANCES], limits[0])
         self._row_cap = CAP * limits[0]
-        self._distances = Averages(np.ones(len(MEMORIES)), MEMORIES)
-        self._means = Averages(np.zeros(channels), MEMORIES)
-        self._squares = Averages(np.ones(channels), (SPREAD_RATE,))
+        # One call for all averages: of the distance as each memory takes it, of the rows and of their squares.
+        start = np.concatenate([np.ones(len(MEMORIES)), np.zeros(channels), np.ones(channels)])
+        self._averages = Averages(start, MEMORIES)
 
     def update(self, white: Float64s, distance: Float64s) -> Float64s:
         """Take rows in: the white residual f64[T, S] and its squared length per channel f64[T], about 1 when healthy.
 
         Return the statistics f64[T, M] after each row, NaN where the row's distance is NaN: it leaves no trace.
         """
-        out = np.full((len(white), len(STATISTICS)), np.nan)
         seen = ~np.isnan(distance)
+        if seen.all():
+            return self._update(white, distance)
+        out = np.full((len(white), len(STATISTICS)), np.nan)
         if seen.any():
             out[seen] = self._update(white[seen], distance[seen])
         return out
 
     def _update(self, white: Float64s, distance: Float64s) -> Float64s:
         bounded = white * np.sqrt(np.minimum(1.0, self._row_cap / np.maximum(distance, 1e-12)))[:, None]
-        averaged = self._distances.update(np.minimum(distance[:, None], self._cap))
-        mean_distance = averaged[_EACH, :, _EACH].T
-        mean = self._means.update(bounded)  # (R, T, S)
-        square = self._squares.update(bounded**2)[0]
-        pulled = mean @ self._precision
+        capped = np.minimum(distance[:, None], self._cap)
+        averages = self._averages.update(np.concatenate([capped, bounded, bounded**2], 1))  # (R, T, R + 2 S)
         channels = white.shape[1]
+        mean_distance = averages[_EACH, :, _EACH].T
+        mean = averages[:, :, len(MEMORIES) : len(MEMORIES) + channels]
+        square = averages[PRESENT, :, -channels:]
+        pulled = mean @ self._precision
         distance_of_mean = (pulled * mean).sum(2).T / channels  # (T, R)
         # A memory counts as far as what it remembers is still there: an event that is over must not keep an alarm.
-        still_there = (pulled * mean[PRESENT]).sum(2).T / channels
         longer = slice(PRESENT + 1, None)
+        still_there = (pulled[longer] * mean[PRESENT]).sum(2).T / channels
         mean_distance[:, longer] = np.minimum(mean_distance[:, longer], mean_distance[:, PRESENT, None])
-        present = np.maximum(still_there[:, longer], 0.0)
+        present = np.maximum(still_there, 0.0)
         distance_of_mean[:, longer] = np.minimum(present, distance_of_mean[:, longer])
         spread = np.abs(np.log(square + SPREAD_FLOOR) - self._r.log_spread).mean(1)
         return np.column_stack([distance, mean_distance, distance_of_mean, spread])

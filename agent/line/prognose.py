@@ -152,7 +152,8 @@ class Prognosis:
 
     def _estimate(self) -> RemainingLife | None:
         trace, failure = self._trace, self._failure
-        if len(trace.time_s) < TRACE_MAX // 2 or trace.deviating_rows < ROWS_MIN:
+        points = len(trace.time_s)
+        if points < TRACE_MAX // 2 or points * trace.span_rows < ROWS_MIN or trace.deviating_rows < ROWS_MIN:
             self._earlier = []
             return None
         time_s = np.array(trace.time_s)

@@ -34,6 +34,9 @@ RESTLESS_MIN = 0.25
 """Only a tag that moves in this share of its samples can show a spike: a switch that is pulsed shows none."""
 _USUAL = 1 / 64
 _KNOWN_SAMPLES = 100
+_KEEP_MIN = 1e-16
+_BLOCK_ROWS = 4096
+"""What is kept of a mean over so many rows is still a number to divide by."""
 FROZEN_SHARE = 0.5
 _KNOWN_BAD = [SILENT, OUT_OF_RANGE, TOO_FAST, COUNTS_LOST]
 EVENT_POINTS, EVENT_POINTS_MAX = 2.0, 20.0
@@ -78,7 +81,7 @@ class QualityTracker:
         self._frozen_s = np.zeros(columns)
         self._seen = np.zeros(columns, np.int64)
         self._last = np.full((2, columns), np.nan, np.float32)
-        self._usually = np.zeros((2, columns))  # a tag's step, and in which share of its samples it moves
+        self._step, self._moves = np.zeros(columns), np.zeros(columns)  # in which share of its samples a tag moves
         self._shown: Quality | None = None
 
     def note(self, frame: Frame, now_ns: int, too_fast: Bools | None = None) -> None:
@@ -149,17 +152,38 @@ class QualityTracker:
 
         A step that is far from usual is not learnt from, once it is known what is usual.
         """
-        # The step and how often it moves are learnt alike, side by side: [T, 2, C].
-        usual, shown, learnt = (np.empty((len(steps), 2, steps.shape[1]), kind) for kind in (float, float, bool))
-        shown[:, 0], shown[:, 1] = steps, steps != 0
-        learnt[:] = known[:, None]
-        judged, now = np.where(trusted, steps, -np.inf), self._usually
-        for row in range(len(steps)):
-            usual[row] = now
-            learnt[row, 0] &= ~(judged[row] > SPIKE_STEPS * now[0])
-            now = np.where(learnt[row], now + weight[row] * (shown[row] - now), now)
-        self._usually = now
-        return usual[:, 0], usual[:, 1]
+        usual, moves = np.empty(steps.shape), np.empty(steps.shape)
+        steps = np.where(known, steps, 0.0)
+        for low in range(0, len(steps), _BLOCK_ROWS):
+            rows = slice(low, low + _BLOCK_ROWS)
+            usual[rows] = self._usual_step(steps[rows], known[rows], trusted[rows], weight[rows])
+            moves[rows], self._moves = _means(self._moves, steps[rows] != 0, weight[rows] * known[rows])
+        return usual, moves
+
+    def _usual_step(self, steps: Float64s, known: Bools, trusted: Bools, weight: Float64s) -> Float64s:
+        """Return the usual step f64[T, C] before each row.
+
+        Which are learnt from depends on the rows before: it is guessed, and corrected until nothing changes. Each time
+        at least one row more is right.
+        """
+        usual, newest, learnt = self._step[None], self._step, np.zeros(steps.shape, np.bool_)
+        while not np.array_equal(fits := known & ~(trusted & (steps > SPIKE_STEPS * usual)), learnt):
+            learnt = fits
+            usual, newest = _means(self._step, steps, weight * learnt)
+        self._step = newest
+        return usual
+
+
+def _means(start: Float64s, x: Float64s | Bools, weight: Float64s) -> tuple[Float64s, Float64s]:
+    """Return the running means f64[T, C] before each row of x f64[T, C], and the last f64[C], from `start` f64[C].
+
+    A row counts as much as its weight f64[T, C] says: in closed form, which must not divide by 0.
+    """
+    if len(x) == 1:  # as on a gateway, row after row
+        return start[None], start + weight[0] * (x[0] - start)
+    keep = np.cumprod(np.maximum(1.0 - weight, _KEEP_MIN), 0)
+    means = keep * (start + np.cumsum(x * weight / keep, 0))
+    return np.vstack([start, means[:-1]]), means[-1]
 
 
 class _Sliding:

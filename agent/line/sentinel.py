@@ -112,10 +112,11 @@ class SensorWatch:
         whole = np.asarray(good.all(1))
         if whole[first - 1 :].all() and not self._back.any():
             return found
-        for row in range(assessment.rows):
-            at = first + row
-            if whole[at - 1] and whole[at] and not self._back.any() and not self._away_ns.any():
+        idle = not (self._back.any() or self._away_ns.any())
+        for row, stays in enumerate((whole[first - 1 : -1] & whole[first:]).tolist()):
+            if idle and stays:
                 continue  # none is away, goes or comes back
+            at = first + row
             self._leave(assessment, at)
             time_ns = int(assessment.grid.time_ns[at])
             home = good[at] & (self._away_ns > 0)
@@ -123,6 +124,7 @@ class SensorWatch:
             self._away_ns[home] = 0
             self._after_rows[home], self._after[:, home] = 0, 0.0
             found += self._weigh(assessment, row, at)
+            idle = not (self._back.any() or self._away_ns.any())
         return found
 
     def _leave(self, assessment: Assessment, at: int) -> None:

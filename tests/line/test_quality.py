@@ -143,18 +143,19 @@ def test_the_windows_hold_what_came_in_them_and_nothing_else(steps: list[tuple[i
 
 def test_rows_of_many_tags_count_the_same_in_any_portions() -> None:
     rng = np.random.default_rng(3)
-    values = rng.standard_normal((700, 4)).astype(np.float32)
+    values = rng.standard_normal((4200, 4)).astype(np.float32)
     values[rng.random(values.shape) < 0.03] *= 100
+    values[:, 3] = np.where(rng.random(4200) < 0.3, values[:, 3], 1.0)  # it rests, and most of its moves are far
     status = np.where(rng.random(values.shape) < 0.1, np.uint32(BAD_TIMEOUT), np.uint32(GOOD))
     times_ns = START_NS + np.arange(len(values), dtype=np.int64) * SECOND_NS
     frame = Frame.clean(times_ns, values, status)
     counted = []
-    for portion in (1, 7, 700):
+    for portion in (1, 7, 4200):
         tracker = QualityTracker(4)
         for row in range(0, len(values), portion):
             rows = slice(row, row + portion)
             part = Frame(frame.source_time_ns[rows], frame.values[rows], frame.status[rows])
-            tracker.note(part, START_NS + 700 * SECOND_NS)
+            tracker.note(part, START_NS + 4200 * SECOND_NS)
         counted.append(tracker.quality().hour)
     assert counted[0][SPIKES].sum() > 10
     assert all(np.array_equal(counted[0], each) for each in counted[1:])

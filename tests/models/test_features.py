@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.averages import Averages
 from models.features import (
     FEATURES,
     GLOBALS,
@@ -35,19 +34,6 @@ def observed(rows: int, channels: int, seed: int = 0, drift: float = 0.0) -> Obs
 
 def part(rows: Observed, low: int, high: int) -> Observed:
     return Observed(rows.e[low:high], rows.z[low:high], rows.unchanged[low:high], rows.stats[low:high])
-
-
-def test_averages_follow_the_recursion_and_skip_what_is_missing() -> None:
-    rng = np.random.default_rng(1)
-    x = rng.standard_normal((300, 3))
-    x[rng.random(x.shape) < 0.05] = np.nan
-    x[100:140, 1] = np.nan
-    found = Averages(np.array([1.0, 2.0, 3.0]), (0.3, 0.01)).update(x)
-    for number, rate in enumerate((0.3, 0.01)):
-        state = np.array([1.0, 2.0, 3.0])
-        for row, values in enumerate(x):
-            state = np.where(np.isnan(values), state, state + rate * (values - state))
-            np.testing.assert_allclose(found[number, row], state, rtol=1e-9)
 
 
 @pytest.mark.parametrize("portion", [1, 7, 64, 65])
