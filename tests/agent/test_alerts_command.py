@@ -64,7 +64,10 @@ def test_alerts_of_this_machine_are_not_asked_of_a_proxy(ending: str, monkeypatc
 
 @pytest.mark.parametrize(
     ("host", "itself"),
-    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("192.0.2.1", False), ("localhost.org", False)],
+    [
+        ("127.0.0.1", True), ("::1", True), ("localhost", True), ("LOCALHOST", True),
+        ("192.0.2.1", False), ("localhost.org", False),
+    ],
 )
 def test_only_this_machine_is_loopback(host: str, itself: bool) -> None:
     assert is_loopback(host) is itself
