@@ -9,6 +9,7 @@ must not be stretched for ever.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +47,7 @@ class Seen:
     distance: Float64s
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what is derived is kept in it
 class Experts:
     """Regimes over standardised channels, the scored ones first; `low` and `high` f64[D] bound the conditions."""
 
@@ -67,8 +68,9 @@ class Experts:
         out[:, self.scored :] = np.clip(x[:, self.scored :], self.low, self.high)
         return out
 
+    @cached_property
     def whitening(self) -> Whitening:
-        """Return the experts' matrices."""
+        """The experts' matrices; all assets of one bundle share them."""
         S = self.scored
         roots, onto = [], []
         for P in self.regimes.precision():
@@ -81,27 +83,26 @@ class Experts:
             np.stack(onto), stacked, np.asarray((stacked**2).sum(2)), np.asarray(np.linalg.slogdet(stacked)[1])
         )
 
-    def see(self, x: Float64s, whitening: Whitening | None = None) -> Seen:
-        """Judge rows x f64[N, S + D] by the regime that is most likely; `whitening` saves making it again."""
-        w = whitening or self.whitening()
+    def see(self, x: Float64s) -> Seen:
+        """Judge rows x f64[N, S + D] by the regime that is most likely."""
         rows = self.bounded(x)
-        density, distance = self._densities(rows, w)
+        density, distance = self._densities(rows)
         best = density.argmax(1)
         white = np.empty((len(x), self.scored))
         for k in np.unique(best):
-            white[best == k] = (rows[best == k] - self.regimes.mean[k]) @ w.onto[k]
+            white[best == k] = (rows[best == k] - self.regimes.mean[k]) @ self.whitening.onto[k]
         return Seen(best, white, distance[np.arange(len(x)), best])
 
-    def explain(self, x: Float64s, seen: Seen, whitening: Whitening) -> tuple[Float64s, Float64s]:
+    def explain(self, x: Float64s, seen: Seen) -> tuple[Float64s, Float64s]:
         """Return two views f64[N, S] of rows x f64[N, S + D] that were seen: residual and deviation.
 
         The residual is measured minus expected given all other channels, in its standard deviations; the deviation is
         that from the regime's mean in the regime's standard deviations.
         """
-        r, k = self.regimes, seen.regime
+        r, w, k = self.regimes, self.whitening, seen.regime
         residual = np.empty_like(seen.white)
         for each in np.unique(k):
-            residual[k == each] = seen.white[k == each] @ whitening.root[each] / np.sqrt(whitening.stiffness[each])
+            residual[k == each] = seen.white[k == each] @ w.root[each] / np.sqrt(w.stiffness[each])
         spread = np.sqrt(np.diagonal(r.covariance, axis1=1, axis2=2))[:, : self.scored]
         return residual, (x[:, : self.scored] - r.mean[k, : self.scored]) / spread[k]
 
@@ -110,10 +111,10 @@ class Experts:
 
         The constant S / 2 log(2 pi) is left out.
         """
-        density, _ = self._densities(self.bounded(x), self.whitening())
+        density, _ = self._densities(self.bounded(x))
         return float(-np.logaddexp.reduce(density, axis=1).mean())
 
-    def _densities(self, rows: Float64s, w: Whitening) -> tuple[Float64s, Float64s]:
-        means = self.regimes.mean
+    def _densities(self, rows: Float64s) -> tuple[Float64s, Float64s]:
+        means, w = self.regimes.mean, self.whitening
         distance = np.stack([(((rows - m) @ onto) ** 2).sum(1) for m, onto in zip(means, w.onto, strict=True)], 1)
         return self.regimes.log_weight + w.log_det - 0.5 * distance, distance

@@ -56,7 +56,7 @@ def build(statistics: Statistics, head: FaultHead) -> bytes:
 def _experts(g: Nodes, statistics: Statistics) -> None:
     """Add the K regime experts over N rows of U channels, S of them scored."""
     experts = statistics.experts
-    w, S, K = experts.whitening(), experts.scored, experts.regimes.count
+    w, S, K = experts.whitening, experts.scored, experts.regimes.count
     centre, scale = g.constant("centre", statistics.centre), g.constant("scale", statistics.scale)
     z = g.op("Div", g.op("Sub", "x", centre), scale)
     low, high = np.full(len(statistics.used), -CLIP), np.full(len(statistics.used), CLIP)

@@ -13,7 +13,7 @@ from models.bundle import Bundle, Statistics, TagSchema, make
 from models.calibrate import Calibration, calibrate
 from models.card import describe, write_card
 from models.degradations import FAULTS
-from models.experts import RIM, Experts, Whitening
+from models.experts import RIM, Experts
 from models.fault_head import FaultHead
 from models.features import Observed, learn_reference
 from models.features import Reference as HeadReference
@@ -178,11 +178,10 @@ def _modes(
     x, _ = plain.rows()
     count, ridge = _choose(x, search)
     experts = Experts(regimes.fit(x, count, ridge, seed=seed), np.empty(0), np.empty(0))
-    whitening = experts.whitening()
     judged, score = [], []
     for chunk in plain.chunks():
         judged.append(chunk.judged)
-        score.append(experts.see(chunk.x[chunk.judged], whitening).distance / scored)
+        score.append(experts.see(chunk.x[chunk.judged]).distance / scored)
     found = modes.Modes(
         switches, modes.known_modes(raw, switches), (), setpoints, *modes.setpoint_ranges(raw, setpoints)
     )
@@ -342,36 +341,34 @@ def _calibrate(
 
 def _head_reference(history: History, folds: Sequence[Experts]) -> HeadReference:
     """Learn what the fault head takes for healthy from some spans of held-out rows, spread over the history."""
-    whitenings = [experts.whitening() for experts in folds]
     spans = []
     every = max(history.count() // SPANS_ROWS_MAX, 1)
     for number, chunk in enumerate(chunk for chunk in history.chunks() if chunk.judged.any()):
         if number % every == 0:
-            spans.append(_observe(chunk, folds, whitenings))
+            spans.append(_observe(chunk, folds))
     return learn_reference(spans)
 
 
-def _observe(chunk: Chunk, folds: Sequence[Experts], whitenings: Sequence[Whitening]) -> Observed:
+def _observe(chunk: Chunk, folds: Sequence[Experts]) -> Observed:
     """Return what the fault head would see of the judged rows of a chunk."""
     x, raw, fold = chunk.x[chunk.judged], chunk.raw[chunk.judged], chunk.fold[chunk.judged]
     e, z, white = (np.empty((len(x), folds[0].scored)) for _ in range(3))
     for f in np.unique(fold):
         rows = fold == f
-        seen = folds[f].see(x[rows], whitenings[f])
+        seen = folds[f].see(x[rows])
         white[rows] = seen.white
-        e[rows], z[rows] = folds[f].explain(x[rows], seen, whitenings[f])
+        e[rows], z[rows] = folds[f].explain(x[rows], seen)
     unchanged = np.vstack([np.zeros((1, raw.shape[1]), np.bool_), raw[1:] == raw[:-1]])[: len(raw), : e.shape[1]]
     return Observed(e, z, unchanged, HeadStatistics(e.shape[1]).update(e, z, white))
 
 
 def _held_out(history: History, folds: Sequence[Experts]) -> Iterator[tuple[Chunk, Float64s, Float64s]]:
     """Give the chunks with their judged rows' white residual f64[n, S] and distance per channel f64[n]."""
-    whitenings = [experts.whitening() for experts in folds]
     for chunk in history.chunks():
         x, fold = chunk.x[chunk.judged], chunk.fold[chunk.judged]
         white, distance = np.empty((len(x), folds[0].scored)), np.empty(len(x))
         for f in np.unique(fold):
-            seen = folds[f].see(x[fold == f], whitenings[f])
+            seen = folds[f].see(x[fold == f])
             white[fold == f], distance[fold == f] = seen.white, seen.distance / folds[f].scored
         yield chunk, white, distance
 

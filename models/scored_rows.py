@@ -38,6 +38,10 @@ class Scores:
         """Return these scores followed in time by later ones."""
         return Scores(*(np.concatenate([getattr(self, f), getattr(later, f)]) for f in self.__slots__))
 
+    def at(self, rows: npt.NDArray[np.intp]) -> Scores:
+        """Return the rows at some positions."""
+        return Scores(*(getattr(self, f)[rows] for f in self.__slots__))
+
     def last(self, rows: int) -> Scores:
         """Return the newest rows."""
         return Scores(*(getattr(self, f)[max(len(self.score) - rows, 0) :] for f in self.__slots__))

@@ -19,7 +19,7 @@ from models.deferred import DeferredFeatures
 from models.drift import DriftMonitor
 from models.features import FeatureTracker
 from models.frozen import FrozenTracker, StayTracker
-from models.leave_one_out import Recent
+from models.leave_one_out import Recent, by_the_others
 from models.modes import ModeTracker
 from models.remaining import RemainingModel
 from models.scored_rows import Scores
@@ -184,14 +184,15 @@ class Assessor:
             self._features.take(scores, seen.values, seen.good, held, ignored)
             stay = np.rint(frozen * self._detector.statistics.frozen_limits)
             surprise = self._stays.update(stay, grid.good, counted, modes.held)
-            recent = self._recent.update(new.white, new.regime, counted)
+            told = by_the_others(self._detector.statistics, new, grid.values, grid.good)
+            recent = self._recent.update(*told, counted)
         if self.baseline.learning.any():
             well = (condition == NORMAL) & ~(alone | np.isnan(evidence))
             self.baseline.learn(values, grid.good & ~modes.held, well)
         all_counted = np.concatenate([self._past_counted, counted])
         self._past_counted = all_counted[-LOOK_BACK_ROWS:]
-        told = grid.good & ~held & _counts(condition)[:, None]
-        drift = self._drift.update(self._deviations(new, grid.values, told))
+        known = grid.good & ~held & _counts(condition)[:, None]
+        drift = self._drift.update(self._deviations(new, grid.values, known))
         return Assessment(
             seen, scores, good_share, coverage, evidence, frozen, surprise, condition, modes.mode, recent,
             all_counted, self._features, drift,

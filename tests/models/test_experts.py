@@ -78,7 +78,7 @@ def test_where_all_is_well_the_white_residual_is_white() -> None:
 
 def test_the_root_is_the_symmetric_one_of_the_precision_given_the_conditions() -> None:
     experts = random_experts()
-    w = experts.whitening()
+    w = experts.whitening
     for k in range(3):
         _, covariance = conditional(experts, k, experts.regimes.mean[k])
         np.testing.assert_array_equal(w.root[k], w.onto[k, :SCORED])
@@ -101,9 +101,8 @@ def test_a_white_component_stays_with_its_channel() -> None:
 def test_residual_and_deviation_are_in_standard_deviations() -> None:
     experts = random_experts()
     x = rows_of(experts, 30)
-    w = experts.whitening()
-    seen = experts.see(x, w)
-    residual, deviation = experts.explain(x, seen, w)
+    seen = experts.see(x)
+    residual, deviation = experts.explain(x, seen)
     for at, row in enumerate(x):
         k = int(seen.regime[at])
         C, mean = experts.regimes.covariance[k], experts.regimes.mean[k]
@@ -119,9 +118,8 @@ def test_residual_and_deviation_are_in_standard_deviations() -> None:
 def test_leaving_a_channel_out_lowers_the_distance_by_its_squared_residual() -> None:
     experts = random_experts(1)
     x = rows_of(experts, 20)
-    w = experts.whitening()
-    seen = experts.see(x, w)
-    residual, _ = experts.explain(x, seen, w)
+    seen = experts.see(x)
+    residual, _ = experts.explain(x, seen)
     r = experts.regimes
     rest = np.array([0, 2, 3, 4, 5])
     without = replace(experts, regimes=Regimes(r.log_weight, r.mean[:, rest], r.covariance[:, rest][:, :, rest]))

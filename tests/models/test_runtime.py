@@ -30,9 +30,9 @@ def standardised(bundle: Bundle, x: Float32s) -> Float64s:
 def agrees(bundle: Bundle, x: Float32s) -> None:
     """What the graph says of rows without gaps is what the experts say in numpy and float64."""
     s = bundle.statistics
-    z, w = standardised(bundle, x), s.experts.whitening()
-    seen = s.experts.see(z, w)
-    residual, deviation = s.experts.explain(z, seen, w)
+    z, w = standardised(bundle, x), s.experts.whitening
+    seen = s.experts.see(z)
+    residual, deviation = s.experts.explain(z, seen)
     scores, S = scored(Detector(bundle), x), s.scored
     assert np.array_equal(scores.regime, seen.regime)
     np.testing.assert_allclose(scores.score, seen.distance / len(S), rtol=1e-3, atol=1e-4)
