@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, quote, unquote
 from fastapi import APIRouter, Depends, Request, Response
 
 from agent.label_link import LabelLinks, Ticket
-from agent.line.advisory import Advisory
 from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
 from agent.line.verdict import Cause
 from agent.store.journal import StoreError
@@ -193,7 +192,7 @@ def _question(alert: Alert, faults: Sequence[str], said: Mapping[str, str], miss
     return (
         f'<p class="soft">{_text(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
         # The enter key of a field presses the first button of its form: it must not answer.
-        f'<h1>{_text(alert.message)}</h1>{_checks(alert.advisory)}{known}'
+        f'<h1>{_text(alert.message)}</h1>{_checks(alert)}{known}'
         '<form method="post"><button disabled hidden></button>'
         f'<h2>What was it?</h2><div class="faults">{known_faults}</div>'
         f'<fieldset>{asked}<label>If a fault, which one? <input name="fault" maxlength="{FAULT_MAX}" value="{fault}" '
@@ -206,11 +205,11 @@ def _question(alert: Alert, faults: Sequence[str], said: Mapping[str, str], miss
     )
 
 
-def _checks(advisory: Advisory | None) -> str:
-    """Return what to check first, in few words."""
-    if advisory is None:
+def _checks(alert: Alert) -> str:
+    """Return what to check first, in few words; nothing where somebody has looked and says what it was."""
+    if alert.advisory is None or (alert.label and alert.label.answer is not Answer.NOT_LOOKED_AT):
         return ""
-    checks = "".join(f"<li>{_text(one.do)}</li>" for one in advisory.checks[:CHECKS_MAX])
+    checks = "".join(f"<li>{_text(one.do)}</li>" for one in alert.advisory.checks[:CHECKS_MAX])
     return f"<h2>What to check first</h2><ol>{checks}</ol>"
 
 

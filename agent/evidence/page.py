@@ -20,9 +20,11 @@ from agent.evidence.incident import Course, Incident
 from agent.evidence.plot import Axis, Mark, Trace, plot, strip
 from agent.html import document, legend, listed, quoted
 from agent.line.advise import DEADBAND
-from agent.line.advisory import Advisory
+from agent.line.alert import Alert, Answer
 from agent.line.assess import CONDITIONS
+from agent.line.lifecycle import last_told
 from agent.line.wording import cause, remaining_life
+from agent.store import codec
 from connectors.frame import BAD_NO_DATA, Int64s, is_bad
 from models.bundle import Manifest
 
@@ -58,11 +60,12 @@ class Told:
 def page(incident: Incident, course: Course | None, manifest: Manifest, told: Told) -> str:
     """Return the page, with a place each for manifest, signature and data."""
     revisions = [json.loads(body) for body in incident.revisions]
+    alerts = [codec.decode(body) for body in incident.revisions]
     marks = _marks(revisions)
     parts = [
         _head(revisions[-1], told),
         _seen(incident),
-        _first(incident.alert.advisory),
+        _first(alerts),
         _plots(incident, course, manifest, marks),
         "<h2>Timeline</h2>",
         _timeline(revisions),
@@ -116,8 +119,11 @@ def _seen(incident: Incident) -> str:
     return f"<h2>What it saw when {when}</h2>\n{listed(facts.items())}\n{table if rows else ''}"
 
 
-def _first(advisory: Advisory | None) -> str:
-    """Return what to check first."""
+def _first(alerts: Sequence[Alert]) -> str:
+    """Return what to check first; where somebody has looked and said what it was, what they had been told to check."""
+    label = alerts[-1].label
+    looked = label is not None and label.answer is not Answer.NOT_LOOKED_AT
+    advisory = (last_told(alerts) if looked else alerts[-1]).advisory
     if advisory is None:
         return ""
     facts = {"Failure mode": advisory.failure_mode, "Mechanism": advisory.mechanism}
@@ -125,7 +131,8 @@ def _first(advisory: Advisory | None) -> str:
     checks = "".join(
         f'<li>{quoted(one.do)} <span class="soft">{quoted(one.why)}</span></li>' for one in advisory.checks
     )
-    return f"<h2>What to check first</h2>\n<ol>{checks}</ol>\n{listed(facts.items())}"
+    head = "What it said to check first" if looked else "What to check first"
+    return f"<h2>{head}</h2>\n<ol>{checks}</ol>\n{listed(facts.items())}"
 
 
 def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks: Sequence[Mark]) -> str:

@@ -108,6 +108,7 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     assert page.fields["fault"] == "impeller blockage"
     assert page.faults == ["external leakage of process medium", "impeller blockage", "vibration"]
     assert "So far: impeller blockage, by Ana <3" in page.text
+    assert "What to check first" not in page.text, "somebody has looked"
     assert last.label is not None
     assert (last.label.answer, last.label.fault, last.label.by) == (Answer.SENSOR, None, "by link")
 
