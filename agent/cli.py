@@ -32,7 +32,7 @@ from agent.commission.trust import add_trust
 from agent.config.advisories import rules_of
 from agent.config.base import ConfigError
 from agent.config.file import load
-from agent.console import FAILED, complain, explained, share_bar, wide, working
+from agent.console import FAILED, Commands, complain, explained, share_bar, wide, working
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.evidence.command import add_evidence, replay_alert, replay_file
 from agent.export_command import add_export
@@ -71,6 +71,7 @@ ALSO_RUNS = (
 
 app = typer.Typer(
     name="forewarn",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

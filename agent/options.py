@@ -33,6 +33,14 @@ def period_s(text: str) -> float:
     return seconds
 
 
+def seconds(option: str, said: str) -> float:
+    """Return the seconds of a duration; raise StoreError naming the option."""
+    try:
+        return duration_s(said)
+    except ValueError as error:
+        raise StoreError(f"{option} {said}: {error}") from error
+
+
 def time_ns(option: str, said: str | None, default: int) -> int:
     """Return a time (RFC 3339) as UTC ns, `default` where it was not given; raise StoreError naming the option."""
     if said is None:
