@@ -448,7 +448,15 @@ def test_what_is_unknown_is_said_with_what_there_is(gateway: Path, tmp_path: Pat
     result = forewarn("replay", tmp_path / "nothing.parquet", gateway)
     assert (result.exit_code, "there is no such file or folder" in result.stderr) == (2, True)
     result = forewarn("evidence", "pump-1", gateway, "--out", tmp_path / "no" / "where.html")
-    assert (result.exit_code, "name a file with --out" in result.stderr) == (2, True)
+    assert (result.exit_code, "name another file with --out" in result.stderr) == (2, True)
+
+
+def test_where_it_cannot_be_written_nothing_is_replayed_first(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy.parent / "state")
+    for out, why in ((tmp_path / "no" / "a.html", "there is no folder"), (tmp_path, "it is a folder")):
+        result = forewarn("evidence", "pump-1", copy, "--out", out)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"forewarn: --out {out}: cannot be written: {why}")
 
 
 CONTEXT = """
