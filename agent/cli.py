@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
+SIMULATE = "import sys; from simulators.__main__ import main; sys.exit(main(program='forewarn simulate'))"
 ALSO_RUNS = (
     "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
     "where a PLC allows one only, stop the agent while you check"
@@ -277,7 +278,7 @@ def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
 )
 def simulate(context: typer.Context) -> None:
     """Run a simulated PLC; takes the arguments of `python -m simulators` (see its --help)."""
-    os.execv(sys.executable, [sys.executable, "-m", "simulators", *context.args])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-c", SIMULATE, *context.args])  # noqa: S606 - no shell is wanted
 
 
 @app.command(

@@ -437,6 +437,7 @@ def test_simulate_passes_its_arguments_to_the_simulators() -> None:
         command("simulate", "pump", "--help"), capture_output=True, text=True, check=False, timeout=60
     )
     assert helped.returncode == 0
+    assert helped.stdout.startswith("usage: forewarn simulate pump ")
     assert "--modbus" in helped.stdout
     wrong = subprocess.run(
         command("simulate", "pump", "--modbus", "0", "--fault", "gremlins@1"),
