@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from connectors.frame import Dtype
-from simulators import config, faults, history, wire
+from simulators import config, faults, history, swap, wire
 from simulators.clock import FreeClock
 from simulators.machine import EPOCH_NS
 from simulators.modbus import ModbusPlc
@@ -21,6 +21,7 @@ from simulators.opcua import OpcuaPlc
 from simulators.plant import MACHINES, Plant
 from simulators.recording import Recording
 from simulators.serve import PlantSource, Plc, Source, drive
+from simulators.swap import SwapSource
 from simulators.traits import FRAMERS, Traits
 from simulators.wire import WireFault
 
@@ -38,7 +39,9 @@ def _plant(arguments: argparse.Namespace, machine: str) -> Plant:
 def _run(arguments: argparse.Namespace) -> None:
     """Serve a simulated machine."""
     plant = _plant(arguments, arguments.command)
-    _serve(arguments, PlantSource(plant), faults.ground_truth(plant.name, plant.degradations, EPOCH_NS))
+    swaps = [swap.parse(text, plant.tags) for text in arguments.swap_sensor]
+    truth = faults.ground_truth(plant.name, plant.degradations, EPOCH_NS)
+    _serve(arguments, SwapSource(PlantSource(plant), swaps), truth)
 
 
 def _replay(arguments: argparse.Namespace) -> None:
@@ -185,6 +188,13 @@ def _parser(program: str) -> argparse.ArgumentParser:
     for machine in MACHINES:
         one = commands.add_parser(machine, help=f"serve a simulated {machine}; its faults: {_faults_of(machine)}")
         _plant_options(one, _faults_of(machine))
+        one.add_argument(
+            "--swap-sensor",
+            action="append",
+            default=[],
+            metavar="TAG@LOOSE_S:AWAY_S:BACK_S:MORE",
+            help="a sensor whose terminal is loose, whose wires are then off, and whose successor reads MORE more",
+        )
         _server_options(one)
         one.set_defaults(run=_run)
     replay = commands.add_parser("replay", help="serve a recording, from its first row on")
