@@ -181,7 +181,7 @@ def _config(arguments: argparse.Namespace) -> None:
     )
 
 
-def _parser(program: str) -> argparse.ArgumentParser:
+def _parser(program: str = PROGRAM) -> argparse.ArgumentParser:
     example = f"Example: {program} pump --modbus 5020 --fault bearing_wear@3600 --speed 60"
     parser = argparse.ArgumentParser(prog=program, description=__doc__, epilog=example)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
