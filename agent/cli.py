@@ -32,7 +32,7 @@ from agent.commission.trust import add_trust
 from agent.config.advisories import rules_of
 from agent.config.base import ConfigError
 from agent.config.file import load
-from agent.console import FAILED, complain, explained, share_bar, wide, working
+from agent.console import FAILED, Commands, complain, explained, share_bar, wide, working
 from agent.daemon import LoopFactory, run_until_stopped
 from agent.evidence.command import add_evidence, replay_alert, replay_file
 from agent.export_command import add_export
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
+SIMULATE = "import sys; from simulators.__main__ import main; sys.exit(main(program='forewarn simulate'))"
 ALSO_RUNS = (
     "{}: an agent runs with this state_dir, so each PLC now has a second connection; "
     "where a PLC allows one only, stop the agent while you check"
@@ -71,6 +72,7 @@ ALSO_RUNS = (
 
 app = typer.Typer(
     name="forewarn",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -276,7 +278,7 @@ def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
 )
 def simulate(context: typer.Context) -> None:
     """Run a simulated PLC; takes the arguments of `python -m simulators` (see its --help)."""
-    os.execv(sys.executable, [sys.executable, "-m", "simulators", *context.args])  # noqa: S606 - no shell is wanted
+    os.execv(sys.executable, [sys.executable, "-c", SIMULATE, *context.args])  # noqa: S606 - no shell is wanted
 
 
 @app.command(

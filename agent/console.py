@@ -6,11 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.status import Status
+from typer.core import TyperGroup
 
 from agent.backtest.trial import BacktestError
 from agent.config.base import ConfigError
@@ -23,6 +26,23 @@ from models.learn import LearnError
 NICE = 19
 FAILED, UNUSABLE = 1, 2
 """Exit codes: a check or the agent failed; usage or configuration. 0 is well."""
+
+
+class Commands(TyperGroup):
+    """Commands that say so where an option lacks its value, and would take the next option for it."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Return the command that arguments name, and what is left for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        options = [one for one in getattr(command, "params", ()) if one.param_type_name == "option"]
+        known = {spelled for one in options for spelled in one.opts}
+        takers = {spelled: one for one in options for spelled in one.opts if not (one.is_flag or one.count)}
+        for option, follows in pairwise(rest):
+            if option in takers and follows.partition("=")[0] in known:
+                lacks = f"its {takers[option].metavar or 'value'} is missing: {follows} is the next option."
+                example = getattr(command, "epilog", None) or ""
+                raise typer.BadParameter(f"{lacks} {example}".rstrip(), ctx=ctx, param_hint=option)
+        return name, command, rest
 
 
 @contextmanager

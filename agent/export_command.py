@@ -9,7 +9,7 @@ import numpy as np
 import typer
 
 from agent.console import explained
-from agent.options import names, time_ns
+from agent.options import check_place, names, time_ns
 from agent.replay import telemetry_of, tell_damage
 from agent.store import reading
 from agent.store.journal import StoreError
@@ -36,6 +36,7 @@ def add_export(app: typer.Typer) -> None:
     ) -> None:
         """Write recorded values as a table: a column of time (UTC), and one for each tag; nothing where it was Bad."""
         with explained():
+            check_place(out)
             since_ns, until_ns = time_ns("--since", since, 0), time_ns("--until", until, reading.EVER_NS)
             rows = write_table(source, asset, out, names(tags), since_ns, until_ns)
             typer.echo(f"{out}: {rows} rows")

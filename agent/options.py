@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Final
 
 from agent.store.codec import parse_time
@@ -31,6 +33,27 @@ def period_s(text: str) -> float:
     if seconds < UNITS_S["ms"]:
         raise ValueError("must be 1ms or more")
     return seconds
+
+
+def seconds(option: str, said: str) -> float:
+    """Return the seconds of a duration; raise StoreError naming the option."""
+    try:
+        return duration_s(said)
+    except ValueError as error:
+        raise StoreError(f"{option} {said}: {error}") from error
+
+
+def check_place(out: Path) -> None:
+    """Raise StoreError where a file could not be written: before what goes into it is made, which may take long."""
+    if out.is_dir():
+        why = "it is a folder"
+    elif not out.parent.is_dir():
+        why = f"there is no folder {out.parent}"
+    elif not os.access(out if out.exists() else out.parent, os.W_OK):
+        why = "this user may not write there"
+    else:
+        return
+    raise StoreError(f"--out {out}: cannot be written: {why}; name another file with --out")
 
 
 def time_ns(option: str, said: str | None, default: int) -> int:

@@ -14,7 +14,7 @@ from rich.table import Table
 from agent.cells import cells
 from agent.clock import Clock
 from agent.config.file import load
-from agent.console import explained, wide
+from agent.console import Commands, explained, wide
 from agent.ledger.command import add_weekly
 from agent.store.journal import StoreError
 from agent.store.loads import FILE, read_loads, together
@@ -24,7 +24,7 @@ from connectors.load import Load
 
 def add_report(app: typer.Typer, clock: Clock) -> None:
     """Give `app` the reports."""
-    reports = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Print pages to hand on.")
+    reports = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, help="Print pages to hand on.")
     app.add_typer(reports, name="report")
 
     @reports.callback()

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from agent.api.command_models import CommandAccepted
-from agent.ask import API_URL, say
+from agent.api.command_models import (
+    AcknowledgeBody,
+    GoLiveBody,
+    InServiceBody,
+    LabelBody,
+    NormalBody,
+    NothingChangedBody,
+    OutcomeBody,
+    OutOfServiceBody,
+    RebaselineBody,
+    ShelveBody,
+    UnshelveBody,
+)
+from agent.api.models import Model
+from agent.ask import API_URL
 from agent.clock import Clock
 from agent.config.file import Config, load
-from agent.console import explained
+from agent.console import UNUSABLE, complain, explained
 from agent.label_link import LabelLinks, Ticket
 from agent.line.alert import Answer
-from agent.options import duration_s, names
+from agent.options import names, seconds, time_ns
 from agent.shadow.loading import JOURNAL
 from agent.store.codec import Json
-from agent.store.journal import JournalReader
+from agent.store.journal import JournalReader, StoreError
+from agent.tell import tell
+
+Understood = TypeVar("Understood")
 
 AlertId = Annotated[str, typer.Argument(metavar="ALERT", help="Such as pump-3; see forewarn alerts.")]
 Asset = Annotated[str, typer.Argument(metavar="ASSET", help="The asset's name in the configuration.")]
@@ -43,17 +58,17 @@ def add_say(app: typer.Typer, clock: Clock) -> None:
     @app.command("acknowledge", epilog='Example: forewarn acknowledge pump-3 --by Ana --comment "looking at the seal"')
     def acknowledge(alert: AlertId, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Take an alert on: it has been seen, and somebody sees to it."""
-        _say(api, f"/alerts/{alert}/acknowledge", {"by": by, "comment": comment})
+        _say(api, f"/alerts/{alert}/acknowledge", AcknowledgeBody, {"by": by, "comment": comment})
 
     @app.command("shelve", epilog='Example: forewarn shelve pump-3 --for 2d --by Ana --reason "spare part ordered"')
     def shelve(alert: AlertId, time: For, by: By, reason: Reason, api: Api = API_URL) -> None:
         """Put an alert aside for a time."""
-        _say(api, f"/alerts/{alert}/shelve", {"by": by, "reason": reason, "duration_s": _seconds(time)})
+        _say(api, f"/alerts/{alert}/shelve", ShelveBody, {"by": by, "reason": reason, "duration_s": _seconds(time)})
 
     @app.command("unshelve", epilog="Example: forewarn unshelve pump-3 --by Ana")
     def unshelve(alert: AlertId, by: By, api: Api = API_URL) -> None:
         """Take a shelved alert back."""
-        _say(api, f"/alerts/{alert}/unshelve", {"by": by})
+        _say(api, f"/alerts/{alert}/unshelve", UnshelveBody, {"by": by})
 
     @app.command("label", epilog='Example: forewarn label pump-3 --real "impeller blockage" --by Ana')
     def label(
@@ -75,7 +90,7 @@ def add_say(app: typer.Typer, clock: Clock) -> None:
         if len(answers) != 1:
             raise typer.BadParameter("say one of --real FAULT, --normal, --sensor and --not-looked-at")
         body: dict[str, Json] = {"by": by, "answer": answers[0].value, "fault": real, "comment": comment}
-        _say(api, f"/alerts/{alert}/label", body)
+        _say(api, f"/alerts/{alert}/label", LabelBody, body)
 
     @app.command("label-link", epilog="Example: forewarn label-link pump-3 /etc/forewarn/agent.toml")
     def label_link(alert: AlertId, config: ConfigFile) -> None:
@@ -106,22 +121,22 @@ def _add_say_to_assets(app: typer.Typer) -> None:
         """Take an asset out of service for planned work: no alert of it is raised meanwhile."""
         body: dict[str, Json] = {"by": by, "reason": reason, "duration_s": _seconds(time)}
         body |= {} if start is None else {"since": _moment("--from", start)}
-        _say(api, f"/assets/{asset}/out-of-service", body)
+        _say(api, f"/assets/{asset}/out-of-service", OutOfServiceBody, body, {"since": "--from"})
 
     @app.command("go-live", epilog='Example: forewarn go-live pump --by Ana --comment "all of it was real"')
     def go_live(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Let people see the alerts of an asset that was in shadow."""
-        _say(api, f"/assets/{asset}/go-live", {"by": by, "comment": comment})
+        _say(api, f"/assets/{asset}/go-live", GoLiveBody, {"by": by, "comment": comment})
 
     @app.command("in-service", epilog='Example: forewarn in-service pump --by Ana --comment "seal replaced"')
     def in_service(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Return an asset to service, or call off that it be taken out."""
-        _say(api, f"/assets/{asset}/in-service", {"by": by, "comment": comment})
+        _say(api, f"/assets/{asset}/in-service", InServiceBody, {"by": by, "comment": comment})
 
     @app.command("nothing-changed", epilog='Example: forewarn nothing-changed pump --by Ana --comment "a new recipe"')
     def nothing_changed(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Say that a change that was seen changed nothing of the machine: its alerts are no longer on hold."""
-        _say(api, f"/assets/{asset}/nothing-changed", {"by": by, "comment": comment})
+        _say(api, f"/assets/{asset}/nothing-changed", NothingChangedBody, {"by": by, "comment": comment})
 
     @app.command(
         "rebaseline", epilog='Example: forewarn rebaseline pump --tags temperature --by Ana --comment "new sensor"'
@@ -135,7 +150,7 @@ def _add_say_to_assets(app: typer.Typer) -> None:
     ) -> None:
         """Learn anew where some tags stand, from the rows to come: a sensor was replaced, or its span was changed."""
         changed: list[Json] = [*(names(tags) or ())]
-        _say(api, f"/assets/{asset}/rebaseline", {"by": by, "tags": changed, "comment": comment})
+        _say(api, f"/assets/{asset}/rebaseline", RebaselineBody, {"by": by, "tags": changed, "comment": comment})
 
     @app.command(
         "normal",
@@ -155,7 +170,7 @@ def _add_say_to_assets(app: typer.Typer) -> None:
         """Say that what an asset did is normal: it may be learnt from, whatever the agent made of it."""
         body: dict[str, Json] = {"by": by, "since": _moment("--since", since), "comment": comment}
         body |= {} if until is None else {"until": _moment("--until", until)}
-        _say(api, f"/assets/{asset}/normal", body)
+        _say(api, f"/assets/{asset}/normal", NormalBody, body)
 
 
 def link_to(alert_id: str, config: Config, now_ns: int) -> str:
@@ -183,7 +198,7 @@ def _add_outcomes(app: typer.Typer) -> None:
         api: Api = API_URL,
     ) -> None:
         """Record that an asset failed: the ledger then knows whether an alert came before, and how long before."""
-        _say(api, f"/assets/{asset}/failures", _outcome(by, comment, at, alert, downtime, "--downtime"))
+        _record(api, f"/assets/{asset}/failures", by, comment, at, alert, {"--downtime": downtime})
 
     @app.command(
         "repair",
@@ -201,38 +216,40 @@ def _add_outcomes(app: typer.Typer) -> None:
         api: Api = API_URL,
     ) -> None:
         """Record that an asset was repaired before it failed."""
-        _say(api, f"/assets/{asset}/repairs", _outcome(by, comment, at, alert, avoided, "--avoided"))
+        _record(api, f"/assets/{asset}/repairs", by, comment, at, alert, {"--avoided": avoided})
 
 
-def _outcome(
-    by: str, comment: str, at: str | None, alert: str | None, downtime: str | None, option: str
-) -> dict[str, Json]:
+def _record(
+    api: str, path: str, by: str, comment: str, at: str | None, alert: str | None, downtime: Mapping[str, str | None]
+) -> None:
+    ((option, time),) = downtime.items()
     body: dict[str, Json] = {"by": by, "comment": comment, "alert_id": alert}
     if at is not None:
         body["at"] = _moment("--at", at)
-    if downtime is not None:
-        body["downtime_s"] = _seconds(downtime, option)
-    return body
+    if time is not None:
+        body["downtime_s"] = _seconds(time, option)
+    _say(api, path, OutcomeBody, body, {"downtime_s": option})
 
 
-def _say(api: str, path: str, body: dict[str, Json]) -> None:
+def _say(api: str, path: str, kind: type[Model], body: dict[str, Json], options: Mapping[str, str] = {}) -> None:
     with explained():
-        accepted = say(CommandAccepted, api, path, json.dumps(body).encode())
+        accepted = tell(api, path, kind, body, options)
     typer.echo(f"{accepted.alert_id or accepted.asset}: {accepted.command} takes effect with the asset's next read")
 
 
 def _seconds(text: str, option: str = "--for") -> float:
-    try:
-        return duration_s(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text}: {error}", param_hint=option) from error
+    return _understood(seconds, option, text)
 
 
 def _moment(option: str, text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise typer.BadParameter(f"{text} is no time such as 2026-12-01T06:00Z", param_hint=option) from error
-    if moment.tzinfo is None:
-        raise typer.BadParameter(f"{text} does not say its time zone; write it as in {text}Z", param_hint=option)
+    _understood(lambda option, text: time_ns(option, text, 0), option, text)
     return text
+
+
+def _understood(parse: Callable[[str, str], Understood], option: str, text: str) -> Understood:
+    """Return what an option says; where that is nothing, complain and end."""
+    try:
+        return parse(option, text)
+    except StoreError as error:
+        complain(str(error))
+        raise typer.Exit(UNUSABLE) from None

@@ -142,8 +142,9 @@ def only_simulators(config: Config, speed: float) -> None:
     real = [(name, host) for name, said in config.connections.items() for host in _hosts(said) if not is_loopback(host)]
     if real:
         raise ConfigError(tuple(
-            f"connections.{name}: {host} is no simulator on this machine, and --speed {speed:g} would ask it "
-            f"{speed:g} times as often as its limits say; run without --speed, or name a simulator at 127.0.0.1"
+            f"connections.{name}: {host} is no simulator on this machine: with --speed {speed:g} the agent's second "
+            "would be another than the device's, and its limits (max_requests_per_s) not what they say; run without "
+            "--speed, or name a simulator at 127.0.0.1"
             for name, host in real
         ))
 

@@ -1,4 +1,4 @@
-"""The simulators by hand: `python -m simulators pump --modbus 5020 --fault bearing_wear@3600 --speed 60`."""
+"""The simulators by hand: machines that fail, as a PLC shows them, on Modbus, OPC UA or both."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from connectors.frame import Dtype
-from simulators import config, faults, history, wire
+from simulators import config, faults, history, swap, wire
 from simulators.clock import FreeClock
 from simulators.machine import EPOCH_NS
 from simulators.modbus import ModbusPlc
@@ -21,9 +21,11 @@ from simulators.opcua import OpcuaPlc
 from simulators.plant import MACHINES, Plant
 from simulators.recording import Recording
 from simulators.serve import PlantSource, Plc, Source, drive
+from simulators.swap import SwapSource
 from simulators.traits import FRAMERS, Traits
 from simulators.wire import WireFault
 
+PROGRAM = "python -m simulators"
 _PORT_MAX = 65_535
 _MIN_STEP_S = 0.02  # of wall time: no faster than that are rows shown
 
@@ -37,7 +39,9 @@ def _plant(arguments: argparse.Namespace, machine: str) -> Plant:
 def _run(arguments: argparse.Namespace) -> None:
     """Serve a simulated machine."""
     plant = _plant(arguments, arguments.command)
-    _serve(arguments, PlantSource(plant), faults.ground_truth(plant.name, plant.degradations, EPOCH_NS))
+    swaps = [swap.parse(text, plant.tags) for text in arguments.swap_sensor]
+    truth = faults.ground_truth(plant.name, plant.degradations, EPOCH_NS)
+    _serve(arguments, SwapSource(PlantSource(plant), swaps), truth)
 
 
 def _replay(arguments: argparse.Namespace) -> None:
@@ -177,12 +181,20 @@ def _config(arguments: argparse.Namespace) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m simulators", description=__doc__)
+def _parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    example = f"Example: {program} pump --modbus 5020 --fault bearing_wear@3600 --speed 60"
+    parser = argparse.ArgumentParser(prog=program, description=__doc__, epilog=example)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for machine in MACHINES:
-        one = commands.add_parser(machine, help=f"serve a simulated {machine}")
-        _plant_options(one)
+        one = commands.add_parser(machine, help=f"serve a simulated {machine}; its faults: {_faults_of(machine)}")
+        _plant_options(one, _faults_of(machine))
+        one.add_argument(
+            "--swap-sensor",
+            action="append",
+            default=[],
+            metavar="TAG@LOOSE_S:AWAY_S:BACK_S:MORE",
+            help="a sensor whose terminal is loose, whose wires are then off, and whose successor reads MORE more",
+        )
         _server_options(one)
         one.set_defaults(run=_run)
     replay = commands.add_parser("replay", help="serve a recording, from its first row on")
@@ -205,20 +217,24 @@ def _parser() -> argparse.ArgumentParser:
     past.add_argument("--start-s", type=float, default=0.0, help="simulated seconds into the plant's life")
     past.add_argument("--out", type=Path, required=True, metavar="FILE.parquet")
     past.add_argument("--labels", action="store_true", help="add the columns label and remaining_life_s")
-    _plant_options(past)
+    _plant_options(past, "; ".join(f"{machine}: {_faults_of(machine)}" for machine in MACHINES))
     past.set_defaults(run=_history)
     _config_options(commands.add_parser("config", help="print a configuration of the agent for a machine"))
     return parser
 
 
-def _plant_options(parser: argparse.ArgumentParser) -> None:
+def _faults_of(machine: str) -> str:
+    return ", ".join(faults.EFFECTS[machine])
+
+
+def _plant_options(parser: argparse.ArgumentParser, kinds: str) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument(
         "--fault",
         action="append",
         default=[],
         metavar="KIND@ONSET_S[:DURATION_S]",
-        help="a degradation; for sensors KIND/TAG@...; may be given more than once",
+        help=f"a degradation; for sensors KIND/TAG@...; may be given more than once. KIND is one of: {kinds}",
     )
 
 
@@ -270,8 +286,10 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--opcua", metavar="URL")
     parser.add_argument("--bundle", required=True, metavar="PATH")
     parser.add_argument("--period-ms", type=int, default=1000)
-    parser.add_argument("--on-delay-s", type=float, default=0.0, help="how long a deviation lasts first")
-    parser.add_argument("--off-delay-s", type=float, default=0.0, help="how long normal lasts first")
+    parser.add_argument("--on-delay-s", type=float, default=30.0, help="how long a deviation lasts first (default: 30)")
+    parser.add_argument(
+        "--off-delay-s", type=float, default=300.0, help="how long normal lasts first (default: 300)"
+    )
     parser.add_argument("--state-dir", default="state")
     parser.add_argument("--port", type=int, default=8470, help="of the REST API, 0 for any free one")
     parser.add_argument(
@@ -280,9 +298,12 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_config)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0, or 2 after a message to standard error that says what to do."""
-    arguments = _parser().parse_args(argv)
+def main(argv: Sequence[str] | None = None, program: str = PROGRAM) -> int:
+    """Run one command; return 0, or 2 after a message to standard error that says what to do.
+
+    `program` is what it was started as.
+    """
+    arguments = _parser(program).parse_args(argv)
     for library in ("asyncua", "pymodbus"):  # what a client does wrong is not news here
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:

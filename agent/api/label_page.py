@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, quote, unquote
 from fastapi import APIRouter, Depends, Request, Response
 
 from agent.label_link import LabelLinks, Ticket
-from agent.line.advisory import Advisory
 from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
 from agent.line.verdict import Cause
 from agent.store.journal import StoreError
@@ -40,11 +39,12 @@ _HEADERS: Final = {
     "X-Robots-Tag": "noindex",
 }
 _ANSWERS: Final[Mapping[Answer, tuple[str, str]]] = {
-    Answer.REAL: ("A fault", "something was wrong with the machine"),
-    Answer.SENSOR: ("A sensor", "or its wiring; the machine was well"),
-    Answer.NORMAL: ("Normal", "nothing was wrong, it may do this"),
+    Answer.REAL: ("A fault", "of the machine"),
+    Answer.NORMAL: ("Normal", "nothing was wrong"),
+    Answer.SENSOR: ("A sensor", "or its wiring"),
     Answer.NOT_LOOKED_AT: ("Not looked at", "nobody has, or will"),
 }
+"""The order in which they are offered, but for the one that the alert gives itself, which comes first."""
 
 
 async def _form(request: Request) -> dict[str, str]:
@@ -152,14 +152,10 @@ def _adds_nothing(new: Label, kept: Label) -> bool:
 def _offered(view: AgentView, alert: Alert) -> list[str]:
     """Return the faults that one tap names, the likeliest first; raise StoreError.
 
-    What the alert is like, the failure mode of ISO 14224 that it names itself, what people named at this machine, the
-    last first, and the other failure modes that this machine's advisories know.
+    What the alert says itself, what people named at this machine, the last first, and the other failure modes that this
+    machine's advisories know.
     """
-    names = []
-    if alert.like is not None and alert.like.name not in (Answer.NORMAL, Answer.SENSOR):
-        names.append(alert.like.name)
-    own = [alert.advisory.failure_mode] if alert.advisory and alert.verdict.cause is Cause.MACHINE else []
-    names += _modes(own)
+    names = _own_faults(alert)
     labels = [one.label for one in view.labelled(alert.asset, LABELLED_READ)]
     names += [label.fault for label in labels if label and label.fault]
     names += _modes(next((info.failure_modes for info in view.assets if info.name == alert.asset), ()))
@@ -167,6 +163,21 @@ def _offered(view: AgentView, alert: Alert) -> list[str]:
     for name in names:
         once.setdefault(name.casefold(), name)
     return list(once.values())[:OFFERED_MAX]
+
+
+def _own_faults(alert: Alert) -> list[str]:
+    """Return the faults that an alert names itself: what it is like, and its failure mode after ISO 14224."""
+    like = [] if alert.like is None or alert.like.name in (Answer.NORMAL, Answer.SENSOR) else [alert.like.name]
+    own = [alert.advisory.failure_mode] if alert.advisory and alert.verdict.cause is Cause.MACHINE else []
+    return like + _modes(own)
+
+
+def _own_answer(alert: Alert) -> Answer:
+    """Return the answer that an alert gives itself."""
+    if alert.verdict.cause in (Cause.SENSOR, Cause.COMMUNICATION):
+        return Answer.SENSOR
+    like = None if alert.like is None else alert.like.name
+    return Answer(like) if like in (Answer.NORMAL, Answer.SENSOR) else Answer.REAL
 
 
 def _modes(failure_modes: Sequence[str]) -> list[str]:
@@ -183,34 +194,60 @@ def _question(alert: Alert, faults: Sequence[str], said: Mapping[str, str], miss
     """Return the page's question, its fields filled with what was `said` so far; `missing` is what a fault lacks."""
     name, fault, comment = (escape(said.get(field, "")[:most]) for field, most in _FIELDS.items())
     known = f'<p class="note">So far: {_text(_words(alert.label))}, {_by(alert.label)}.</p>' if alert.label else ""
-    buttons = "".join(
-        f'<button name="answer" value="{answer.value}"><b>{short}</b> {rest}</button>'
-        for answer, (short, rest) in _ANSWERS.items() if answer is not Answer.REAL
-    )
-    known_faults = "".join(f'<button name="known" value="{escape(one)}"><b>{_text(one)}</b></button>' for one in faults)
-    asked = f'<p class="note">{missing}</p>' if missing else ""
-    short, rest = ("Another fault", "the one written here") if faults else _ANSWERS[Answer.REAL]
+    # What names a fault for itself is one of the four answers, so that one tap is enough.
+    named = faults[0] if faults and not missing and _own_faults(alert) else None
+    head = "A fault: which one?" if named is None else "Another fault: which one?"
+    which = _which(head, faults if named is None else faults[1:], fault, missing)
+    answers = "".join(_answers(alert, named, asked=bool(missing)))
     return (
         f'<p class="soft">{_text(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
         # The enter key of a field presses the first button of its form: it must not answer.
-        f'<h1>{_text(alert.message)}</h1>{_checks(alert.advisory)}{known}'
-        '<form method="post"><button disabled hidden></button>'
-        f'<h2>What was it?</h2><div class="faults">{known_faults}</div>'
-        f'<fieldset>{asked}<label>If a fault, which one? <input name="fault" maxlength="{FAULT_MAX}" value="{fault}" '
-        f'autocomplete="off" placeholder="such as impeller blockage"{" autofocus" if missing else ""}></label>'
-        f'<button name="answer" value="{Answer.REAL.value}"><b>{short}</b> {rest}</button></fieldset>{buttons}'
-        f'<label>Your name, if you like <input name="name" maxlength="{NAME_MAX}" value="{name}" '
-        'autocomplete="name"></label>'
-        f'<label>What else is to be kept <textarea name="comment" maxlength="{COMMENT_MAX}" rows="2">{comment}'
-        "</textarea></label></form>"
+        f'<h1>{_text(alert.message)}</h1>{_checks(alert)}{known}'
+        '<form method="post"><button disabled hidden></button><div class="fields">'
+        f'<label>Your name <input name="name" maxlength="{NAME_MAX}" value="{name}" '
+        'autocomplete="name" placeholder="if you like"></label>'
+        f'<label>What else is to be kept <textarea name="comment" maxlength="{COMMENT_MAX}" rows="1">{comment}'
+        f"</textarea></label></div><h2>What was it?</h2>{which + answers if missing else answers + which}</form>"
     )
 
 
-def _checks(advisory: Advisory | None) -> str:
-    """Return what to check first, in few words."""
-    if advisory is None:
+def _answers(alert: Alert, named: str | None, *, asked: bool) -> Iterator[str]:
+    """Give the four answers, first the one that the alert gives itself; `named` is the fault that it names.
+
+    That it was a fault is not offered again where it is `asked` which.
+    """
+    own = _own_answer(alert)
+    for answer in sorted(_ANSWERS, key=lambda one: one is not own):
+        if asked and answer is Answer.REAL:
+            continue
+        short, rest = _ANSWERS[answer]
+        told = f"{rest}{', as the alert says' if answer is own else ''}"
+        if answer is Answer.REAL and named is not None:
+            yield f'<button name="known" value="{escape(named)}"><b>{short}: {_text(named)}</b> {told}</button>'
+        else:
+            yield f'<button name="answer" value="{answer.value}"><b>{short}</b> {told}</button>'
+
+
+def _which(head: str, faults: Sequence[str], fault: str, missing: str) -> str:
+    """Return the faults that one tap names, and a field for any other: folded, but where it is asked which it was."""
+    buttons = "".join(f'<button name="known" value="{escape(one)}"><b>{_text(one)}</b></button>' for one in faults)
+    asked = f'<p class="note">{missing}</p>' if missing else ""
+    keys = " autofocus" if missing and not faults else ""
+    return (
+        f"<details{' open' if missing else ''}><summary>{head}</summary>{asked}"
+        f'<div class="faults">{buttons}</div>'
+        f'<label>Another one <input name="fault" maxlength="{FAULT_MAX}" value="{fault}" '
+        f'autocomplete="off" placeholder="such as impeller blockage"{keys}></label>'
+        f'<button name="answer" value="{Answer.REAL.value}"><b>Another fault</b> the one written here</button>'
+        "</details>"
+    )
+
+
+def _checks(alert: Alert) -> str:
+    """Return what to check first, in few words; nothing where somebody has looked and says what it was."""
+    if alert.advisory is None or (alert.label and alert.label.answer is not Answer.NOT_LOOKED_AT):
         return ""
-    checks = "".join(f"<li>{_text(one.do)}</li>" for one in advisory.checks[:CHECKS_MAX])
+    checks = "".join(f"<li>{_text(one.do)}</li>" for one in alert.advisory.checks[:CHECKS_MAX])
     return f"<h2>What to check first</h2><ol>{checks}</ol>"
 
 

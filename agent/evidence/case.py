@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,9 @@ from agent.config.assets import AssetConfig
 from agent.config.base import ConfigError
 from agent.config.file import Config
 from agent.evidence.incident import Incident, Replayed, incident, replayed
+from agent.evidence.timeline import SHOWN
 from agent.line.alert import Alert
+from agent.line.event import AssetEvent
 from agent.line.state import StateError
 from agent.replay import TELEMETRY
 from agent.shadow import versions
@@ -108,7 +110,16 @@ def _found(journal: JournalReader, telemetry: Path, alert: Alert, said: AssetCon
     tags = tuple((tag.name, tag.unit) for tag in said.columns)
     for _ in range(_TRIES):
         try:
-            return incident(journal.revisions(alert.id), telemetry, tags, said.period_ms * 1_000_000)
+            found = incident(journal.revisions(alert.id), telemetry, tags, said.period_ms * 1_000_000)
         except FileNotFoundError:
             continue
+        return replace(found, events=_events(journal, found))
     raise StoreError(f"{telemetry}: telemetry is being sealed or dropped; ask again")
+
+
+def _events(journal: JournalReader, found: Incident) -> tuple[AssetEvent, ...]:
+    """Return what happened to the asset in the time that is shown, or was said to be about the alert."""
+    events = journal.events_of(found.alert.asset, SHOWN)
+    return tuple(
+        one for one in events if found.begin_ns <= one.time_ns <= found.end_ns or one.about == found.alert.id
+    )

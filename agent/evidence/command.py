@@ -14,19 +14,21 @@ from agent.evidence import contents, pack
 from agent.evidence.case import agreement, investigate
 from agent.evidence.making import Evidence, make
 from agent.evidence.pack import Pack, PackError
+from agent.options import check_place
 from agent.store.journal import StoreError
 from agent.trust import Trust
 
 
 def write(alert_id: str, file: Path, out: Path | None, key: Path | None, now_ns: int) -> tuple[Path, Evidence]:
     """Write the evidence of an alert; return where to, and what was written."""
+    out = out or Path(f"{alert_id}.html")
+    check_place(out)
     with working("reading the journal") as status:
         made = make(alert_id, file, key, now_ns, status.update)
-    out = out or Path(f"{alert_id}.html")
     try:
         out.write_bytes(made.content)
     except OSError as error:
-        raise StoreError(f"{out}: cannot be written: {error.strerror}; name a file with --out") from error
+        raise StoreError(f"--out {out}: cannot be written: {error.strerror}; name another file with --out") from error
     return out, made
 
 

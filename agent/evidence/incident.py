@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agent.line.alert import AlarmEvent, AlarmState, Alert
-from agent.line.assess import Assessment, Detector
+from agent.line.assess import BLIND, COVERAGE_MIN, WINDOW_ROWS, Assessment, Detector
+from agent.line.event import AssetEvent
 from agent.line.line import Line, LineSettings
 from agent.line.state import StateError
 from agent.store import codec, reading
@@ -26,6 +27,13 @@ BEFORE_ROWS: Final = 1800
 AFTER_ROWS: Final = 600
 STEPS_MAX, CELLS_MAX = 20_000, 400_000
 """What is shown of an alert that stays open ends so many steps, or values, after it was raised: a mail must hold it."""
+BLINDNESS: Final = (
+    "no value came",
+    "the row had too few good values",
+    "most tags stood still from the same row on, as where a source goes on giving old values",
+    f"fewer than {COVERAGE_MIN:.0%} of the values of the last {WINDOW_ROWS} rows were good",
+)
+"""Why an asset is blind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +43,8 @@ class Incident:
     `revisions` are the journal's rows, to the byte, `tags` the columns of the steps as (name, unit). `steps` are those
     of the asset alone and begin, where `origin_ns` is known, with the first that has a state: a line is made of each
     state, and goes on from it. Where it is None, `lost` says why the alert cannot be replayed. `cut` where more was
-    recorded than is shown; `damaged` counts the bytes of the record that could not be read.
+    recorded than is shown; `damaged` counts the bytes of the record that could not be read. `events` are what happened
+    to the asset meanwhile, apart from the alert, the oldest first.
     """
 
     alert: Alert
@@ -48,6 +57,7 @@ class Incident:
     lost: str
     cut: bool
     damaged: int
+    events: tuple[AssetEvent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class Course:
     `time_ns` i64[N] UTC, `values` f32[N, C] (NaN where not good), `expected` f32[N, C] in the tag's unit and `residual`
     f32[N, C] in standard deviations (both NaN where the tag is not scored or not good), `evidence` f64[N] (1 is the
     limit, NaN where it was not judged), `coverage` f64[N], `condition` and `regime` i64[N], indices into CONDITIONS and
-    the manifest's regimes.
+    the manifest's regimes. `blindness` i64[N] says why a row is blind, an index into BLINDNESS, -1 where it is not.
     """
 
     time_ns: Int64s
@@ -68,6 +78,7 @@ class Course:
     coverage: npt.NDArray[np.float64]
     condition: Int64s
     regime: Int64s
+    blindness: Int64s
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +210,7 @@ def replayed(
                 seen.coverage,
                 seen.condition.astype(np.int64),
                 seen.scores.regime[new],
+                _blindness(seen),
             ))
 
     for number, step in enumerate(steps):
@@ -230,9 +242,17 @@ def _columns(line: Line, tags: Tags) -> npt.NDArray[np.intp]:
     return np.array([names.index(name) for name in line.tags], np.intp)
 
 
+def _blindness(seen: Assessment) -> Int64s:
+    """Return why each new row is blind: what is neither missing nor lacks good values is stale."""
+    new = slice(seen.grid.rows - seen.rows, None)
+    silent, scoreless = ~seen.grid.good[new].any(1), np.isnan(seen.scores.score[new])
+    why = np.select([silent, scoreless, seen.coverage >= COVERAGE_MIN], [0, 1, 2], 3)
+    return np.where(seen.condition == BLIND, why, -1).astype(np.int64)
+
+
 def _nothing(columns: int) -> Course:
     whole, real, cells = np.zeros(0, np.int64), np.zeros(0), np.zeros((0, columns), np.float32)
-    return Course(whole, cells, cells, cells, real, real, whole, whole)
+    return Course(whole, cells, cells, cells, real, real, whole, whole, whole)
 
 
 def _together(rows: Sequence[Course]) -> Course:

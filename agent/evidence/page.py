@@ -6,40 +6,42 @@ and its policy forbids any, and any request.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from agent.evidence import pack
-from agent.evidence.incident import Course, Incident
+from agent.evidence.incident import BLINDNESS, Course, Incident
 from agent.evidence.plot import Axis, Mark, Trace, plot, strip
+from agent.evidence.timeline import marks, moment, timeline
 from agent.html import document, legend, listed, quoted
 from agent.line.advise import DEADBAND
-from agent.line.advisory import Advisory
-from agent.line.assess import CONDITIONS
+from agent.line.alert import AlarmEvent, Alert, Answer, Label
+from agent.line.assess import CONDITIONS, LOOK_BACK_ROWS, WINDOW_ROWS
+from agent.line.lifecycle import last_told
+from agent.line.verdict import Verdict
 from agent.line.wording import cause, remaining_life
+from agent.store import codec
 from connectors.frame import BAD_NO_DATA, Int64s, is_bad
 from models.bundle import Manifest
 
 TAGS_MAX: Final = 5
-MARKS_MAX: Final = 12
 _BEFORE_PLOTS: Final = 2
 """Parts of the record's section before its first plot, which names the marks."""
 CSS: Final = Path(__file__).with_name("page.css")
+_FOUND: Final = {
+    Answer.REAL: "a fault", Answer.NORMAL: "normal, nothing was wrong", Answer.SENSOR: "a sensor or its wiring",
+    Answer.NOT_LOOKED_AT: "not looked at",
+}
 _HOW_TO_READ: Final = (
     '<p class="soft">How to read "expected": it is what the tag should have been at that moment, by all the other tags '
     "and what was learnt of the machine when it was well; where several deviate it is drawn away with them, so look "
     "which tag parted from it first.</p>"
 )
-_MACHINERY: Final = frozenset(
-    {"revision", "updated_time", "verdict", "signature", "peak_signature", "advisory"}
-)
-"""What of a revision is told otherwise: it is its number, its time, and the table above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,14 @@ class Told:
 
 def page(incident: Incident, course: Course | None, manifest: Manifest, told: Told) -> str:
     """Return the page, with a place each for manifest, signature and data."""
-    revisions = [json.loads(body) for body in incident.revisions]
-    marks = _marks(revisions)
+    alerts = [codec.decode(body) for body in incident.revisions]
     parts = [
-        _head(revisions[-1], told),
-        _seen(incident),
-        _first(incident.alert.advisory),
-        _plots(incident, course, manifest, marks),
+        _head(alerts[-1], told),
+        *_seen(alerts),
+        _first(alerts),
+        _plots(incident, _named(alerts), course, manifest),
         "<h2>Timeline</h2>",
-        _timeline(revisions),
+        timeline(incident),
         "<h2>What judged it</h2>",
         listed(told.facts.items()),
         "<h2>In this file</h2>",
@@ -75,26 +76,55 @@ def page(incident: Incident, course: Course | None, manifest: Manifest, told: To
     return document(f"{incident.alert.id}: evidence", CSS.read_text(encoding="utf-8"), body)
 
 
-def _head(alert: Mapping[str, Any], told: Told) -> str:
-    times = [(name.removesuffix("_time"), _time(alert[name])) for name in ("onset_time", "raised_time", "returned_time")
-             if alert.get(name)]
-    facts = {"Asset": alert["asset"], "State": alert["state"].replace("_", " "), "Priority": alert["priority"]}
-    facts |= {name.capitalize(): f"{time} UTC" for name, time in times}
+def _head(alert: Alert, told: Told) -> str:
+    facts = {"Asset": alert.asset, "State": alert.state.replace("_", " "), "Priority": alert.priority}
+    times = {"Onset": alert.onset_time_ns, "Raised": alert.raised_time_ns, "Returned": alert.returned_time_ns}
+    facts |= {name: f"{_time(time_ns)} UTC" for name, time_ns in times.items() if time_ns is not None}
     return (
-        f"<h1>{quoted(alert['id'])}: evidence of an alert</h1>\n<p>{quoted(alert['message'])}</p>\n"
+        f"<h1>{quoted(alert.id)}: evidence of an alert</h1>\n<p>{quoted(alert.message)}</p>\n{_found(alert.label)}"
         f'<p class="note {"good" if told.same else "bad"}">{quoted(told.replay)}</p>\n{listed(facts.items())}'
     )
 
 
-def _seen(incident: Incident) -> str:
-    verdict = incident.alert.verdict
+def _found(label: Label | None) -> str:
+    """Return what people found."""
+    if label is None:
+        return '<p class="note">Nobody has said yet what it was.</p>\n'
+    said = _FOUND[label.answer] + (f": {label.fault}" if label.fault else "")
+    comment = f" {quoted(label.comment)}" if label.comment else ""
+    return (
+        f'<p class="note">What it was: <b>{quoted(said)}</b>.{comment} '
+        f'<span class="soft">{quoted(label.by)}, {_time(label.time_ns)} UTC</span></p>\n'
+    )
+
+
+def _seen(alerts: Sequence[Alert]) -> Iterator[str]:
+    """Give what it saw when it was raised, and what made it say something else, where it did."""
+    last = alerts[-1]
+    raised = next((one for one in reversed(alerts) if one.event is AlarmEvent.RAISE), alerts[0])
+    peak = f"{last.peak_evidence:g} at most; the limit is 1"
+    yield _saw("What it saw when it was raised", raised.verdict, f"{raised.verdict.evidence:g} when raised, {peak}")
+    if last.verdict.time_ns == raised.verdict.time_ns:
+        return
+    changed = next(one for one in alerts if one.verdict.time_ns == last.verdict.time_ns)
+    why = "it had grown" if changed.event is AlarmEvent.REALARM else "another cause became clear"
+    evidence = f"{last.verdict.evidence:g} then; the limit is 1"
+    yield _saw(f"What it saw when {why}, {_time(last.verdict.time_ns)} UTC", last.verdict, evidence)
+
+
+def _named(alerts: Sequence[Alert]) -> list[str]:
+    """Return the tags that it named, those of the raise first."""
+    return list(dict.fromkeys(part.tag for one in alerts for part in one.verdict.contributions))
+
+
+def _saw(head: str, verdict: Verdict, evidence: str) -> str:
     facts = {
         "Cause": cause(verdict),
         "Looks like": ", ".join(f"{fault} ({share:.0%})" for fault, share in verdict.fault_probabilities) or "not told",
-        "Evidence": f"{verdict.evidence:g} when raised, {incident.alert.peak_evidence:g} at most; the limit is 1",
+        "Evidence": evidence,
         "Regime": f"{verdict.regime or 'none known'}; distances: "
         + (", ".join(f"{name} {far:.3g}" for name, far in verdict.regime_distances) or "not told"),
-        "Good values": f"{verdict.coverage:.0%} of the last 64 rows",
+        "Good values": f"{verdict.coverage:.0%} of the last {WINDOW_ROWS} rows",
         "Time left": remaining_life(verdict),
     }
     rows = "".join(
@@ -108,16 +138,17 @@ def _seen(incident: Incident) -> str:
         '<div class="scroll"><table class="fit"><thead><tr><th>Tag</th><th>Part in the evidence</th>'
         '<th class="number">Measured</th><th class="number">Expected</th><th>Unit</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
-        '<p class="soft">Means of the last 32 rows before that. What is expected of a tag follows from the others: '
-        "where several deviate together, it is drawn away with them, and may be a value that cannot be.</p>"
+        f'<p class="soft">Means of the last {LOOK_BACK_ROWS} rows before that. What is expected of a tag follows from '
+        "the others: where several deviate together, it is drawn away with them, and may be a value that cannot be.</p>"
     )
-    anew = verdict.time_ns != incident.alert.raised_time_ns
-    when = "the cause became clearer" if anew else "it was raised"
-    return f"<h2>What it saw when {when}</h2>\n{listed(facts.items())}\n{table if rows else ''}"
+    return f"<h2>{head}</h2>\n{listed(facts.items())}\n{table if rows else ''}"
 
 
-def _first(advisory: Advisory | None) -> str:
-    """Return what to check first."""
+def _first(alerts: Sequence[Alert]) -> str:
+    """Return what to check first; where somebody has looked and said what it was, what they had been told to check."""
+    label = alerts[-1].label
+    looked = label is not None and label.answer is not Answer.NOT_LOOKED_AT
+    advisory = (last_told(alerts) if looked else alerts[-1]).advisory
     if advisory is None:
         return ""
     facts = {"Failure mode": advisory.failure_mode, "Mechanism": advisory.mechanism}
@@ -125,22 +156,23 @@ def _first(advisory: Advisory | None) -> str:
     checks = "".join(
         f'<li>{quoted(one.do)} <span class="soft">{quoted(one.why)}</span></li>' for one in advisory.checks
     )
-    return f"<h2>What to check first</h2>\n<ol>{checks}</ol>\n{listed(facts.items())}"
+    head = "What it said to check first" if looked else "What to check first"
+    return f"<h2>{head}</h2>\n<ol>{checks}</ol>\n{listed(facts.items())}"
 
 
-def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks: Sequence[Mark]) -> str:
+def _plots(incident: Incident, named: Sequence[str], course: Course | None, manifest: Manifest) -> str:
     times, values, status = raw(incident)
     if not len(times):
         return '<h2>The record</h2>\n<p class="note bad">Nothing of that time is left in the telemetry.</p>'
     axis = Axis(int(times.min()), int(times.max()))
+    marked = marks(incident)
     parts = ["<h2>The record</h2>", _limits_of(incident, axis)]
     if course is not None and len(course.time_ns):
-        parts.append(_evidence(axis, course, marks))
+        parts.append(_evidence(axis, course, marked))
     if course is not None:
         parts.append(_HOW_TO_READ)
     columns = [tag.name for tag in manifest.tags]
-    named = [part.tag for part in incident.alert.verdict.contributions if part.tag in columns]
-    for name in (named or columns)[:TAGS_MAX]:
+    for name in ([name for name in named if name in columns] or columns)[:TAGS_MAX]:
         at = columns.index(name)
         sampled = status[:, at] != BAD_NO_DATA
         traces = [Trace("measured", times[sampled], values[sampled, at])]
@@ -152,7 +184,7 @@ def _plots(incident: Incident, course: Course | None, manifest: Manifest, marks:
         keys += legend("bad", "", f"bad status ({int(bad.sum())})") if bad.any() else ""
         parts.append(
             f"<figure><figcaption><b>{quoted(name)}</b> {quoted(manifest.tags[at].unit)} {keys}</figcaption>"
-            f"{plot(axis, traces, marks, bad=(times, bad), named=len(parts) == _BEFORE_PLOTS)}</figure>"
+            f"{plot(axis, traces, marked, bad=(times, bad), named=len(parts) == _BEFORE_PLOTS)}</figure>"
         )
     return "\n".join(parts)
 
@@ -169,8 +201,7 @@ def raw(incident: Incident) -> tuple[Int64s, np.ndarray, np.ndarray]:
 
 
 def _limits_of(incident: Incident, axis: Axis) -> str:
-    begin, end = (np.datetime_as_string(np.datetime64(time, "ns"), "s").replace("T", " ") for time in
-                  (axis.begin_ns, axis.end_ns))
+    begin, end = _time(axis.begin_ns), _time(axis.end_ns)
     said = [f"All times are UTC. Shown is {begin} to {end}, by the clock of the source."]
     if incident.cut:
         said.append("The alert went on for longer than this file can hold.")
@@ -191,48 +222,15 @@ def _evidence(axis: Axis, course: Course, marks: Sequence[Mark]) -> str:
         f"<figure><figcaption><b>Evidence against the learnt normal</b> {keys}</figcaption>"
         f"{plot(axis, traces, marks, least=(0.0, 1.2), below=below, named=True)}"
         "<figcaption><small>1 is the limit that the alarm budget allows; an alarm returns to normal below "
-        f"{DEADBAND:g}. The band below the plot is the condition.</small></figcaption></figure>"
+        f"{DEADBAND:g}. The band below the plot is the condition.{_blind(course)}</small></figcaption></figure>"
     )
 
 
-def _marks(revisions: Sequence[Mapping[str, Any]]) -> list[Mark]:
-    """Return when it began, was raised, was acknowledged and returned, once and again, in the order of time."""
-    found: dict[Mark, None] = {}
-    for alert in revisions:
-        seen = alert.get("acknowledgement") or {}
-        said = {"onset": alert.get("onset_time"), "raised": alert.get("raised_time"), "acknowledged": seen.get("time"),
-                "returned": alert.get("returned_time")}
-        found |= {Mark(name, _parse(time)): None for name, time in said.items() if time}
-    return sorted(found, key=lambda mark: mark.time_ns)[:MARKS_MAX]
-
-
-def _timeline(revisions: Sequence[Mapping[str, Any]]) -> str:
-    before: Mapping[str, Any] = {}
-    rows = []
-    for said in revisions:
-        told = {name: value for name, value in said.items() if name not in _MACHINERY and value != before.get(name)}
-        changed = told if before else {name: told[name] for name in ("state", "priority", "message") if name in told}
-        lines = [f"{quoted(_words(name))}: {_value(value)}" for name, value in changed.items()] or ["nothing shown"]
-        rows.append(
-            f'<tr><td class="number">{said["revision"]}</td><td class="time">{_time(said["updated_time"])}</td>'
-            f'<td class="said">{"<br>".join(lines)}</td></tr>'
-        )
-        before = said
-    return (
-        '<div class="scroll"><table class="fit"><thead><tr><th class="number">No.</th>'
-        "<th>When (UTC, the agent's clock)</th>"
-        f"<th>What changed, and by whom</th></tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _value(value: object) -> str:
-    if isinstance(value, dict):
-        told = {_words(name): one for name, one in value.items() if one not in (None, "")}
-        return ", ".join(f"{quoted(name)} {_value(one)}" for name, one in told.items())
-    if isinstance(value, list):
-        return ", ".join(map(_value, value)) or "none"
-    text = "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    return quoted(_time(text) if _is_time(text) else text)
+def _blind(course: Course) -> str:
+    """Return why it was blind, in so far as it was."""
+    counts = [int((course.blindness == why).sum()) for why in range(len(BLINDNESS))]
+    told = [f"{rows:,} rows, because {why}" for rows, why in zip(counts, BLINDNESS, strict=True) if rows]
+    return f" Blind were {'; '.join(told)}." if told else ""
 
 
 def _contents(alert_id: str, told: Told) -> str:
@@ -253,21 +251,9 @@ def _contents(alert_id: str, told: Told) -> str:
     )
 
 
-def _words(name: str) -> str:
-    return name.replace("_", " ")
-
-
 def _number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.5g}"
 
 
-def _time(text: str) -> str:
-    return text[:19].replace("T", " ")
-
-
-def _is_time(text: str) -> bool:
-    return len(text) == 30 and text[10] == "T" and text.endswith("Z")
-
-
-def _parse(text: str) -> int:
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
+def _time(time_ns: int) -> str:
+    return moment(codec.format_time(time_ns))

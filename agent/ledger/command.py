@@ -24,7 +24,7 @@ from agent.ledger.page import page, rate, said
 from agent.ledger.report import Asset, Report, loads_of, percent, precision
 from agent.line.assess import Detector
 from agent.line.stage import Stage
-from agent.options import time_ns
+from agent.options import check_place, time_ns
 from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.record import Record, past_of
 from agent.replay import telemetry_of
@@ -68,6 +68,8 @@ def add_weekly(reports: typer.Typer, clock: Clock) -> None:
         """Say what came of the alerts of a week: labels, failures, leads, the budget, and how machines were watched."""
         step_back()
         with explained():
+            if out is not None:
+                check_place(out)
             read = load(config)
             now_ns = clock.time_ns()
             until_ns = time_ns("--until", until, now_ns)

@@ -8,6 +8,7 @@ from typing import Final, Self
 
 from agent.line.alert import AlarmState, Alert, Answer, WithheldKind
 from agent.line.event import AssetEvent, EventKind
+from agent.line.lifecycle import last_told
 from agent.line.spans import Span, joined, union
 from agent.line.verdict import Cause
 from agent.line.withholding import withheld_spans
@@ -22,8 +23,8 @@ _GAP_NS: Final = 60_000_000_000
 class Raised:
     """An alert: when the deviation began, when it was raised first, and over (None: it stands). UTC in ns.
 
-    `message` is what it said last, `cause` what the agent took it for, `answer` and `fault` what people say that it
-    was, None where nobody has; `root` is the alert that it goes under.
+    `message` is what it said last, `cause` what people were told last before they answered, `answer` and `fault` what
+    they say that it was, None where nobody has; `root` is the alert that it goes under.
     """
 
     alert_id: str
@@ -37,8 +38,10 @@ class Raised:
     root: str | None = None
 
     @classmethod
-    def of(cls, first: Alert, last: Alert) -> Self:
-        """Return what counts of an alert, by its first revision and its last."""
+    def of(cls, first: Alert, last: Alert, told: Alert | None = None) -> Self:
+        """Return what counts of an alert, by its first revision, its last, and the one that people were told (None: the
+        first).
+        """
         is_over = last.state in (AlarmState.NORMAL, AlarmState.RETURNED_UNACKNOWLEDGED)
         label = last.label
         return cls(
@@ -48,7 +51,7 @@ class Raised:
             over_ns=last.returned_time_ns if is_over else None,
             message=last.message,
             answer=None if label is None else label.answer,
-            cause=last.verdict.cause,
+            cause=(told or first).verdict.cause,
             fault=None if label is None else label.fault,
             root=last.root,
         )
@@ -110,12 +113,17 @@ def history_of(
 
     Without a journal nothing is known of alerts.
     """
-    lives = [] if journal is None else journal.lives(asset)
+    raised = [] if journal is None else [_raised(journal, *life) for life in journal.lives(asset)]
     gap_ns = _GAP_NS + 2 * period_ms * 1_000_000
     return History(
         asset,
-        tuple(Raised.of(first, last) for first, last in lives),
+        tuple(raised),
         () if journal is None else tuple(journal.all_events(asset)),
         tuple(joined(reading.spans(telemetry, asset), gap_ns)) if telemetry.is_dir() else (),
         live,
     )
+
+
+def _raised(journal: JournalReader, first: Alert, last: Alert) -> Raised:
+    """Return what counts of an alert; what people were told is looked up only where they have answered."""
+    return Raised.of(first, last, first if last.label is None else last_told(journal.history(last.id)))

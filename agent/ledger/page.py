@@ -31,14 +31,14 @@ _COLORS: Final = {"real": "real", "sensor": "sensor", "normal": "harmless", "not
                   "unlabelled": "unlabelled"}
 _HOW: Final = (
     "An alert counts in the week in which it was raised first. Of those that people judged, right are faults of "
-    "the machine, and of a sensor where the alert said so; shares are given with an interval of 95 %. Known normal are "
-    "deviations of which nobody was told, since people had labelled an alert like them normal. A failure "
-    "or a repair was told of by the alert that the person named, else by the one that stood then; its lead runs "
-    f"from when that was raised. No precision is claimed of fewer than {CONFIRMED_MIN} judged alerts, and no lead "
-    f"of fewer than {CONFIRMED_MIN} failures and repairs. Downtime is what people said it was. The alarm budget is "
-    "for a healthy machine: alerts labelled real, or a sensor's fault, do not count against it, nor does time in "
-    "which alerts were withheld. Evidence and condition are the record judged anew, as the agent is configured "
-    "now."
+    "the machine, and of a sensor where the alert said so when people were told; shares are given with an "
+    "interval of 95 %. Known normal are deviations of which nobody was told, since people had labelled an alert "
+    "like them normal. A failure or a repair was told of by the alert that the person named, else by the one that "
+    f"stood then; its lead runs from when that was raised. No precision is claimed of fewer than {CONFIRMED_MIN} "
+    f"judged alerts, and no lead of fewer than {CONFIRMED_MIN} failures and repairs. Downtime is what people said "
+    "it was. The alarm budget is for a healthy machine: alerts labelled real, or a sensor's fault, do not count "
+    "against it, nor does time in which alerts were withheld. Evidence and condition are the record judged anew, "
+    "as the agent is configured now."
 )
 
 

@@ -46,6 +46,9 @@ WITHHOLDING: Final[dict[WithheldKind, tuple[AlarmEvent, AlarmEvent]]] = {
 }
 """The events that an alert is withheld by, in each of the ways, and is not any longer."""
 
+TELLING: Final = frozenset({_E.RAISE, _E.REALARM, _E.GO_LIVE})
+"""The events by which people are told what an alert says. One that is reassessed says it to whom looks, silently."""
+
 ESCALATION: Final[dict[Priority, Priority]] = {_P.LOW: _P.MEDIUM, _P.MEDIUM: _P.HIGH}
 """The priority after ESCALATE; from the highest on there is none."""
 
@@ -219,6 +222,16 @@ def released(alert: Alert, kind: WithheldKind, by: str | None, now_ns: int) -> A
 def gone_live(alert: Alert, by: str | None, now_ns: int) -> Alert:
     """Return the next revision of an alert in shadow that people are shown from now on."""
     return _next(replace(alert, shadow=False), _E.GO_LIVE, by, now_ns)
+
+
+def last_told(revisions: Sequence[Alert]) -> Alert:
+    """Return the revision that people were told last: before they said what the alert was, where they have.
+
+    What it says is what can be right or wrong; what the agent made of it afterwards people were not told.
+    """
+    label = revisions[-1].label
+    answered = next(place for place, one in enumerate(revisions) if one.label == label) if label else len(revisions)
+    return next((one for one in reversed(revisions[:answered]) if one.event in TELLING), revisions[0])
 
 
 def shelf_of(alert: Alert) -> Withheld | None:

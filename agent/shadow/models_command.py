@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,19 +11,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agent.api.command_models import CommandAccepted
+from agent.api.command_models import ModelBody, RollbackBody
 from agent.api.version_models import RateModel, VersionList, VersionModel
-from agent.ask import API_URL, ask_for, say
+from agent.ask import API_URL, ask_for
 from agent.cells import cells
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
-from agent.console import explained, wide
+from agent.console import Commands, explained, wide
 from agent.line.event import EventKind
 from agent.say_command import Asset, By, Comment
 from agent.shadow import versions
 from agent.shadow.loading import fitting, is_known
 from agent.shadow.versions import version
+from agent.store.codec import Json
 from agent.store.journal import StoreError
+from agent.tell import tell
 from models import bundle as bundles
 
 Api = Annotated[str, typer.Option("--api", metavar="URL", help="Ask the agent at this address.")]
@@ -32,7 +33,8 @@ Api = Annotated[str, typer.Option("--api", metavar="URL", help="Ask the agent at
 
 def add_models(app: typer.Typer) -> None:
     """Give `app` the commands `models list`, `show`, `add`, `promote` and `rollback`."""
-    models = typer.Typer(no_args_is_help=True, help="The models of an asset: list, show, add, promote, rollback.")
+    told = "The models of an asset: list, show, add, promote, rollback."
+    models = typer.Typer(cls=Commands, no_args_is_help=True, help=told)
     app.add_typer(models, name="models")
 
     @models.command("list", epilog="Example: forewarn models list pump")
@@ -84,7 +86,7 @@ def add_models(app: typer.Typer) -> None:
     @models.command("promote", epilog='Example: forewarn models promote pump --by Ana --comment "found the leak first"')
     def promote(asset: Asset, by: By, comment: Comment = "", api: Api = API_URL) -> None:
         """Let the challenger take the champion's place."""
-        _choose(api, asset, "promote", by, comment)
+        _choose(api, asset, "promote", ModelBody, {"by": by, "comment": comment})
 
     @models.command("rollback", epilog="Example: forewarn models rollback pump --by Ana")
     def rollback(
@@ -97,7 +99,8 @@ def add_models(app: typer.Typer) -> None:
         api: Api = API_URL,
     ) -> None:
         """Give the place back to a model that has judged the asset before."""
-        _choose(api, asset, "rollback", by, comment, {} if to is None else {"version": to})
+        body: dict[str, Json] = {"by": by, "comment": comment, "version": to}
+        _choose(api, asset, "rollback", RollbackBody, body)
 
 
 def _put(config: Config, asset: str, bundle: Path) -> str:
@@ -116,10 +119,9 @@ def _put(config: Config, asset: str, bundle: Path) -> str:
     return model
 
 
-def _choose(api: str, asset: str, command: str, by: str, comment: str, more: Mapping[str, str] = {}) -> None:
+def _choose(api: str, asset: str, command: str, kind: type[ModelBody], body: dict[str, Json]) -> None:
     with explained():
-        body = json.dumps({"by": by, "comment": comment, **more}).encode()
-        accepted = say(CommandAccepted, api, f"/assets/{asset}/{command}", body)
+        accepted = tell(api, f"/assets/{asset}/{command}", kind, body)
     typer.echo(f"{accepted.asset}: {accepted.command} takes effect within a minute")
 
 

@@ -75,7 +75,10 @@ def format_time(time_ns: int) -> str:
 
 def parse_time(text: str) -> int:
     """Return the UTC nanoseconds of an RFC 3339 time, with any offset; raise ValueError where it is none."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f'"{text}" is no time; write it as in "2026-11-23T20:27:00Z"') from error
     if moment.tzinfo is None:
         raise ValueError(f'"{text}" does not say its time zone; write it as in "2026-11-23T20:27:00Z"')
     seconds = math.floor(moment.replace(microsecond=0).timestamp())

@@ -53,6 +53,7 @@ def test_version_and_help() -> None:
         ["learn", "x.parquet", "--out", "b", "--asset", "pump"],
         ["learn", "x.parquet", "--out", "b", "--period", "often"],
         ["learn", "x.parquet", "--out", "b", "--unit", "bar"],
+        ["evidence", "pump-1", "--out", "--key", "k"],
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
@@ -83,12 +84,13 @@ def test_a_bundle_that_is_missing_or_truncated_is_named_with_its_remedy(file: Pa
     assert "bundles/none is not a bundle: no such folder" in result.output
 
 
-def test_a_device_off_this_machine_is_never_run_at_a_speed(file: Path) -> None:
+@pytest.mark.parametrize("speed", ["60", "0.5"])
+def test_a_device_off_this_machine_is_never_run_at_a_speed(speed: str, file: Path) -> None:
     file.write_text(re.sub(r'host = "127[^"]*"', 'host = "192.0.2.10"', file.read_text()))
-    result = forewarn("run", file, "--speed", "60")
+    result = forewarn("run", file, "--speed", speed)
     assert result.exit_code == 2
     assert "192.0.2.10 is no simulator on this machine" in result.output
-    assert "60 times as often as its limits say" in result.output
+    assert f"with --speed {speed} the agent's second would be another than the device's" in result.output
     assert not list((file.parent / "state").glob("*.db")), "nothing was begun"
 
 
@@ -435,6 +437,7 @@ def test_simulate_passes_its_arguments_to_the_simulators() -> None:
         command("simulate", "pump", "--help"), capture_output=True, text=True, check=False, timeout=60
     )
     assert helped.returncode == 0
+    assert helped.stdout.startswith("usage: forewarn simulate pump ")
     assert "--modbus" in helped.stdout
     wrong = subprocess.run(
         command("simulate", "pump", "--modbus", "0", "--fault", "gremlins@1"),

@@ -7,6 +7,7 @@ import base64
 import html.parser
 import io
 import json
+import re
 import shutil
 import zipfile
 from dataclasses import replace
@@ -19,16 +20,21 @@ import pytest
 from agent.build import JOURNAL
 from agent.evidence import pack
 from agent.evidence.pack import PackError
-from agent.line.alert import AlarmEvent, AlarmState, Answer, Label
+from agent.line import lifecycle
+from agent.line.advisory import Advisory, Check
+from agent.line.alert import AlarmEvent, AlarmState, Answer, GiveLabel, Label, Priority, Rebaseline
+from agent.line.event import EventKind
+from agent.line.verdict import Cause
 from agent.store import codec, seal, sealed, segments
 from agent.store.blocks import Block, blocks
 from agent.store.journal import Journal, JournalReader
+from connectors.frame import BAD_TIMEOUT, GOOD
 from models import bundle as bundles
 from models.bundle import Bundle
 from models.learn import learn
 from tests.agent.commands import forewarn
 from tests.agent.samples import SECOND_NS, START_NS, quiet_rows
-from tests.agent.watched import SAID, failing_frames, to_the_end, watched, watching
+from tests.agent.watched import SAID, Watch, failing_frames, to_the_end, watched, watching
 
 FRAMES = 900
 FAULTS = ((480, 560), (700, 760))
@@ -327,6 +333,80 @@ def test_a_label_that_comes_much_later_makes_the_evidence_no_longer(copy: Path, 
     assert "seal &lt;b&gt;leak&lt;/b&gt;" in (tmp_path / "after.html").read_text(encoding="utf-8")
 
 
+def test_the_page_says_first_what_people_found_and_what_it_saw_when_it_was_raised(copy: Path, tmp_path: Path) -> None:
+    journal = Journal(copy.parent / "state" / JOURNAL, START_NS)
+    first, past = journal.history("pump-1")[0], journal.history("pump-1")[-1]
+    at_ns = past.updated_time_ns + SECOND_NS
+    later = replace(past.verdict, time_ns=at_ns, evidence=77.25, cause=Cause.SENSOR)
+    label = Label(Answer.SENSOR, None, "Ana", at_ns, "a <corroded> terminal")
+    off = Advisory("generic", "ITR, instrument reading", "4.3 wiring", (Check("Tighten the terminals.", "Often."),))
+    journal.record(lifecycle.reassessed(past, later, Priority.LOW, "a sensor is off", off, at_ns))
+    said = lifecycle.obey(journal.history("pump-1")[-1], GiveLabel("pump-1", label), at_ns)
+    assert said is not None
+    journal.record(said)
+    journal.close()
+    out = tmp_path / "a.html"
+    assert forewarn("evidence", "pump-1", copy, "--out", out).exit_code == 0
+    shown = Page(out.read_text(encoding="utf-8")).said
+    top = shown[: shown.index("What it saw")]
+    assert "What it was: a sensor or its wiring. a <corroded> terminal Ana" in top
+    raised, later_seen, _ = re.split("What it saw when|What it said to check", shown[len(top):])[1:]
+    assert raised.startswith(" it was raised")
+    assert f"Evidence{first.verdict.evidence:g} when raised, {past.peak_evidence:g} at most" in raised
+    assert later_seen.startswith(f" another cause became clear, {codec.format_time(at_ns)[:19].replace('T', ' ')} UTC")
+    assert "Evidence77.25 then" in later_seen
+    assert first.advisory is not None
+    checks = shown[shown.index("What it said to check first"):]
+    assert checks.index(first.advisory.checks[0].do) < checks.index("The record")
+    assert "Tighten the terminals." not in checks, "nobody was told that"
+
+
+def test_a_rebaselining_is_in_the_timeline_and_marked_where_what_is_expected_jumps(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy.parent / "state")
+    frames = failing_frames(FRAMES, (480, 560))
+
+    async def scenario(watch: Watch) -> None:
+        running = asyncio.create_task(watch.worker.run())
+        await watch.read(frames[:100])
+        watch.worker.submit("pump", Rebaseline("pump", ("pressure",), "Bo", START_NS, "new <gauge>"))
+        await watch.read(frames[100:])
+        watch.worker.finish()
+        await running
+
+    with watching(copy) as watch:
+        asyncio.run(scenario(watch))
+        begun, done = watch.journal.events_of("pump", (EventKind.REBASELINE_BEGUN, EventKind.REBASELINED))
+    out = tmp_path / "a.html"
+    result = forewarn("evidence", "pump-1", copy, "--out", out)
+    assert "are the same as recorded, byte for byte" in result.stdout, result.output
+    page = Page(out.read_text(encoding="utf-8"))
+    times = [codec.format_time(event.time_ns)[11:19] for event in (begun, done)]
+    plotted = page.said[: page.said.index("Timeline")]
+    for mark, time in zip(("re-baselining", "re-baselined"), times, strict=True):
+        assert f"{mark} {time}" in plotted
+    lines = page.said[page.said.index("Timeline"):]
+    begins = "event: rebaseline begunabout: pressureby: Bocomment: new <gauge>"
+    told = [begins, "state: unacknowledged", f"comment: {done.comment}"]
+    assert sorted(told, key=lines.index) == told
+    assert "Nobody has said yet what it was" in page.said
+
+
+def test_the_page_says_why_it_was_blind(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy.parent / "state")
+    frames = failing_frames(FRAMES, (480, 560))
+    for frame in frames[600:640]:
+        frame.values[:], frame.status[:] = np.nan, BAD_TIMEOUT
+    for frame in frames[700:820]:
+        frame.values[:], frame.status[:] = frames[699].values, GOOD
+    watched(copy, frames)
+    out = tmp_path / "a.html"
+    assert forewarn("evidence", "pump-1", copy, "--out", out).exit_code == 0
+    page = Page(out.read_text(encoding="utf-8")).said
+    assert "Blind were " in page
+    assert re.search(r"\d\d rows, because no value came", page)
+    assert "most tags stood still from the same row on" in page
+
+
 def test_a_gap_in_the_record_is_no_replay_that_pretends(copy: Path, tmp_path: Path) -> None:
     folder = copy.parent / "state" / "telemetry"
     raised_ns = codec.decode(journalled(copy, "pump-1")[0]).updated_time_ns
@@ -368,7 +448,15 @@ def test_what_is_unknown_is_said_with_what_there_is(gateway: Path, tmp_path: Pat
     result = forewarn("replay", tmp_path / "nothing.parquet", gateway)
     assert (result.exit_code, "there is no such file or folder" in result.stderr) == (2, True)
     result = forewarn("evidence", "pump-1", gateway, "--out", tmp_path / "no" / "where.html")
-    assert (result.exit_code, "name a file with --out" in result.stderr) == (2, True)
+    assert (result.exit_code, "name another file with --out" in result.stderr) == (2, True)
+
+
+def test_where_it_cannot_be_written_nothing_is_replayed_first(copy: Path, tmp_path: Path) -> None:
+    shutil.rmtree(copy.parent / "state")
+    for out, why in ((tmp_path / "no" / "a.html", "there is no folder"), (tmp_path, "it is a folder")):
+        result = forewarn("evidence", "pump-1", copy, "--out", out)
+        assert result.exit_code == 2
+        assert result.stderr.startswith(f"forewarn: --out {out}: cannot be written: {why}")
 
 
 CONTEXT = """

@@ -42,6 +42,8 @@ class Seen(html.parser.HTMLParser):
         self.fields: dict[str, str] = {}
         self.answers: list[str] = []
         self.faults: list[str] = []
+        self.offered: list[str] = []
+        """What a tap can say, from top to bottom, and where the list of faults and the fields begin."""
         self.attributes: set[str] = set()
         self.text = ""
         self.feed(page.text)
@@ -53,12 +55,13 @@ class Seen(html.parser.HTMLParser):
         if tag == "button" and "value" not in told:
             assert "disabled" in told, "the enter key presses the first button, which must answer nothing"
             assert not self.answers
-        elif told.get("name") == "known":
-            self.faults.append(told["value"])
         elif tag == "button":
-            self.answers.append(told["value"])
-        elif tag == "input":
-            self.fields[told["name"]] = told.get("value", "")
+            (self.faults if told["name"] == "known" else self.answers).append(told["value"])
+            self.offered.append(told["value"])
+        elif tag in ("details", "textarea", "input"):
+            self.offered.append(told.get("name", tag))
+            if tag == "input":
+                self.fields[told["name"]] = told.get("value", "")
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -93,8 +96,8 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     (first, thanks, again, _), revisions, (*_, told, last) = asyncio.run(scenario())
     assert revisions == [1, 3]
     page = Seen(first)
-    assert page.answers == ["real", "sensor", "normal", "not_looked_at"]
-    assert page.faults == ["external leakage of process medium", "vibration"], "what the alert itself says comes first"
+    answers = ["external leakage of process medium", "normal", "sensor", "not_looked_at"]
+    assert page.offered == ["name", "comment", *answers, "details", "vibration", "fault", "real"], "its own comes first"
     assert "What to check first" in page.text
     assert "Look for drops at the shaft seal." in page.text
     assert "pump deviates: pressure 11.1 bar" in page.text
@@ -108,6 +111,7 @@ def test_a_technician_answers_with_two_taps_and_looking_changes_nothing(plant: P
     assert page.fields["fault"] == "impeller blockage"
     assert page.faults == ["external leakage of process medium", "impeller blockage", "vibration"]
     assert "So far: impeller blockage, by Ana <3" in page.text
+    assert "What to check first" not in page.text, "somebody has looked"
     assert last.label is not None
     assert (last.label.answer, last.label.fault, last.label.by) == (Answer.SENSOR, None, "by link")
 
@@ -149,6 +153,21 @@ def test_what_an_alert_is_like_is_offered_first_where_it_names_a_fault(
     plant.journal.record(replace(alert(1), like=Likeness("pump-0", START_NS, like, 0.9)))
     seen = Seen(opened(plant, links, links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))))
     assert seen.faults == [*offered, "external leakage of process medium", "vibration"]
+    assert seen.offered[2] == like, "what it says itself"
+
+
+@pytest.mark.parametrize("cause", [Cause.SENSOR, Cause.COMMUNICATION])
+def test_an_alert_of_a_sensor_offers_first_that_it_was_one(cause: Cause, plant: Plant, links: LabelLinks) -> None:
+    plant.journal.record(replace(alert(1), verdict=replace(alert(1).verdict, cause=cause)))
+    token = links.token(Ticket("pump-1", START_NS + 10 * DAY_NS))
+    page = opened(plant, links, token)
+    seen = Seen(page)
+    faults = ["vibration", "external leakage of process medium"]
+    assert seen.offered == [
+        "name", "comment", "sensor", "real", "normal", "not_looked_at", "details", *faults, "fault", "real",
+    ]
+    assert page.text.count(", as the alert says") == 1
+    assert "<details>" in page.text, "folded, so that the four answers are seen at once"
 
 
 def test_faults_of_other_machines_and_failure_modes_of_sensors_are_not_offered(plant: Plant, links: LabelLinks) -> None:
@@ -168,8 +187,9 @@ def test_a_fault_without_a_name_is_asked_for_and_nothing_else_is_lost(plant: Pla
     assert asked.status_code == 422
     page = Seen(asked)
     assert "Which fault was it? Write it here, or tap one." in page.text
-    assert page.answers == ["real", "sensor", "normal", "not_looked_at"]
+    assert page.answers == ["real", "normal", "sensor", "not_looked_at"], "which fault it was is asked first"
     assert page.faults == ["external leakage of process medium", "vibration"]
+    assert "<details open>" in asked.text
     assert page.fields["name"] == "Ana <3"
     assert "a <rag>" in page.text
 

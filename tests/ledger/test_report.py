@@ -179,6 +179,7 @@ def test_an_asset_that_has_no_model_yet_is_told_of_as_far_as_it_can_be(lived: Co
     (("--since", "monday"), "--since monday: "),
     (("--asset", "fan"), "ASSET fan: is not configured; name one of: pump"),
     (("--until", UNTIL, "--quick", "--out", "no/where.html"), "name another file with --out"),
+    (("--asset", "fan", "--out", "no/where.html"), "--out no/where.html: cannot be written: there is no folder no;"),
 ])
 def test_what_cannot_be_is_told_with_the_reason(
     lived: Config, file: Path, arguments: tuple[str, ...], said: str

@@ -282,7 +282,8 @@ def test_the_command_writes_histories_and_configurations(
     assert frame["label"].sum() == 76
     capsys.readouterr()
     assert main(["config", "press", "--modbus", "127.0.0.1:1", "--bundle", "b"]) == 0
-    assert tomllib.loads(capsys.readouterr().out)["assets"]["press"]["bundle"] == "b"
+    press = tomllib.loads(capsys.readouterr().out)["assets"]["press"]
+    assert (press["bundle"], press["on_delay_s"], press["off_delay_s"]) == ("b", 30, 300), "one loose wire, one alert"
     options = "--modbus 127.0.0.1:1 --bundle b --append --on-delay-s 7 --off-delay-s 8"
     assert main(["config", "press", *options.split()]) == 0
     printed = tomllib.loads(capsys.readouterr().out)
@@ -318,6 +319,22 @@ def test_bad_arguments_get_one_message_and_exit_code_2(
     message = capsys.readouterr().err
     assert says in message
     assert message.startswith("simulators: ")
+
+
+def test_the_help_names_the_faults_of_each_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([*arguments, "--help"])
+        assert ended.value.code == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    glance, history = said(), said("history")
+    assert glance.startswith("usage: python -m simulators ")
+    for machine, kinds in faults.EFFECTS.items():
+        told = ", ".join(kinds)
+        assert f"its faults: {told}" in glance
+        assert f"KIND is one of: {told}" in said(machine)
+        assert f"{machine}: {told}" in history
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
