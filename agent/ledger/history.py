@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from agent.line.alert import AlarmState, Alert, Answer, WithheldKind
 from agent.line.event import AssetEvent, EventKind
-from agent.line.spans import Span, joined, union
+from agent.line.spans import Span, union
 from agent.line.verdict import Cause
 from agent.line.withholding import withheld_spans
 from agent.store import reading
 from agent.store.journal import JournalReader
-
-_GAP_NS: Final = 60_000_000_000
-"""Of the record only the ends of each hour are looked at; what is between two of them is no time without a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +108,10 @@ def history_of(
     Without a journal nothing is known of alerts.
     """
     lives = [] if journal is None else journal.lives(asset)
-    gap_ns = _GAP_NS + 2 * period_ms * 1_000_000
     return History(
         asset,
         tuple(Raised.of(first, last) for first, last in lives),
         () if journal is None else tuple(journal.all_events(asset)),
-        tuple(joined(reading.spans(telemetry, asset), gap_ns)) if telemetry.is_dir() else (),
+        tuple(reading.spans(telemetry, asset, period_ms)) if telemetry.is_dir() else (),
         live,
     )
