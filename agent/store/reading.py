@@ -62,7 +62,10 @@ def origin(directory: Path, asset: str, wanted_ns: int, latest_ns: int) -> Origi
     found = None
     parts = parts_of(directory)
     for number in sorted(parts, reverse=True):
-        for now_ns in reversed(_states(parts[number], asset)):
+        part = parts[number]
+        if isinstance(part, sealed.Folder) and part.first_s * 1_000_000_000 > latest_ns:
+            continue
+        for now_ns in reversed(_states(part, asset)):
             if now_ns <= latest_ns:
                 found = Origin(number, now_ns)
             if now_ns <= wanted_ns:
