@@ -26,12 +26,14 @@ from agent.rehearsal.drill import USUAL, drill
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
 from agent.rehearsal.record import NS_PER_S, Record, labels_of, past_of, span
+from agent.replay import telemetry_of
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import StoreError
 
 ALL: Final = "all"
+_OF_A_DRILL: Final = ("faults", "tags", "repeats", "within", "seed", "record", "since", "until")
 WEEKS: Final = 4
 """So much of the record is used where nothing is said."""
 
@@ -41,6 +43,7 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
 
     @app.command("drill", epilog="Example: forewarn drill agent.toml pump --faults bias,noise --tags flow")
     def drill_command(
+        context: typer.Context,
         config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")],
         asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="One asset. [default: all]")] = None,
         faults: Annotated[str, typer.Option(metavar="A,B,...|all", help="What to try.")] = ",".join(USUAL),
@@ -65,21 +68,38 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
             chosen = chosen_assets(read, asset)
             state = read.agent.state_dir
             refused: list[str] = []
+            own = record is None or telemetry_of(record).resolve() == telemetry_of(state).resolve()
             if show_last:
+                _refuse_beside_last(context)
                 found = [_last(state, name) for name in chosen]
             else:
                 step_back()
                 bounds_ns = (time_ns("--since", since, -1), time_ns("--until", until, reading.EVER_NS))
                 wanted = _Wanted(_kinds(faults), names(tags) or (), repeats, _within_s(within), seed)
                 found, refused = _hold(read, chosen, record or state, bounds_ns, wanted, clock)
+                if own:
+                    for held in found:
+                        drills.keep(state, held)
         if as_json:
             typer.echo(json.dumps([DrillModel.of(held).model_dump(mode="json") for held in found], indent=1))
         else:
             for held in found:
                 show(held, wide())
+        if not own and found:
+            complain(f"{record}: is not what this agent records in {state}, so it is not kept for --last")
         if refused:
             complain(*refused)
             raise typer.Exit(UNUSABLE)
+
+
+def _refuse_beside_last(context: typer.Context) -> None:
+    """Raise ConfigError where options were given that say how to hold a drill."""
+    sources = {name: context.get_parameter_source(name) for name in _OF_A_DRILL}
+    given = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise ConfigError(
+            (f"--last: shows the last drill as it was held; leave {', '.join(given)} out, or --last to hold one",)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +119,7 @@ def _hold(
     wanted: _Wanted,
     clock: Clock,
 ) -> tuple[list[Drill], list[str]]:
-    """Hold and keep a drill of each asset; return them, and of the others why not: none waits a month for another."""
+    """Hold a drill of each asset; return them, and of the others why not: none waits a month for another."""
     detectors = load_detectors(config)
     found, refused = [], []
     for asset in assets:
@@ -113,7 +133,6 @@ def _hold(
         except StoreError as error:
             refused.append(str(error))
             continue
-        drills.keep(config.agent.state_dir, held)
         found.append(held)
     return found, refused
 

@@ -247,6 +247,22 @@ def test_the_command_holds_a_drill_and_shows_the_last(pump: Config, tmp_path: Pa
     assert [size["percent"] for size in shown["findings"][0]["sizes"]] == [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
 
 
+def test_a_drill_on_another_record_is_not_kept(pump: Config, tmp_path: Path) -> None:
+    config = pump.agent.state_dir.parent / "agent.toml"
+    asked = ("pump", "--tags", "flow", "--faults", "bias", "--within", "30m", "--repeats", "6", "--seed", "3")
+    folder = pump.agent.state_dir / drills.FOLDER
+    kept = list(folder.glob("*"))
+    elsewhere = shutil.copytree(pump.agent.state_dir / "telemetry", tmp_path / "telemetry")
+    done = drill_command(config, *asked, "--record", elsewhere)
+    assert (done.returncode, "healthy moments" in done.stdout) == (0, True)
+    why = f"is not what this agent records in {pump.agent.state_dir}, so it is not kept for --last"
+    assert done.stderr == f"forewarn: {elsewhere}: {why}\n"
+    assert list(folder.glob("*")) == kept
+    done = drill_command(config, *asked, "--record", pump.agent.state_dir / "telemetry")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(folder.glob("*"))) == len(kept) + 1, "that is its own"
+
+
 @pytest.mark.usefixtures("recurring")
 def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
     asked = ("--tags", "temperature", "--faults", "bias", "--within", "60s", "--repeats", "40", "--json")
@@ -271,6 +287,8 @@ def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
         (("--tags", "colour"), "--tags: pump has no colour; it has: "),
         (("--within", "soon"), "--within soon: must be a number with a unit"),
         (("--record", "nowhere"), "nowhere: there is no such file or folder"),
+        (("--last", "--record", "other.parquet"), "--last: shows the last drill as it was held; leave --record out"),
+        (("--last", "--seed", "0", "--tags", "flow"), "leave --tags, --seed out, or --last to hold one"),
         (("--within", "60d"), "holds 2.5 days of pump, and 120 days are needed"),
     ],
 )
