@@ -23,7 +23,7 @@ from agent.options import names, time_ns
 from agent.rehearsal.achieved import WEEK_S, Achieved
 from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Rehearsal, rehearse
 from agent.rehearsal.rates import rate_interval
-from agent.rehearsal.record import Record, labels_of, past_of, span
+from agent.rehearsal.record import Record, labels_of, past_of, span, unknown_of
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
@@ -71,7 +71,7 @@ def add_budget(app: typer.Typer) -> None:
             typer.echo(json.dumps([_json(achieved, one) for achieved, one in found], indent=1))
         else:
             for achieved, one in found:
-                show(achieved, one, wide())
+                show(achieved, one, wide(), unknown_of(source))
         if refused:
             complain(*refused)
             raise typer.Exit(UNUSABLE)
@@ -103,7 +103,8 @@ def _rehearsed(
     budgets: Sequence[str],
     ramps: int,
     seed: int,
-) -> tuple[Achieved, Rehearsal]:
+) -> tuple[Achieved | None, Rehearsal]:
+    """Return what was achieved, None where the record does not tell what was raised, and what would have been."""
     detector = detector_of(detectors, asset)
     first_ns, last_ns = span(source, asset)
     first_ns, last_ns = max(first_ns, bounds_ns[0]), min(last_ns, bounds_ns[1])
@@ -115,6 +116,8 @@ def _rehearsed(
         one = rehearse(
             record, (first_ns, last_ns), past.raised, budgets=budgets, ramps=ramps, seed=seed, progress=progress
         )
+    if unknown_of(source) is not None:
+        return None, one
     counted = len(one.known) - len(_not_counted(one))
     return Achieved.of(said.alerts_per_s, counted, one.weeks_judged * WEEK_S), one
 
@@ -124,12 +127,12 @@ def _not_counted(one: Rehearsal) -> list[str]:
     return [known.alert_id for known in one.known if known.is_true]
 
 
-def show(achieved: Achieved, one: Rehearsal, console: Console) -> None:
-    """Print a table of what each budget would have cost, between what was achieved and what others would change."""
-    true = len(_not_counted(one))
-    besides = f"; not counted: {true} that people say {'was' if true == 1 else 'were'} real, or a sensor's fault"
-    head = f"{one.asset}: budget {one.budget}; {achieved.sentence()}{besides if true else ''}"
-    console.print(Text(head), soft_wrap=True)
+def show(achieved: Achieved | None, one: Rehearsal, console: Console, unknown: str | None = None) -> None:
+    """Print a table of what each budget would have cost, between what was achieved and what others would change.
+
+    Where nothing was, `unknown` says why.
+    """
+    console.print(Text(f"{one.asset}: budget {one.budget}; {_told(achieved, one) or unknown}"), soft_wrap=True)
     console.print(
         Text(
             f"judged anew from {format_time(one.since_ns)[:16]}Z to {format_time(one.until_ns)[:16]}Z, "
@@ -152,6 +155,14 @@ def show(achieved: Achieved, one: Rehearsal, console: Console) -> None:
     for sentence in sentences(one):
         console.print(Text(sentence), soft_wrap=True)
     console.print()
+
+
+def _told(achieved: Achieved | None, one: Rehearsal) -> str | None:
+    if achieved is None:
+        return None
+    true = len(_not_counted(one))
+    besides = f"; not counted: {true} that people say {'was' if true == 1 else 'were'} real, or a sensor's fault"
+    return f"{achieved.sentence()}{besides if true else ''}"
 
 
 def _row(cost: Cost, one: Rehearsal, most: float) -> list[Text]:
@@ -193,11 +204,11 @@ def _later(seconds: float) -> str:
     return f"{lasting(abs(seconds))} {'later' if seconds > 0 else 'sooner'}"
 
 
-def _json(achieved: Achieved, one: Rehearsal) -> dict[str, object]:
+def _json(achieved: Achieved | None, one: Rehearsal) -> dict[str, object]:
     return {
         "asset": one.asset,
         "budget": one.budget,
-        "achieved": achieved.as_json(),
+        "achieved": None if achieved is None else achieved.as_json(),
         "since": format_time(one.since_ns),
         "until": format_time(one.until_ns),
         "weeks_judged": one.weeks_judged,

@@ -25,7 +25,7 @@ from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.drill import USUAL, drill
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
-from agent.rehearsal.record import NS_PER_S, Record, labels_of, past_of, span
+from agent.rehearsal.record import NS_PER_S, Record, labels_of, past_of, span, unknown_of
 from agent.replay import telemetry_of
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
@@ -85,8 +85,9 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
         else:
             for held in found:
                 show(held, wide())
-        if not own and found:
+        if record is not None and not own and found:
             complain(f"{record}: is not what this agent records in {state}, so it is not kept for --last")
+            complain(*filter(None, [unknown_of(record)]))
         if refused:
             complain(*refused)
             raise typer.Exit(UNUSABLE)

@@ -170,6 +170,14 @@ def span(source: Path, asset: str) -> tuple[int, int]:
     return spans[0][0], spans[-1][1]
 
 
+def unknown_of(source: Path) -> str | None:
+    """Return in one sentence what a record does not tell where it has no journal, None where it has one."""
+    if _journal_of(source).is_file():
+        return None
+    said = "" if source.is_dir() else ", and nothing in it of what was re-baselined"
+    return f"{source} has no journal beside it{said}: what was raised then, labelled and withheld is not known"
+
+
 def past_of(source: Path, asset: str, period_ms: int, *, live: bool = True) -> History:
     """Return the history of an asset from what a state directory, its telemetry or a Parquet file has beside it."""
     with opened(_journal_of(source)) as journal:

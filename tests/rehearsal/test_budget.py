@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from agent.build import JOURNAL, load_detectors
+from agent.build import JOURNAL, layout_of, load_detectors
 from agent.config.file import Config
 from agent.ledger.history import Raised
 from agent.line.advise import Delays
@@ -21,6 +22,8 @@ from agent.rehearsal.achieved import WEEK_S
 from agent.rehearsal.budget import rehearse
 from agent.rehearsal.record import labels_of, past_of, span
 from agent.rehearsal.walk import Draws, Walk
+from agent.store import export, reading
+from agent.store.blocks import Step
 from agent.store.journal import Journal, StoreError
 from models.runtime import Detector
 from tests.agent.commands import command
@@ -228,6 +231,26 @@ def test_the_command_shows_a_table_and_json(lived: Config, file: Path) -> None:
     assert [cost["budget"] for cost in one["budgets"]] == ["1/week", "1/year"]
     assert (one["achieved"]["alerts"], one["achieved"]["standing"]) == (count, "above")
     assert one["alerts"] == [f"pump-{number + 1}" for number in range(count)]
+
+
+def test_of_a_record_without_a_journal_nothing_is_said_of_what_was_raised(lived: Config, tmp_path: Path) -> None:
+    file, table = lived.agent.state_dir.parent / "agent.toml", tmp_path / "other.parquet"
+    layout = layout_of(lived)
+    export.write_parquet(
+        (one for one in reading.events(lived.agent.state_dir / "telemetry", layout, lambda *_: None)
+         if isinstance(one, Step) and not one.recovered),
+        [name for name, _ in layout["pump"]], table,
+    )  # fmt: skip
+    telemetry = shutil.copytree(lived.agent.state_dir / "telemetry", tmp_path / "copy" / "telemetry")
+    for record, what in ((table, ", and nothing in it of what was re-baselined"), (telemetry.parent, "")):
+        head, judged, *rest = budget_command(file, "--ramps", "0", "--record", record).stdout.splitlines()
+        unknown = "what was raised then, labelled and withheld is not known"
+        assert head == f"pump: budget 1/week; {record} has no journal beside it{what}: {unknown}"
+        assert judged.startswith("judged anew from ")
+        assert int(next(line.split()[2] for line in rest if line.startswith(" 1/week *"))) >= 3
+        (said,) = json.loads(budget_command(file, "--ramps", "0", "--record", record, "--json").stdout)
+        assert (said["achieved"], said["alerts"], said["not_counted"]) == (None, [], [])
+    assert "3 alerts in" in budget_command(file, "--ramps", "0", "--record", lived.agent.state_dir).stdout
 
 
 @pytest.mark.parametrize(

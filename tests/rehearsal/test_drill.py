@@ -256,7 +256,8 @@ def test_a_drill_on_another_record_is_not_kept(pump: Config, tmp_path: Path) -> 
     done = drill_command(config, *asked, "--record", elsewhere)
     assert (done.returncode, "healthy moments" in done.stdout) == (0, True)
     why = f"is not what this agent records in {pump.agent.state_dir}, so it is not kept for --last"
-    assert done.stderr == f"forewarn: {elsewhere}: {why}\n"
+    unknown = "what was raised then, labelled and withheld is not known"
+    assert done.stderr == f"forewarn: {elsewhere}: {why}\nforewarn: {elsewhere} has no journal beside it: {unknown}\n"
     assert list(folder.glob("*")) == kept
     done = drill_command(config, *asked, "--record", pump.agent.state_dir / "telemetry")
     assert (done.returncode, done.stderr) == (0, "")
