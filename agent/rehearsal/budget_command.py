@@ -18,6 +18,7 @@ from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.console import UNUSABLE, complain, explained, share_bar, step_back, wide
 from agent.line.assess import Detector
+from agent.line.deliberation import LOOKS
 from agent.line.wording import lasting
 from agent.options import names, time_ns
 from agent.rehearsal.achieved import WEEK_S, Achieved
@@ -195,6 +196,12 @@ def sentences(one: Rehearsal) -> list[str]:
             after = "" if seen is None or before is None else f", after {lasting(seen)} instead of {lasting(before)}"
             parts.append(f"slow faults seen: {len(other.seen_s)} instead of {len(own.seen_s)}{after}")
         told.append(f"{way}, {other.budget}: {'; '.join(parts)}")
+    if one.cause_delay_s and one.hurries:
+        every = lasting(one.cause_delay_s / LOOKS)
+        told.append(
+            "a tighter budget may be sooner, where a look falls better: an alert waits for its cause (cause_delay_s), "
+            f"which is looked at every {every} from the moment on at which it reaches the limit"
+        )
     return told
 
 

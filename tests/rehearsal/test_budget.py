@@ -201,6 +201,11 @@ def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
     later = own_alerts(file)
     assert later
     assert max(later.values()) > 0.0
+    why = "a tighter budget may be sooner, where a look falls better: an alert waits for its cause (cause_delay_s)"
+    for budgets, delay_s, told in (("2/week,1/week,2/month", 64, True), ("2/month", 0, False), ("2/week", 16, False)):
+        file.write_text(waiting(delay_s))
+        said = budget_command(file, "--ramps", "0", "--budgets", budgets).stdout
+        assert (f"{why}, which is looked at every 4 s from the moment on" in said) is told, delay_s
 
 
 def test_an_alert_that_stands_is_not_over_when_it_was_last_revised() -> None:
