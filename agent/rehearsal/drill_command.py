@@ -44,7 +44,9 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
     @app.command("drill", epilog="Example: forewarn drill agent.toml pump --faults bias,noise --tags flow")
     def drill_command(
         context: typer.Context,
-        config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")],
+        config: Annotated[
+            Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")
+        ] = Path("agent.toml"),
         asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="One asset. [default: all]")] = None,
         faults: Annotated[str, typer.Option(metavar="A,B,...|all", help="What to try.")] = ",".join(USUAL),
         tags: Annotated[str | None, typer.Option(metavar="A,B,...", help="[default: all judged]")] = None,
@@ -83,7 +85,9 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
         if as_json:
             typer.echo(json.dumps([DrillModel.of(held).model_dump(mode="json") for held in found], indent=1))
         else:
-            for held in found:
+            for number, held in enumerate(found):
+                if number:
+                    wide().print()
                 show(held, wide())
         if record is not None and not own and found:
             complain(f"{record}: is not what this agent records in {state}, so it is not kept for --last")
@@ -196,4 +200,3 @@ def show(held: Drill, console: Console) -> None:
         for one in held.findings:
             if one.fault == fault:
                 console.print(Text(f"  {one.sentence(held.within_s)}"), soft_wrap=True)
-    console.print()

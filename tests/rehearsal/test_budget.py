@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -19,7 +21,8 @@ from agent.line.alert import AlarmState, Answer, Label
 from agent.line.event import EventKind, EventLog
 from agent.line.vigil import Vigil
 from agent.rehearsal.achieved import WEEK_S
-from agent.rehearsal.budget import rehearse
+from agent.rehearsal.budget import Cost, Rehearsal, rehearse
+from agent.rehearsal.budget_command import sentences
 from agent.rehearsal.record import labels_of, past_of, span
 from agent.rehearsal.walk import Draws, Walk
 from agent.store import export, reading
@@ -227,10 +230,9 @@ def test_the_command_shows_a_table_and_json(lived: Config, file: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     head, _, *table = done.stdout.splitlines()
     count = len(known_of(lived))
-    assert f"pump: budget 1/week; {count} alerts in 0.002 weeks" in head
+    assert f"pump: budget 1/week; {count} alerts in 20 min, 1,5" in head
     assert head.endswith("more than the budget")
     assert any(line.split()[:2] == ["1/week", "*"] and f"{count} of {count}" in line for line in table)
-    assert any(line.startswith("tighter, 2/month: ") for line in table)
     asked = json.loads(budget_command(file, "pump", "--ramps", "0", "--budgets", "1/year", "--json").stdout)
     (one,) = asked
     assert [cost["budget"] for cost in one["budgets"]] == ["1/week", "1/year"]
@@ -272,6 +274,40 @@ def test_what_cannot_be_asked_is_explained(lived: Config, file: Path, arguments:
     assert done.returncode == 2, done.stdout
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_numbers_are_for_people_and_equals_are_not_compared(lived: Config, file: Path) -> None:
+    count = len(known_of(lived))
+    done = subprocess.run(
+        command("budget", "--ramps", "0"), capture_output=True, text=True, cwd=file.parent, check=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    assert done.stderr == ""
+    assert re.search(r"\de[+-]\d", done.stdout) is None
+    assert done.stdout.splitlines()[-1].strip(), "no empty line comes last"
+    assert " weeks" not in done.stdout
+    found = budget_command(file, "--ramps", "0", "--budgets", "6/week").stdout
+    assert f"{count} of {count}" in found
+    assert "instead of" not in found, "no alert more, and no later"
+
+
+def costs(*each: tuple[int, float, tuple[float, ...]]) -> Rehearsal:
+    """Return a rehearsal by alerts, how much later the known one, and after how long slow faults were seen."""
+    budgets = ("2/week", "1/week", "1/month")
+    found = [Cost(budget, alerts, 2.0, {"pump-1": later_s}, 4, seen_s)
+             for budget, (alerts, later_s, seen_s) in zip(budgets, each, strict=True)]
+    known = Raised("pump-1", 0, 1, 2)
+    return Rehearsal("pump", "1/week", 0, 1, 2.0, (known,), tuple(found))
+
+
+def test_a_sentence_tells_what_changes_and_nothing_else() -> None:
+    own = (3, 0.0, (60.0, 60.0, 120.0))
+    assert sentences(costs(own, own, own)) == []
+    sooner = "1 of the 1 that were raised would have come, 1.5 min sooner"
+    assert sentences(costs((4, -90.0, (60.0, 60.0, 120.0, 240.0)), own, (3, 0.2, (60.0, 90.0, 120.0)))) == [
+        "tighter, 1/month: slow faults seen after 1.5 min instead of 1 min",
+        f"looser, 2/week: alerts: 4 instead of 3; {sooner}; slow faults seen: 4 instead of 3",
+    ]
 
 
 def test_the_own_budget_need_not_be_among_those_tried_as_it_is_written(lived: Config) -> None:

@@ -31,7 +31,7 @@ from agent.store.journal import JournalReader, StoreError
 from simulators.faults import degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
-from tests.agent.commands import command
+from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, START_NS
 from tests.agent.samples import SECOND_NS as NS
 from tests.rehearsal.recordings import BEGIN_S, PERIOD_S, record_of, waiting
@@ -228,7 +228,9 @@ def test_damage_to_a_record_costs_moments(pump: Config, tmp_path: Path, caplog: 
     assert "damaged telemetry is passed over" in caplog.text
 
 
-def test_the_command_holds_a_drill_and_shows_the_last(pump: Config, tmp_path: Path) -> None:
+def test_the_command_holds_a_drill_and_shows_the_last(
+    pump: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = pump.agent.state_dir.parent
     shutil.copytree(folder, tmp_path / "site")
     config = tmp_path / "site" / "agent.toml"
@@ -241,7 +243,9 @@ def test_the_command_holds_a_drill_and_shows_the_last(pump: Config, tmp_path: Pa
     assert "healthy moments" in done.stdout
     assert "  flow off by " in done.stdout
     last = drill_command(config, "--last")
-    assert last.stdout == done.stdout
+    assert last.stdout == done.stdout == f"{done.stdout.rstrip()}\n", "no empty line comes last"
+    monkeypatch.chdir(config.parent)
+    assert forewarn("drill", "--last").stdout == last.stdout, "agent.toml is taken"
     (shown,) = json.loads(drill_command(config, "--last", "--json").stdout)
     assert shown["findings"][0]["sentence"] in done.stdout
     assert [size["percent"] for size in shown["findings"][0]["sizes"]] == [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
