@@ -8,6 +8,7 @@ from typing import Self
 
 from agent.line.alert import AlarmState, Alert, Answer, WithheldKind
 from agent.line.event import AssetEvent, EventKind
+from agent.line.source_clock import behind_ns
 from agent.line.spans import Span, union
 from agent.line.verdict import Cause
 from agent.line.withholding import withheld_spans
@@ -19,6 +20,7 @@ from agent.store.journal import JournalReader
 class Raised:
     """An alert: when the deviation began, when it was raised first, and over (None: it stands). UTC in ns.
 
+    Where the clock of its source is wrong these are by the gateway's.
     `message` is what it said last, `cause` what the agent took it for, `answer` and `fault` what people say that it
     was, None where nobody has; `root` is the alert that it goes under.
     """
@@ -37,12 +39,15 @@ class Raised:
     def of(cls, first: Alert, last: Alert) -> Self:
         """Return what counts of an alert, by its first revision and its last."""
         is_over = last.state in (AlarmState.NORMAL, AlarmState.RETURNED_UNACKNOWLEDGED)
-        label = last.label
+        label, behind = last.label, behind_ns(first.raised_time_ns, first.updated_time_ns)
+        over_ns = last.returned_time_ns if is_over else None
+        if over_ns is not None and first.updated_time_ns <= over_ns + behind <= last.updated_time_ns:
+            over_ns += behind  # else the clock was set meanwhile
         return cls(
             alert_id=last.id,
-            onset_ns=first.onset_time_ns,
-            raised_ns=first.raised_time_ns,
-            over_ns=last.returned_time_ns if is_over else None,
+            onset_ns=first.onset_time_ns + behind,
+            raised_ns=first.raised_time_ns + behind,
+            over_ns=over_ns,
             message=last.message,
             answer=None if label is None else label.answer,
             cause=last.verdict.cause,

@@ -18,6 +18,7 @@ from agent.line.assess import WINDOW_ROWS, Assessment, Detector
 from agent.line.likeness import PROTOTYPES_MAX
 from agent.line.memory import Remembered
 from agent.line.rate_of_change import RateOfChange
+from agent.line.source_clock import Redated
 from agent.line.spans import Span, union
 from agent.line.vigil import Vigil
 from agent.line.window import Grid, Window
@@ -85,12 +86,16 @@ class Record:
         return self.detector.manifest.period_ms * 1_000_000
 
     def parts(self) -> Iterator[Part]:
-        """Give the rows in the order they were taken, up to PART_ROWS or a few more at once."""
+        """Give the rows in the order they were taken, up to PART_ROWS or a few more at once.
+
+        Where the clock of their source is wrong they are dated by the gateway's.
+        """
         tags = self.detector.manifest.tags
         layout = {self.asset: tuple((tag.name, tag.unit) for tag in tags)}
         own_ns = [(tag.period_ms or self.said.period_ms) * 1_000_000 for tag in self.said.columns[: len(tags)]]
         rates = [math.inf if tag.max_rate is None else tag.max_rate for tag in self.said.columns[: len(tags)]]
         window, screen = Window(len(tags), self.period_ns, WINDOW_ROWS, own_ns), RateOfChange(rates, own_ns)
+        redated = Redated()
         gathered, begun = _Gathered(self._standing(layout), fresh=True), False
         for event in recorded(self.source, layout, self.since_ns, self.until_ns):
             if isinstance(event, Started):
@@ -106,7 +111,11 @@ class Record:
                     yield from gathered.part()
                     gathered.rebaseline(command.tags)
             begun = True
-            gathered.add(window.push(screen.screen(event.frame)[0], event.now_ns))
+            if event.frame.rows:
+                redated.follow(int(event.frame.source_time_ns[-1]), event.now_ns)
+            grid = window.push(screen.screen(event.frame)[0], event.now_ns)
+            if grid.rows:
+                gathered.add(Grid(redated.dated(grid.time_ns, event.now_ns), grid.values, grid.good))
             if gathered.rows >= PART_ROWS:
                 yield from gathered.part()
         yield from gathered.part()

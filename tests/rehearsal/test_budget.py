@@ -15,6 +15,7 @@ import pytest
 
 from agent.build import JOURNAL, layout_of, load_detectors
 from agent.config.file import Config
+from agent.ledger.account import account
 from agent.ledger.history import Raised
 from agent.line.advise import Delays
 from agent.line.alert import AlarmState, Answer, Label
@@ -67,6 +68,33 @@ def test_the_asset_s_own_budget_gives_the_alerts_that_were_raised_when_they_were
     assert own.later_s == {each.alert_id: 0.0 for each in known}
     assert own.ramps == 0
     assert own.median_seen_s is None
+
+
+def test_a_source_with_a_wrong_clock_is_judged_by_the_gateway_s(lived: Config, file: Path, tmp_path: Path) -> None:
+    """It is 300 days behind, and is set right in the end."""
+    text = file.read_text()
+    (tmp_path / "wrong.toml").write_text(text.replace('state_dir = "state"', 'state_dir = "wrong"'))
+    config = Config.parse((tmp_path / "wrong.toml").read_text(), tmp_path / "wrong.toml")
+    frames = [
+        frame if row >= 1100 else replace(frame, source_time_ns=frame.source_time_ns - 300 * DAY_NS)
+        for row, frame in enumerate(faulty_frames())
+    ]
+    live_run(config, load_detectors(config), frames)
+    right, known = known_of(lived), known_of(config)
+    assert len(known) == len(right)
+    for one, other in zip(known, right, strict=True):
+        assert abs(one.raised_ns - other.raised_ns) < NS
+        assert one.over_ns is not None
+        assert other.over_ns is not None
+        assert abs(one.over_ns - other.over_ns) < 2 * NS
+    times = span(config.agent.state_dir, "pump")
+    (own,) = rehearse(record_of(config), times, known, budgets=(), ramps=0).costs
+    assert own.alerts == len(known)
+    assert max(map(abs, own.later_s.values())) < 1.0
+    assert own.later_s.keys() == {one.alert_id for one in known}
+    found = account(past_of(config.agent.state_dir, "pump", 1000), 1e-6, None, START_NS + 3600 * NS)
+    assert (found.alerts, found.achieved.alerts) == (len(known), len(known))
+    assert found.recorded_s == pytest.approx(1199, abs=2)
 
 
 def test_a_tighter_budget_raises_fewer_and_later_a_looser_one_sooner(lived: Config) -> None:
