@@ -17,6 +17,7 @@ import numpy.typing as npt
 from agent.line.alert import Alert, Answer, WithheldKind
 from agent.line.assess import BLIND, DEVIATING, SETTLING, UNSEEN
 from agent.line.event import AssetEvent, EventKind
+from agent.line.source_clock import behind_ns
 from agent.line.withholding import withheld_spans
 from connectors.frame import Bools, Int64s
 
@@ -151,14 +152,21 @@ def _inside(time_ns: Int64s, begin_ns: int, end_ns: int) -> Bools:
 
 
 def standings(revisions: Sequence[Alert]) -> list[Standing]:
-    """Return from when until when an alert stood, by all its revisions: it may have returned and been raised again."""
+    """Return from when until when an alert stood, by all its revisions: it may have returned and been raised again.
+
+    Where the clock of its source is wrong that is by the gateway's, as the rows of a record are dated.
+    """
     label, found = revisions[-1].label, list[Standing]()
     looked_at_ns = label.time_ns if label is not None and label.answer is Answer.NORMAL else None
+    onset_ns = over_ns = None
     for alert in revisions:
-        if not found or alert.onset_time_ns != found[-1].onset_ns:
-            found.append(Standing(alert.onset_time_ns, alert.raised_time_ns, None, looked_at_ns))
-        if alert.returned_time_ns is not None:
-            found[-1] = replace(found[-1], over_ns=alert.returned_time_ns)
+        if alert.onset_time_ns != onset_ns:
+            onset_ns, over_ns = alert.onset_time_ns, None
+            behind = behind_ns(alert.raised_time_ns, alert.updated_time_ns)
+            found.append(Standing(onset_ns + behind, alert.raised_time_ns + behind, None, looked_at_ns))
+        if alert.returned_time_ns is not None and alert.returned_time_ns != over_ns:
+            over_ns = alert.returned_time_ns
+            found[-1] = replace(found[-1], over_ns=over_ns + behind_ns(over_ns, alert.updated_time_ns))
     return found
 
 

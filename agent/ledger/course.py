@@ -13,7 +13,7 @@ from agent.line.advise import Delays
 from agent.line.assess import BLIND, CONDITIONS
 from agent.line.verdict import Condition
 from agent.line.vigil import Vigil
-from agent.rehearsal.record import NS_PER_S, Part, Record
+from agent.rehearsal.record import NS_PER_S, Part, Record, judged
 from connectors.frame import Int64s
 
 Float64s = npt.NDArray[np.float64]
@@ -74,10 +74,8 @@ def course(
     vigil = Vigil(record.detector, said.alerts_per_s, delays, withheld=record.withheld)
     gathered = _Gathered(len(manifest.tags), since_ns, until_ns)
     for part in record.parts():
-        if part.fresh:
-            vigil.restart(part.wander)
-        assessment, _ = vigil.take(part.grid)
-        gathered.add(part, assessment.evidence, assessment.condition)
+        for piece, assessment, _ in judged(vigil, part):
+            gathered.add(piece, assessment.evidence, assessment.condition)
         progress((part.last_ns - record.since_ns) / max(until_ns - record.since_ns, 1))
     return gathered.course(record.asset, record.period_ns / NS_PER_S, [tag.name for tag in manifest.tags])
 

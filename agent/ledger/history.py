@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
 from agent.line.alert import AlarmState, Alert, Answer, WithheldKind
 from agent.line.event import AssetEvent, EventKind
 from agent.line.lifecycle import last_told
-from agent.line.spans import Span, joined, union
+from agent.line.source_clock import behind_ns
+from agent.line.spans import Span, union
 from agent.line.verdict import Cause
 from agent.line.withholding import withheld_spans
 from agent.store import reading
 from agent.store.journal import JournalReader
-
-_GAP_NS: Final = 60_000_000_000
-"""Of the record only the ends of each hour are looked at; what is between two of them is no time without a record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
     """An alert: when the deviation began, when it was raised first, and over (None: it stands). UTC in ns.
 
-    `message` is what it said last, `cause` what people were told last before they answered, `answer` and `fault` what
-    they say that it was, None where nobody has; `root` is the alert that it goes under.
+    Where the clock of its source is wrong these are by the gateway's. `message` is what it said last, `cause` what
+    people were told last before they answered, `answer` and `fault` what they say that it was, None where nobody has;
+    `root` is the alert that it goes under.
     """
 
     alert_id: str
@@ -43,12 +42,15 @@ class Raised:
         first).
         """
         is_over = last.state in (AlarmState.NORMAL, AlarmState.RETURNED_UNACKNOWLEDGED)
-        label = last.label
+        label, behind = last.label, behind_ns(first.raised_time_ns, first.updated_time_ns)
+        over_ns = last.returned_time_ns if is_over else None
+        if over_ns is not None and first.updated_time_ns <= over_ns + behind <= last.updated_time_ns:
+            over_ns += behind  # else the clock was set meanwhile
         return cls(
             alert_id=last.id,
-            onset_ns=first.onset_time_ns,
-            raised_ns=first.raised_time_ns,
-            over_ns=last.returned_time_ns if is_over else None,
+            onset_ns=first.onset_time_ns + behind,
+            raised_ns=first.raised_time_ns + behind,
+            over_ns=over_ns,
             message=last.message,
             answer=None if label is None else label.answer,
             cause=(told or first).verdict.cause,
@@ -114,12 +116,11 @@ def history_of(
     Without a journal nothing is known of alerts.
     """
     raised = [] if journal is None else [_raised(journal, *life) for life in journal.lives(asset)]
-    gap_ns = _GAP_NS + 2 * period_ms * 1_000_000
     return History(
         asset,
         tuple(raised),
         () if journal is None else tuple(journal.all_events(asset)),
-        tuple(joined(reading.spans(telemetry, asset), gap_ns)) if telemetry.is_dir() else (),
+        tuple(reading.spans(telemetry, asset, period_ms)) if telemetry.is_dir() else (),
         live,
     )
 

@@ -237,6 +237,11 @@ class Line:
         return Memory(newest_ns, self._outlook.life, self._assessor.wander, watch)
 
     @property
+    def rebaselining(self) -> Progress | None:
+        """How far it is where the level of some tags is being learnt anew, None where none is."""
+        return self._changes.rebaselining.progress
+
+    @property
     def watched(self) -> Watched:
         """For how long its model has judged the asset."""
         return self._tally.watched
@@ -287,7 +292,7 @@ class Line:
             self._window.clock_steps,
             self._quality.quality(),
             self._tally.watched,
-            rebaselining=self._changes.rebaselining.progress,
+            rebaselining=self.rebaselining,
             levels=self._changes.rebaselining.levels,
             switches=self._changes.rebaselining.switches,
         )

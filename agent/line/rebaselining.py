@@ -40,6 +40,11 @@ class Rebaselining:
         """How far it is, None where none runs."""
         return Progress(self._tags, self._baseline.rows) if self._tags else None
 
+    @property
+    def until_ns(self) -> int | None:
+        """When it is given up, None where none runs."""
+        return self._since_ns + TIME_NS_MAX if self._tags else None
+
     def resume(self, begun: AssetEvent) -> None:
         """Begin again after a restart: what an attempt had learnt by then is lost."""
         self._take(tuple((begun.about or "").split(", ")), begun.time_ns)
@@ -61,7 +66,7 @@ class Rebaselining:
             self._tags = ()
             said = "; ".join(map(self._moved, tags))
             return [self._log.event(EventKind.REBASELINED, now_ns, comment=f"{said}, by {ROWS} rows", about=about)]
-        if now_ns - self._since_ns < TIME_NS_MAX:
+        if now_ns < self._since_ns + TIME_NS_MAX:
             return []
         self._tags = ()
         rows = baseline.rows

@@ -14,6 +14,30 @@ AHEAD_NS_MIN: Final = 1_000_000_000
 """A clock that is set ahead by less than so many periods, or a second, makes a gap of a few rows and is not told."""
 _LEAK: Final = 1e-3
 """How far the usual offset follows a clock that runs slow, as a share of a period for each frame."""
+WRONG_NS: Final = 86_400_000_000_000
+"""A source's clock that is further from the gateway's is wrong; a zone of time, or a backlog, is less."""
+
+
+def behind_ns(source_ns: int, now_ns: int) -> int:
+    """Return how far a source's clock is behind the gateway's, less than 0 where it is ahead; 0 where it is not wrong.
+    """
+    return now_ns - source_ns if abs(now_ns - source_ns) > WRONG_NS else 0
+
+
+class Redated:
+    """Dates rows by the gateway's clock where that of their source is wrong: people say when something was by that."""
+
+    def __init__(self) -> None:
+        self._behind_ns = 0
+
+    def follow(self, source_ns: int, now_ns: int) -> None:
+        """Take the newest source time of a frame in that was read at `now_ns`."""
+        if abs(now_ns - source_ns - self._behind_ns) > WRONG_NS:
+            self._behind_ns = behind_ns(source_ns, now_ns)
+
+    def dated(self, time_ns: Int64s, now_ns: int) -> Int64s:
+        """Return the times i64[N] of rows that are there at `now_ns`."""
+        return np.where(np.abs(time_ns - now_ns) > WRONG_NS, time_ns + self._behind_ns, time_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Sequence
 
+import numpy as np
+
 from agent.line.advise import Change, Delays, Watch
 from agent.line.alert import AlarmEvent, Alert
 from agent.line.assess import Assessment, Assessor, Detector
 from agent.line.deliberation import Opinions
+from agent.line.event import AssetEvent, EventLog
 from agent.line.likeness import Familiar, Labels, Signatures
 from agent.line.memory import Remembered
+from agent.line.rebaselining import Rebaselining
 from agent.line.spans import Span, covers
 from agent.line.window import Grid
 from connectors.frame import Bools, Int64s
+from models.baseline import ROWS
 
 
 class Vigil:
@@ -43,17 +48,39 @@ class Vigil:
         self.raised = False
         """Whether the alarm stands."""
         self._seen = False
+        self._begun: AssetEvent | None = None
         self._begin(None, ())
 
     def take(self, grid: Grid) -> tuple[Assessment, list[Change]]:
         """Judge new rows, at least one; return what they are and how the alarm has changed."""
         self._seen = True
         assessment = self._assessor.update(grid)
+        if self._rebaselining.follow(int(grid.time_ns[-1])):
+            self._begun = None
         withheld = self.withheld(grid.time_ns)
         changes = self._alarms(assessment, grid.time_ns, withheld if withheld.any() else None)
         if changes:
             self.raised = changes[-1].event is not AlarmEvent.RETURN
         return assessment, changes
+
+    @property
+    def rebaselines(self) -> bool:
+        """Whether the level of some tags is being learnt anew, so that these are not judged."""
+        return self._begun is not None
+
+    def rebaseline(self, tags: Sequence[str], now_ns: int) -> None:
+        """Learn anew where some tags stand, from the rows to come, as a line does that is told to."""
+        if begun := self._rebaselining.begin(tags, "", "", now_ns):
+            (self._begun,) = begun
+
+    def rows_at_once(self, grid: Grid) -> int:
+        """Return how many new rows may be taken together: what is learnt from them is used for the next ones."""
+        baseline, until_ns = self._assessor.baseline, self._rebaselining.until_ns
+        if until_ns is None:
+            return grid.rows
+        usable = np.flatnonzero(grid.good[:, baseline.learning].all(1))[ROWS - baseline.rows - 1 :]
+        over = np.flatnonzero(grid.time_ns >= until_ns)
+        return min([int(rows[0]) + 1 for rows in (usable, over) if len(rows)], default=grid.rows)
 
     @property
     def deviates(self) -> bool:
@@ -65,10 +92,10 @@ class Vigil:
         return covers(self._withheld_spans, times_ns)
 
     def restart(self, wander: Remembered | None = None) -> None:
-        """Go on as a line does after the agent was started: it remembers its alarm, how that has come and gone, and how
-        far the asset has drifted.
+        """Go on as a line does after the agent was started: it remembers its alarm, how that has come and gone, how
+        far the asset has drifted, and where its tags stand; what was being learnt anew is begun again.
 
-        One that has seen nothing yet knows the latter from a `wander` that was remembered.
+        One that has seen nothing yet knows how far, and where, from a `wander` that was remembered.
         """
         self._begin(self._assessor.wander if self._seen else wander, self._watch.chatter)
 
@@ -115,3 +142,6 @@ class Vigil:
             self._assessor.restore(wander)
         self._watch = Watch(self._delays, raised=self.raised, chatter=chatter)
         self._familiar = Familiar(self._delays.on_rows)
+        self._rebaselining = Rebaselining(self._detector, self._assessor.baseline, EventLog(""))
+        if self._begun is not None:
+            self._rebaselining.resume(self._begun)

@@ -50,3 +50,10 @@ def lasting(seconds: float) -> str:
             count = seconds / size_s
             return f"{count:.0f} {unit}" if count >= 10 else f"{count:.2g} {unit}"
     return f"{seconds:.2g} s"
+
+
+def plain(number: float) -> str:
+    """Return a number above 0, or 0, to two digits and never with an exponent; what is too small to matter as that."""
+    if 0.0 < number < 0.001:
+        return "under 0.001"
+    return f"{number:.2g}" if number < 10.0 else f"{number:,.0f}"

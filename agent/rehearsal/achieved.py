@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent.line.wording import lasting, plain
 from agent.rehearsal.rates import rate_interval
 
 WEEK_S = 7 * 86_400.0
@@ -56,10 +57,10 @@ class Achieved:
 
     def sentence(self) -> str:
         """Return it in words."""
-        counted = f"{self.alerts} alert{'' if self.alerts == 1 else 's'} in {self.weeks:.2g} weeks"
         if not self.weeks:
             return "nothing was watched yet"
-        rate = f"{self.alerts / self.weeks:.2g} a week ({self.low:.2g} to {self.high:.2g})"
+        counted = f"{self.alerts} alert{'' if self.alerts == 1 else 's'} in {watched(self.weeks)}"
+        rate = f"{plain(self.alerts / self.weeks)} a week ({plain(self.low)} to {plain(self.high)})"
         told = {
             Standing.TOO_EARLY: "too early to tell",
             Standing.WITHIN: "within the budget, as far as can be told",
@@ -79,3 +80,8 @@ class Achieved:
             "high": self.high if self.weeks else None,
             "standing": self.standing.value,
         }
+
+
+def watched(weeks: float) -> str:
+    """Return how long so many weeks are, in words: a part of one in days or hours."""
+    return f"{plain(weeks)} weeks" if weeks >= 1.0 else lasting(weeks * WEEK_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Final
 
@@ -60,7 +61,10 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """An asset's record under several budgets: from when to when (UTC), weeks judged, and the cost of each budget."""
+    """An asset's record under several budgets: from when to when (UTC), weeks judged, and the cost of each budget.
+
+    The loosest comes first. `cause_delay_s` is for how long at most an alert waited for its cause.
+    """
 
     asset: str
     budget: str
@@ -69,6 +73,15 @@ class Rehearsal:
     weeks_judged: float
     known: tuple[Raised, ...]
     costs: tuple[Cost, ...]
+    cause_delay_s: float = 0.0
+
+    @property
+    def hurries(self) -> bool:
+        """Whether a known alert would have come sooner with a tighter budget than with the next looser one."""
+        return any(
+            tighter.later_s.get(alert_id, later_s) < later_s
+            for looser, tighter in pairwise(self.costs) for alert_id, later_s in looser.later_s.items()
+        )
 
 
 def rehearse(
@@ -117,7 +130,9 @@ def rehearse(
         Cost(text, len(alarms), weeks, _later(inside, alarms, last_ns), tries, tuple(seen))
         for text, alarms, seen in zip(rates.values(), walk.alarms, seen_s, strict=True)
     ]
-    return Rehearsal(record.asset, said.budget, first_ns, last_ns, weeks, tuple(inside), tuple(costs))
+    return Rehearsal(
+        record.asset, said.budget, first_ns, last_ns, weeks, tuple(inside), tuple(costs), said.cause_delay_s
+    )
 
 
 def _watched(

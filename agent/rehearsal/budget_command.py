@@ -18,12 +18,13 @@ from agent.config.base import ConfigError
 from agent.config.file import Config, load
 from agent.console import UNUSABLE, complain, explained, share_bar, step_back, wide
 from agent.line.assess import Detector
-from agent.line.wording import lasting
+from agent.line.deliberation import LOOKS
+from agent.line.wording import lasting, plain
 from agent.options import names, time_ns
-from agent.rehearsal.achieved import WEEK_S, Achieved
+from agent.rehearsal.achieved import WEEK_S, Achieved, watched
 from agent.rehearsal.budget import BUDGETS, RAMP_PERCENT, RAMPS, WITHIN_S, Cost, Rehearsal, rehearse
 from agent.rehearsal.rates import rate_interval
-from agent.rehearsal.record import Record, labels_of, past_of, span
+from agent.rehearsal.record import Record, labels_of, past_of, span, unknown_of
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
@@ -37,7 +38,9 @@ def add_budget(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: forewarn budget /etc/forewarn/agent.toml pump --since 2026-11-01T00:00Z")
     def budget(
-        config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")],
+        config: Annotated[
+            Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")
+        ] = Path("agent.toml"),
         asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="One asset. [default: all]")] = None,
         record: Annotated[
             Path | None,
@@ -70,8 +73,10 @@ def add_budget(app: typer.Typer) -> None:
         if as_json:
             typer.echo(json.dumps([_json(achieved, one) for achieved, one in found], indent=1))
         else:
-            for achieved, one in found:
-                show(achieved, one, wide())
+            for number, (achieved, one) in enumerate(found):
+                if number:
+                    wide().print()
+                show(achieved, one, wide(), unknown_of(source))
         if refused:
             complain(*refused)
             raise typer.Exit(UNUSABLE)
@@ -103,7 +108,8 @@ def _rehearsed(
     budgets: Sequence[str],
     ramps: int,
     seed: int,
-) -> tuple[Achieved, Rehearsal]:
+) -> tuple[Achieved | None, Rehearsal]:
+    """Return what was achieved, None where the record does not tell what was raised, and what would have been."""
     detector = detector_of(detectors, asset)
     first_ns, last_ns = span(source, asset)
     first_ns, last_ns = max(first_ns, bounds_ns[0]), min(last_ns, bounds_ns[1])
@@ -115,6 +121,8 @@ def _rehearsed(
         one = rehearse(
             record, (first_ns, last_ns), past.raised, budgets=budgets, ramps=ramps, seed=seed, progress=progress
         )
+    if unknown_of(source) is not None:
+        return None, one
     counted = len(one.known) - len(_not_counted(one))
     return Achieved.of(said.alerts_per_s, counted, one.weeks_judged * WEEK_S), one
 
@@ -124,16 +132,16 @@ def _not_counted(one: Rehearsal) -> list[str]:
     return [known.alert_id for known in one.known if known.is_true]
 
 
-def show(achieved: Achieved, one: Rehearsal, console: Console) -> None:
-    """Print a table of what each budget would have cost, between what was achieved and what others would change."""
-    true = len(_not_counted(one))
-    besides = f"; not counted: {true} that people say {'was' if true == 1 else 'were'} real, or a sensor's fault"
-    head = f"{one.asset}: budget {one.budget}; {achieved.sentence()}{besides if true else ''}"
-    console.print(Text(head), soft_wrap=True)
+def show(achieved: Achieved | None, one: Rehearsal, console: Console, unknown: str | None = None) -> None:
+    """Print a table of what each budget would have cost, between what was achieved and what others would change.
+
+    Where nothing was, `unknown` says why.
+    """
+    console.print(Text(f"{one.asset}: budget {one.budget}; {_told(achieved, one) or unknown}"), soft_wrap=True)
     console.print(
         Text(
             f"judged anew from {format_time(one.since_ns)[:16]}Z to {format_time(one.until_ns)[:16]}Z, "
-            f"{one.weeks_judged:.2g} weeks of them, as if each alert had been acknowledged:"
+            f"{watched(one.weeks_judged)} of them, as if each alert had been acknowledged:"
         ),
         soft_wrap=True,
     )
@@ -151,17 +159,24 @@ def show(achieved: Achieved, one: Rehearsal, console: Console) -> None:
         console.print(Text(f"{slow}; begun at {one.costs[0].ramps} random healthy moments"), soft_wrap=True)
     for sentence in sentences(one):
         console.print(Text(sentence), soft_wrap=True)
-    console.print()
+
+
+def _told(achieved: Achieved | None, one: Rehearsal) -> str | None:
+    if achieved is None:
+        return None
+    true = len(_not_counted(one))
+    besides = f"; not counted: {true} that people say {'was' if true == 1 else 'were'} real, or a sensor's fault"
+    return f"{achieved.sentence()}{besides if true else ''}"
 
 
 def _row(cost: Cost, one: Rehearsal, most: float) -> list[Text]:
     return cells(
         cost.budget + (" *" if cost.budget == one.budget else ""),
         str(cost.alerts),
-        f"{cost.per_week:.2g}",
+        plain(cost.per_week),
         "█" * round(_BAR_COLUMNS * cost.per_week / most) if most else "",
         f"{len(cost.later_s)} of {len(one.known)}" if one.known else "-",
-        "-" if cost.median_later_s is None else _later(cost.median_later_s),
+        _when(cost) or "-",
         f"{len(cost.seen_s)} of {cost.ramps}" if cost.ramps else "-",
         "-" if cost.median_seen_s is None else lasting(cost.median_seen_s),
     )
@@ -174,17 +189,34 @@ def sentences(one: Rehearsal) -> list[str]:
     for way, at in (("tighter", place + 1), ("looser", place - 1)):
         if not 0 <= at < len(one.costs):
             continue
-        other = one.costs[at]
-        parts = [f"alerts: {other.alerts} instead of {own.alerts}"]
-        if one.known:
-            later = "" if other.median_later_s is None else f", {_later(other.median_later_s)}"
-            parts.append(f"{len(other.later_s)} of the {len(one.known)} that were raised would have come{later}")
-        if own.ramps:
-            seen, before = other.median_seen_s, own.median_seen_s
-            after = "" if seen is None or before is None else f", after {lasting(seen)} instead of {lasting(before)}"
-            parts.append(f"slow faults seen: {len(other.seen_s)} instead of {len(own.seen_s)}{after}")
-        told.append(f"{way}, {other.budget}: {'; '.join(parts)}")
+        if changed := _changed(own, one.costs[at], one):
+            told.append(f"{way}, {one.costs[at].budget}: {'; '.join(changed)}")
+    if one.cause_delay_s and one.hurries:
+        every = lasting(one.cause_delay_s / LOOKS)
+        told.append(
+            "a tighter budget may be sooner, where a look falls better: an alert waits for its cause (cause_delay_s), "
+            f"which is looked at every {every} from the moment on at which it reaches the limit"
+        )
     return told
+
+
+def _changed(own: Cost, other: Cost, one: Rehearsal) -> list[str]:
+    """Return what another budget would have changed, as it is printed; what would have been the same is left out."""
+    changed = [] if other.alerts == own.alerts else [f"alerts: {other.alerts} instead of {own.alerts}"]
+    when = _when(other)
+    if one.known and (other.later_s.keys() != own.later_s.keys() or when != _when(own)):
+        would = f"{len(other.later_s)} of the {len(one.known)} that were raised would have come"
+        changed.append(would + ("" if when is None else f", {when}"))
+    seen, before = other.median_seen_s, own.median_seen_s
+    counts = "" if len(other.seen_s) == len(own.seen_s) else f": {len(other.seen_s)} instead of {len(own.seen_s)}"
+    times = "" if seen is None or before is None or lasting(seen) == lasting(before) else (
+        f"{',' if counts else ''} after {lasting(seen)} instead of {lasting(before)}"
+    )
+    return changed + ([f"slow faults seen{counts}{times}"] if counts or times else [])
+
+
+def _when(cost: Cost) -> str | None:
+    return None if cost.median_later_s is None else _later(cost.median_later_s)
 
 
 def _later(seconds: float) -> str:
@@ -193,11 +225,11 @@ def _later(seconds: float) -> str:
     return f"{lasting(abs(seconds))} {'later' if seconds > 0 else 'sooner'}"
 
 
-def _json(achieved: Achieved, one: Rehearsal) -> dict[str, object]:
+def _json(achieved: Achieved | None, one: Rehearsal) -> dict[str, object]:
     return {
         "asset": one.asset,
         "budget": one.budget,
-        "achieved": achieved.as_json(),
+        "achieved": None if achieved is None else achieved.as_json(),
         "since": format_time(one.since_ns),
         "until": format_time(one.until_ns),
         "weeks_judged": one.weeks_judged,

@@ -25,13 +25,15 @@ from agent.rehearsal.budget_command import chosen_assets
 from agent.rehearsal.drill import USUAL, drill
 from agent.rehearsal.faults import FAULTS
 from agent.rehearsal.finding import FOUND_MIN, Drill
-from agent.rehearsal.record import NS_PER_S, Record, labels_of, past_of, span
+from agent.rehearsal.record import NS_PER_S, Record, labels_of, past_of, span, unknown_of
+from agent.replay import telemetry_of
 from agent.shadow.loading import detector_of, load_detectors
 from agent.store import reading
 from agent.store.codec import format_time
 from agent.store.journal import StoreError
 
 ALL: Final = "all"
+_OF_A_DRILL: Final = ("faults", "tags", "repeats", "within", "seed", "record", "since", "until")
 WEEKS: Final = 4
 """So much of the record is used where nothing is said."""
 
@@ -41,7 +43,10 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
 
     @app.command("drill", epilog="Example: forewarn drill agent.toml pump --faults bias,noise --tags flow")
     def drill_command(
-        config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")],
+        context: typer.Context,
+        config: Annotated[
+            Path, typer.Argument(metavar="CONFIG", help="The configuration, a TOML file.")
+        ] = Path("agent.toml"),
         asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="One asset. [default: all]")] = None,
         faults: Annotated[str, typer.Option(metavar="A,B,...|all", help="What to try.")] = ",".join(USUAL),
         tags: Annotated[str | None, typer.Option(metavar="A,B,...", help="[default: all judged]")] = None,
@@ -65,21 +70,41 @@ def add_drill(app: typer.Typer, clock: Clock) -> None:
             chosen = chosen_assets(read, asset)
             state = read.agent.state_dir
             refused: list[str] = []
+            own = record is None or telemetry_of(record).resolve() == telemetry_of(state).resolve()
             if show_last:
+                _refuse_beside_last(context)
                 found = [_last(state, name) for name in chosen]
             else:
                 step_back()
                 bounds_ns = (time_ns("--since", since, -1), time_ns("--until", until, reading.EVER_NS))
                 wanted = _Wanted(_kinds(faults), names(tags) or (), repeats, _within_s(within), seed)
                 found, refused = _hold(read, chosen, record or state, bounds_ns, wanted, clock)
+                if own:
+                    for held in found:
+                        drills.keep(state, held)
         if as_json:
             typer.echo(json.dumps([DrillModel.of(held).model_dump(mode="json") for held in found], indent=1))
         else:
-            for held in found:
+            for number, held in enumerate(found):
+                if number:
+                    wide().print()
                 show(held, wide())
+        if record is not None and not own and found:
+            complain(f"{record}: is not what this agent records in {state}, so it is not kept for --last")
+            complain(*filter(None, [unknown_of(record)]))
         if refused:
             complain(*refused)
             raise typer.Exit(UNUSABLE)
+
+
+def _refuse_beside_last(context: typer.Context) -> None:
+    """Raise ConfigError where options were given that say how to hold a drill."""
+    sources = {name: context.get_parameter_source(name) for name in _OF_A_DRILL}
+    given = [f"--{name}" for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+    if given:
+        raise ConfigError(
+            (f"--last: shows the last drill as it was held; leave {', '.join(given)} out, or --last to hold one",)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +124,7 @@ def _hold(
     wanted: _Wanted,
     clock: Clock,
 ) -> tuple[list[Drill], list[str]]:
-    """Hold and keep a drill of each asset; return them, and of the others why not: none waits a month for another."""
+    """Hold a drill of each asset; return them, and of the others why not: none waits a month for another."""
     detectors = load_detectors(config)
     found, refused = [], []
     for asset in assets:
@@ -113,7 +138,6 @@ def _hold(
         except StoreError as error:
             refused.append(str(error))
             continue
-        drills.keep(config.agent.state_dir, held)
         found.append(held)
     return found, refused
 
@@ -176,4 +200,3 @@ def show(held: Drill, console: Console) -> None:
         for one in held.findings:
             if one.fault == fault:
                 console.print(Text(f"  {one.sentence(held.within_s)}"), soft_wrap=True)
-    console.print()

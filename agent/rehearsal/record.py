@@ -12,17 +12,21 @@ import numpy as np
 
 from agent.config.assets import AssetConfig
 from agent.ledger.history import History, history_of
-from agent.line.alert import Alert
-from agent.line.assess import WINDOW_ROWS, Detector
+from agent.line.advise import Change
+from agent.line.alert import Alert, Rebaseline
+from agent.line.assess import WINDOW_ROWS, Assessment, Detector
 from agent.line.likeness import PROTOTYPES_MAX
 from agent.line.memory import Remembered
 from agent.line.rate_of_change import RateOfChange
+from agent.line.source_clock import Redated
 from agent.line.spans import Span, union
+from agent.line.vigil import Vigil
 from agent.line.window import Grid, Window
+from agent.rehearsal.standing import Standing, standing
 from agent.replay import TELEMETRY, recorded, telemetry_of
 from agent.shadow.loading import JOURNAL
 from agent.store import export, reading
-from agent.store.blocks import Started
+from agent.store.blocks import Layout, Started
 from agent.store.journal import StoreError, opened
 
 PART_ROWS = 512
@@ -33,12 +37,13 @@ NS_PER_S = 1_000_000_000
 class Part:
     """Rows of the grid, one at least; `fresh` where the agent had just been started, with the `wander` it remembered.
 
-    A line begins anew there.
+    A line begins anew there. Where the tags `rebaselined` stand is learnt anew from these rows on.
     """
 
     grid: Grid
     fresh: bool = False
     wander: Remembered | None = None
+    rebaselined: tuple[str, ...] = ()
 
     @property
     def first_ns(self) -> int:
@@ -81,35 +86,59 @@ class Record:
         return self.detector.manifest.period_ms * 1_000_000
 
     def parts(self) -> Iterator[Part]:
-        """Give the rows in the order they were taken, up to PART_ROWS or a few more at once."""
+        """Give the rows in the order they were taken, up to PART_ROWS or a few more at once.
+
+        Where the clock of their source is wrong they are dated by the gateway's.
+        """
         tags = self.detector.manifest.tags
         layout = {self.asset: tuple((tag.name, tag.unit) for tag in tags)}
         own_ns = [(tag.period_ms or self.said.period_ms) * 1_000_000 for tag in self.said.columns[: len(tags)]]
         rates = [math.inf if tag.max_rate is None else tag.max_rate for tag in self.said.columns[: len(tags)]]
         window, screen = Window(len(tags), self.period_ns, WINDOW_ROWS, own_ns), RateOfChange(rates, own_ns)
-        gathered = _Gathered(fresh=True)
+        redated = Redated()
+        gathered, begun = _Gathered(self._standing(layout), fresh=True), False
         for event in recorded(self.source, layout, self.since_ns, self.until_ns):
             if isinstance(event, Started):
-                if (start := event.starts.get(self.asset)) is not None:
+                if begun and (start := event.starts.get(self.asset)) is not None:
                     yield from gathered.part()
                     window, screen = Window(len(tags), self.period_ns, WINDOW_ROWS, own_ns), RateOfChange(rates, own_ns)
-                    gathered = _Gathered(fresh=True, wander=None if start.memory is None else start.memory.wander)
+                    gathered = _Gathered(Standing.of(start), fresh=True)
                 continue
             if event.recovered or not self.since_ns <= event.now_ns < self.until_ns:
                 continue
-            gathered.add(window.push(screen.screen(event.frame)[0], event.now_ns))
+            for command in event.commands:
+                if isinstance(command, Rebaseline) and command.asset == self.asset:
+                    yield from gathered.part()
+                    gathered.rebaseline(command.tags)
+            begun = True
+            if event.frame.rows:
+                redated.follow(int(event.frame.source_time_ns[-1]), event.now_ns)
+            grid = window.push(screen.screen(event.frame)[0], event.now_ns)
+            if grid.rows:
+                gathered.add(Grid(redated.dated(grid.time_ns, event.now_ns), grid.values, grid.good))
             if gathered.rows >= PART_ROWS:
                 yield from gathered.part()
         yield from gathered.part()
 
 
+    def _standing(self, layout: Layout) -> Standing:
+        """Return how the asset stood where the record begins; a Parquet file does not tell."""
+        if not self.source.is_dir():
+            return Standing()
+        return standing(telemetry_of(self.source), self.asset, self.detector, layout, self.since_ns)
+
+
 class _Gathered:
     """Rows that become the next part."""
 
-    def __init__(self, *, fresh: bool, wander: Remembered | None = None) -> None:
+    def __init__(self, stood: Standing, *, fresh: bool) -> None:
         self.rows = 0
         self._grids: list[Grid] = []
-        self._fresh, self._wander = fresh, wander
+        self._fresh, self._wander, self._rebaselined = fresh, stood.wander, stood.tags
+
+    def rebaseline(self, tags: tuple[str, ...]) -> None:
+        """Let the tags be learnt anew from the next rows on."""
+        self._rebaselined = tags
 
     def add(self, grid: Grid) -> None:
         if grid.rows:
@@ -123,9 +152,23 @@ class _Gathered:
         time_ns = np.concatenate([grid.time_ns for grid in self._grids])
         values = np.concatenate([grid.values for grid in self._grids])
         good = np.concatenate([grid.good for grid in self._grids])
-        fresh, wander, self._fresh, self._wander = self._fresh, self._wander, False, None
+        part = Part(Grid(time_ns, values, good), self._fresh, self._wander, self._rebaselined)
         self._grids, self.rows = [], 0
-        yield Part(Grid(time_ns, values, good), fresh, wander)
+        self._fresh, self._wander, self._rebaselined = False, None, ()
+        yield part
+
+
+def judged(vigil: Vigil, part: Part) -> Iterator[tuple[Part, Assessment, list[Change]]]:
+    """Let a vigil judge a part as its line would have; give what each piece of it is, and how the alarm has changed."""
+    if part.fresh:
+        vigil.restart(part.wander)
+    if part.rebaselined:
+        vigil.rebaseline(part.rebaselined, part.first_ns)
+    rest = part
+    while (rows := vigil.rows_at_once(rest.grid)) < rest.grid.rows:
+        piece, rest = rest.split(rows)
+        yield piece, *vigil.take(piece.grid)
+    yield rest, *vigil.take(rest.grid)
 
 
 def span(source: Path, asset: str) -> tuple[int, int]:
@@ -134,6 +177,14 @@ def span(source: Path, asset: str) -> tuple[int, int]:
     if not spans:
         raise StoreError(f"{source}: nothing of {asset} is recorded; name a state_dir or a Parquet file that has it")
     return spans[0][0], spans[-1][1]
+
+
+def unknown_of(source: Path) -> str | None:
+    """Return in one sentence what a record does not tell where it has no journal, None where it has one."""
+    if _journal_of(source).is_file():
+        return None
+    said = "" if source.is_dir() else ", and nothing in it of what was re-baselined"
+    return f"{source} has no journal beside it{said}: what was raised then, labelled and withheld is not known"
 
 
 def past_of(source: Path, asset: str, period_ms: int, *, live: bool = True) -> History:

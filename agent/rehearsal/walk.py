@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from agent.line.advise import DEADBAND
+from agent.line.advise import DEADBAND, Change
 from agent.line.alert import AlarmEvent
 from agent.line.assess import NORMAL, Assessment
 from agent.line.vigil import Vigil
 from agent.line.window import Grid
-from agent.rehearsal.record import NS_PER_S, Part
+from agent.rehearsal.record import NS_PER_S, Part, judged
 from connectors.frame import Float32s
 
 Float64s = npt.NDArray[np.float64]
@@ -63,11 +63,10 @@ class Moment:
                 good[:, column] = np.isfinite(x[:, column])
                 grid = Grid(grid.time_ns, x, good)
             begin += grid.rows
-            if part.fresh:
-                fork.restart()
-            for change in fork.take(grid)[1]:
-                if change.event is AlarmEvent.RAISE:
-                    return (int(grid.time_ns[change.row]) - self.time_ns) / NS_PER_S
+            for piece, _, changes in judged(fork, replace(part, grid=grid)):
+                for change in changes:
+                    if change.event is AlarmEvent.RAISE:
+                        return (int(piece.grid.time_ns[change.row]) - self.time_ns) / NS_PER_S
         return None
 
 
@@ -158,38 +157,38 @@ class Walk:
         return bool(self._ahead)
 
     def _take(self, part: Part) -> None:
-        grid = part.grid
         for number, (vigil, alarms) in enumerate(zip(self._vigils, self.alarms, strict=True)):
-            if part.fresh:
-                vigil.restart(part.wander)
-            assessment, changes = vigil.take(grid)
-            for change in changes:
-                at_ns = int(grid.time_ns[change.row])
-                if change.event is AlarmEvent.RAISE:
-                    alarms.append(Alarm(at_ns - change.since_rows * self._period_ns, at_ns))
-                else:
-                    alarms[-1].returned_ns = at_ns
-            if number == 0:
-                self._last = assessment
-                withheld = vigil.withheld(grid.time_ns)
-                self._is_withheld = bool(withheld[-1])
-                self.rows_judged += int((assessment.judged & ~withheld).sum())
-        self.rows += grid.rows
+            for piece, assessment, changes in judged(vigil, part):
+                self._note(alarms, changes, piece.grid)
+                if number == 0:
+                    self._last = assessment
+                    withheld = vigil.withheld(piece.grid.time_ns)
+                    self._is_withheld = bool(withheld[-1])
+                    self.rows_judged += int((assessment.judged & ~withheld).sum())
+        self.rows += part.grid.rows
         self.time_ns = part.last_ns
-        self._past.extend(grid.values[-PAST_ROWS:])
+        self._past.extend(part.grid.values[-PAST_ROWS:])
+
+    def _note(self, alarms: list[Alarm], changes: Sequence[Change], grid: Grid) -> None:
+        for change in changes:
+            at_ns = int(grid.time_ns[change.row])
+            if change.event is AlarmEvent.RAISE:
+                alarms.append(Alarm(at_ns - change.since_rows * self._period_ns, at_ns))
+            else:
+                alarms[-1].returned_ns = at_ns
 
     def _moment(self) -> Moment | None:
         """Return the moment before the first row ahead, None where it does not suit."""
         ahead = tuple(self._until(self._ahead[0].first_ns + self._within_ns))
-        if not ahead or not self._is_well() or ahead[0].fresh:
-            return None
+        if not ahead or not self._is_well() or ahead[0].fresh or any(part.rebaselined for part in ahead):
+            return None  # what is put in would be learnt, and is not judged meanwhile
         moment = Moment(ahead[0].first_ns, ahead, np.array(self._past))
         return None if moment.alarm_s(self._vigils[0], 0) is not None else moment
 
     def _is_well(self) -> bool:
         """Whether the machine ran, was judged, no alert was withheld, and nothing was found up to now."""
         last = self._last
-        if last is None or self._vigils[0].deviates or self._is_withheld:
+        if last is None or self._vigils[0].deviates or self._vigils[0].rebaselines or self._is_withheld:
             return False
         return bool(last.condition[-1] == NORMAL and last.evidence[-1] < DEADBAND)
 

@@ -88,10 +88,11 @@ class Commissioning:
 
     def collected(self, asset: str) -> Collected:
         """Return how much is recorded of an asset; raise StoreError."""
-        recorded_ns = length_ns(reading.spans(self._config.agent.state_dir / TELEMETRY, asset))
+        said = self._config.assets[asset]
+        recorded_ns = length_ns(reading.spans(self._config.agent.state_dir / TELEMETRY, asset, said.period_ms))
         last = self._journal.last_event(asset, (EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT))
         refused = last.comment if last is not None and last.kind is EventKind.NOT_LEARNT else None
-        return Collected(recorded_ns / 3.6e12, self._config.assets[asset].learn_after_h, refused)
+        return Collected(recorded_ns / 3.6e12, said.learn_after_h, refused)
 
     def comparison(self, asset: str, now: Standing) -> Comparison | None:
         """Return what the champion and the challenger of an asset have raised, None without one; raise StoreError."""

@@ -7,7 +7,8 @@ just been started, where its alerts stood then (JSON); each further one holds st
     magic "FWT2" | u32 length | u32 crc32 | i64 first_ns | i64 last_ns | payload (Zstandard, RFC 8878)
 
 little-endian; the CRC covers all that follows it, and first_ns..last_ns spans all times inside, so that a
-reader can pass over a block without opening it. Blocks of versions before 0.2 ("FWT1": zlib, step by step)
+reader can pass over a block without opening it. Where that does not tell which time the rows of each asset cover, the
+payload begins with a frame that does (agent.store.covered). Blocks of versions before 0.2 ("FWT1": zlib, step by step)
 are read too.
 """
 
@@ -27,8 +28,10 @@ from agent.line.alert import Alert, Command, Withheld
 from agent.line.event import AssetEvent
 from agent.line.likeness import Prototype
 from agent.line.memory import Memory
+from agent.line.spans import Span, joined
 from agent.line.stage import Stage
-from agent.store import codec, command_codec, memory_codec, packing
+from agent.store import codec, command_codec, covered, memory_codec, packing
+from agent.store.covered import Covered
 from connectors.frame import Frame
 
 MAGIC, EARLIER = b"FWT2", b"FWT1"
@@ -120,9 +123,9 @@ class Block:
         return (_earlier_steps if self.earlier else unpack_steps)(self.payload(), layout)
 
 
-def pack(payload: bytes, first_ns: int, last_ns: int) -> bytes:
-    """Return a block."""
-    body = _SPAN.pack(first_ns, last_ns) + zstd.compress(payload, LEVEL)
+def pack(payload: bytes, first_ns: int, last_ns: int, before: bytes = b"") -> bytes:
+    """Return a block; `before` its payload is what Zstandard passes over."""
+    body = _SPAN.pack(first_ns, last_ns) + before + zstd.compress(payload, LEVEL)
     return MAGIC + struct.pack("<II", len(body), zlib.crc32(body)) + body
 
 
@@ -184,22 +187,43 @@ def read_opening(segment: bytes) -> tuple[Layout, Started | None] | None:
     return None if block is None else opening_of(json.loads(block.payload()))
 
 
-def span(segment: BinaryIO) -> tuple[int, int] | None:
-    """Return the first and the last time in a segment by the heads of its blocks, which alone are read, unchecked.
+def covered_by(segment: BinaryIO) -> Covered:
+    """Return which time the rows of each asset in a segment cover, by the heads of its blocks, unchecked.
 
-    None where it holds no steps; what follows damage is not seen.
+    Only where an earlier version wrote a head that does not tell, the block is opened. What follows damage is not seen.
     """
-    found: list[tuple[int, int]] = []
-    position = 0
-    while len(head := segment.read(_HEAD.size)) == _HEAD.size:
+    found: dict[str, list[Span]] = {}
+    opening = _block_at(_next_block(segment, 0), 0)
+    if opening is None:
+        return found
+    layout, _ = opening_of(json.loads(opening.payload()))
+    position = opening.end
+    while len(head := _read_at(segment, position, _HEAD.size)) == _HEAD.size:
         magic, length, _, first_ns, last_ns = _HEAD.unpack(head)
         if magic not in (MAGIC, EARLIER):
             break
-        found.append((first_ns, last_ns))
+        told = covered.unpack(covered.frame(segment)) if magic == MAGIC else None
+        if told is None and last_ns - first_ns <= covered.PLAIN_NS:
+            told = {asset: [(first_ns, last_ns)] for asset in layout}
+        elif told is None:
+            block = _block_at(_next_block(segment, position), 0)
+            told = {} if block is None else covered.of_steps(block.steps(layout))
+        for asset, spans in told.items():
+            found.setdefault(asset, []).extend(spans)
         position += _HEAD.size - _SPAN.size + length
-        segment.seek(position)
-    steps = found[1:]
-    return (min(first for first, _ in steps), max(last for _, last in steps)) if steps else None
+    return {asset: joined(spans, covered.GAP_NS) for asset, spans in found.items()}
+
+
+def _next_block(segment: BinaryIO, position: int) -> bytes:
+    """Return the bytes of what should be a block at a place of a file."""
+    head = _read_at(segment, position, _HEAD.size)
+    length = _HEAD.unpack(head)[1] if len(head) == _HEAD.size else 0
+    return head + segment.read(min(length, _PAYLOAD_BYTES_MAX) - _SPAN.size if length > _SPAN.size else 0)
+
+
+def _read_at(segment: BinaryIO, position: int, size: int) -> bytes:
+    segment.seek(position)
+    return segment.read(size)
 
 
 def opening_bytes(segment: bytes) -> int:
@@ -256,7 +280,9 @@ def pack_steps(steps: Sequence[Step], layout: Layout) -> bytes:
     for number, step in enumerate(steps):
         if step.state:
             parts += [_STATE.pack(number, len(step.state)), step.state]
-    return pack(b"".join(parts), first_ns, last_ns)
+    there = {step.asset for step in steps if step.frame.rows}
+    plain = there.issuperset(layout) and last_ns - first_ns <= covered.PLAIN_NS
+    return pack(b"".join(parts), first_ns, last_ns, b"" if plain else covered.pack(covered.of_steps(steps)))
 
 
 def unpack_steps(payload: bytes, layout: Layout) -> Iterator[Step]:

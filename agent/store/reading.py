@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.line.spans import Span, union
+from agent.line.spans import Span, joined
 from agent.store import sealed, segments
 from agent.store.blocks import Layout, Started, Step
+from agent.store.covered import GAP_NS
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
 
-_SECOND_NS = 1_000_000_000
 EVER_NS = 2**62
 """After all times."""
 
@@ -62,7 +62,10 @@ def origin(directory: Path, asset: str, wanted_ns: int, latest_ns: int) -> Origi
     found = None
     parts = parts_of(directory)
     for number in sorted(parts, reverse=True):
-        for now_ns in reversed(_states(parts[number], asset)):
+        part = parts[number]
+        if isinstance(part, sealed.Folder) and part.first_s * 1_000_000_000 > latest_ns:
+            continue
+        for now_ns in reversed(_states(part, asset)):
             if now_ns <= latest_ns:
                 found = Origin(number, now_ns)
             if now_ns <= wanted_ns:
@@ -126,22 +129,19 @@ def sealed_rows(
             yield from sealed.rows(folder, asset, tags, since_ns, until_ns, on_damage)
 
 
-def spans(directory: Path, asset: str) -> list[Span]:
-    """Return when an asset was recorded, UTC ns, in order.
+def spans(directory: Path, asset: str, period_ms: int = 0) -> list[Span]:
+    """Return when an asset with a row every `period_ms` was recorded, first and last of each stretch, UTC ns, in order.
 
-    By names and heads alone, so to a second, quickly, and for all assets alike in what is not sealed yet; the past that
-    a device's own history filled is in it.
+    That is by the agent's clock, whatever that of its source says; the past that a device's own history filled is in
+    it, by that device's clock. By names and heads alone, so quickly, and to the hour in what is sealed.
     """
-    found = [
-        (folder.first_s * _SECOND_NS, folder.last_s * _SECOND_NS)
-        for folder in sealed.folders(directory)
-        if (folder.path / sealed.file_name(asset)).exists()
-    ]
+    found: list[Span] = []
+    for folder in sealed.folders(directory):
+        found += sealed.covered_by(folder, asset)
     for path in segments.segments(directory):
         with suppress(FileNotFoundError):  # sealed or dropped meanwhile
-            if (span := segments.glance(path)) is not None:
-                found.append(span)
-    return union(found)
+            found += segments.covered_by(path).get(asset, ())
+    return joined(found, GAP_NS + 2 * period_ms * 1_000_000)
 
 
 def _segment(

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from agent.store import sealed, segments
+from agent.store import covered, sealed, segments
 from agent.store.blocks import Step
 from agent.store.sealed import STEPS, TAKEN_AFTER, TIME, Rest, Tags, ours
 from connectors.frame import GOOD, is_bad
@@ -78,7 +78,8 @@ def seal(path: Path) -> dict[str, int | str]:
     recovered = tuple(number for number, step in enumerate(steps) if step.recovered)
     states = {number: (step.asset, step.now_ns, step.state) for number, step in enumerate(steps) if step.state}
     checksums = {name: sealed.checksum(io.BytesIO(content)) for name, content in files.items()}
-    files[sealed.REST] = Rest(layout, started, empty, spoken, recovered, states, checksums).to_bytes()
+    rest = Rest(layout, started, empty, spoken, recovered, states, checksums, covered.of_steps(steps))
+    files[sealed.REST] = rest.to_bytes()
     written = sum(map(len, files.values()))
     if not damaged and size > SMALL_BYTES and _for_nothing(steps, size, written):
         path.rename(path.with_name(f"{path.stem}{segments.KEPT}"))

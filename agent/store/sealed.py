@@ -15,12 +15,14 @@ one of these names, ours begins with an underscore, as no tag's name does.
 from __future__ import annotations
 
 import heapq
+import io
 import itertools
 import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
@@ -29,9 +31,11 @@ import numpy.typing as npt
 from backports import zstd
 
 from agent.line.alert import Command
-from agent.store import blocks, segments
+from agent.line.spans import Span
+from agent.store import blocks, covered, segments
 from agent.store.blocks import Layout, Started, Step
 from agent.store.command_codec import decode_command, encode_command
+from agent.store.covered import Covered
 from agent.store.segments import OnDamage
 from agent.store.series import Rows
 from connectors.frame import GOOD, Bools, Float32s, Frame, Int64s
@@ -45,6 +49,9 @@ TIME, TAKEN_AFTER, STEPS = "time", "taken_after_ns", "steps"
 REST: Final = "rest.json.zst"
 _NAME = re.compile(r"(\d+)\.(\d+)-(\d+)")
 _CHUNK = 1 << 20
+_COVERED_MAX = 10_000
+_PLAIN_S = 4200
+"""A folder holds an hour, and no more than clocks go wrong: its name tells when each asset was recorded."""
 
 Tags = Sequence[tuple[str, str]]
 
@@ -76,6 +83,7 @@ class Folder:
 class Rest:
     """What of a segment is no row: its columns, the start it begins with, and by number steps without rows, commands,
     which steps were recovered, and before which it was kept how the line stood: of which asset, when, and what.
+    `covers` is which time the rows of each asset cover; it is written only, and read by `covered_by`.
     """
 
     layout: Layout
@@ -85,6 +93,7 @@ class Rest:
     recovered: tuple[int, ...]
     states: dict[int, tuple[str, int, bytes]]
     files: dict[str, tuple[int, int]]
+    covers: Covered = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the content of `rest.json.zst`."""
@@ -97,11 +106,15 @@ class Rest:
             "states": {number: (asset, now_ns, kept.decode()) for number, (asset, now_ns, kept) in self.states.items()},
             "files": self.files,
         }
-        return zstd.compress(json.dumps(body).encode(), options={zstd.CompressionParameter.checksum_flag: 1})
+        packed = zstd.compress(json.dumps(body).encode(), options={zstd.CompressionParameter.checksum_flag: 1})
+        return covered.pack(self.covers) + packed
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Rest:
         """Read it back; raise ValueError, KeyError or ZstdError where it is damaged."""
+        frame = covered.frame(io.BytesIO(content))
+        if frame and covered.unpack(frame) is None:
+            raise ValueError("which time it covers is damaged")
         body: dict[str, Any] = json.loads(zstd.decompress(content))
         layout, started = blocks.opening_of(body)
         return cls(
@@ -121,6 +134,30 @@ def folders(directory: Path) -> list[Folder]:
     return sorted(
         (Folder(path, *map(int, match.groups())) for path, match in found if match), key=lambda folder: folder.number
     )
+
+
+def covered_by(folder: Folder, asset: str) -> Sequence[Span]:
+    """Return which time the rows of an asset cover, by names where these tell: quickly, and to the hour.
+
+    Nor do they where an earlier version sealed a folder that spans more: it counts as a whole.
+    """
+    if not (folder.path / file_name(asset)).exists():
+        return ()
+    covers = None
+    if folder.last_s - folder.first_s > _PLAIN_S:
+        covers = covered.unpack(_frame(folder.path / REST))
+    whole = (folder.first_s * 1_000_000_000, folder.last_s * 1_000_000_000)
+    return (whole,) if covers is None else covers.get(asset, ())
+
+
+@lru_cache(maxsize=_COVERED_MAX)
+def _frame(path: Path) -> bytes:
+    """Return the frame that says which time a folder covers, packed: of many folders that is to be remembered."""
+    try:
+        with path.open("rb") as file:
+            return covered.frame(file)
+    except OSError:
+        return b""
 
 
 def checksum(file: BinaryIO) -> tuple[int, int]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from agent.store import blocks
 from agent.store.blocks import Block, Layout, Started, Step
+from agent.store.covered import Covered
 
 SUFFIX, KEPT = ".fwt", ".kept.fwt"
 """The ends of the names of segments, and of those which are not worth being sealed."""
 SEALED = "[0-9]*.[0-9]*-[0-9]*"
 """The folders that segments become (agent.store.sealed)."""
+
+_COVERED_MAX = 1000
+"""Of so many segments it is remembered which time they cover."""
 
 OnDamage = Callable[[Path, int], None]
 """Told of a segment, or of a sealed file, and how many of its bytes were passed over."""
@@ -44,10 +49,16 @@ def span(path: Path) -> tuple[int, int] | None:
     return (min(b.first_ns for b in found), max(b.last_ns for b in found)) if found else None
 
 
-def glance(path: Path) -> tuple[int, int] | None:
-    """Return what `span` does, by the heads of the blocks alone: quickly, and blind behind damage."""
+def covered_by(path: Path) -> Covered:
+    """Return which time the rows of each asset cover, by the heads of the blocks: quickly, and blind behind damage."""
+    found = path.stat()
+    return _covered_by(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=_COVERED_MAX)
+def _covered_by(path: Path, _size: int, _changed_ns: int) -> Covered:
     with path.open("rb") as file:
-        return blocks.span(file)
+        return blocks.covered_by(file)
 
 
 def opening(path: Path) -> tuple[Layout, Started | None] | None:

@@ -90,17 +90,33 @@ def test_an_alarm_that_is_over_has_margins_and_one_in_maintenance_none_before() 
 
 
 def test_an_alert_that_was_raised_again_has_stood_twice() -> None:
-    first = replace(alert(1), onset_time_ns=DAY_NS, raised_time_ns=DAY_NS + 1)
-    returned = replace(first, returned_time_ns=2 * DAY_NS)
-    again = replace(first, onset_time_ns=3 * DAY_NS, raised_time_ns=3 * DAY_NS + 1)
-    assert quarantine.standings([first, returned, again, again]) == [
+    assert quarantine.standings(raised_twice(0)) == [
         Standing(DAY_NS, DAY_NS + 1, 2 * DAY_NS), Standing(3 * DAY_NS, 3 * DAY_NS + 1),
     ]
 
 
+@pytest.mark.parametrize("behind_ns", [300 * DAY_NS, -300 * DAY_NS])
+def test_of_a_wrong_clock_it_stood_when_the_gateway_s_says(behind_ns: int) -> None:
+    *revisions, last = raised_twice(behind_ns)
+    labelled = replace(last, updated_time_ns=last.updated_time_ns + 9 * DAY_NS)
+    assert quarantine.standings([*revisions, last, labelled]) == [
+        Standing(DAY_NS + behind_ns, DAY_NS + 1 + behind_ns, 2 * DAY_NS + behind_ns),
+        Standing(3 * DAY_NS + behind_ns, 3 * DAY_NS + 1 + behind_ns),
+    ]
+
+
+def raised_twice(behind_ns: int) -> list[Alert]:
+    """Return an alert of a source whose clock is behind, each revision at the time that it tells of."""
+    first = replace(alert(1), onset_time_ns=DAY_NS, raised_time_ns=DAY_NS + 1, updated_time_ns=DAY_NS + 1 + behind_ns)
+    returned = replace(first, returned_time_ns=2 * DAY_NS, updated_time_ns=2 * DAY_NS + behind_ns)
+    raised_ns = 3 * DAY_NS + 1
+    again = replace(first, onset_time_ns=3 * DAY_NS, raised_time_ns=raised_ns, updated_time_ns=raised_ns + behind_ns)
+    return [first, returned, again, again]
+
+
 def test_an_alert_of_which_a_person_says_that_nothing_was_wrong_was_normal_while_it_stood() -> None:
-    raised = replace(alert(1), onset_time_ns=DAY_NS, raised_time_ns=DAY_NS)
-    over = replace(raised, returned_time_ns=2 * DAY_NS)
+    raised = replace(alert(1), onset_time_ns=DAY_NS, raised_time_ns=DAY_NS, updated_time_ns=DAY_NS)
+    over = replace(raised, returned_time_ns=2 * DAY_NS, updated_time_ns=2 * DAY_NS)
     label = Label(Answer.NORMAL, None, "Ana", 3 * DAY_NS)
 
     def declared(latest: Alert) -> tuple[int, int] | None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from agent.line.advise import Delays
-from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
+from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label, Rebaseline
 from agent.line.line import Line, LineSettings
+from agent.line.rebaselining import TIME_NS_MAX
 from agent.line.vigil import Vigil
+from agent.rehearsal.record import Part, judged
 from connectors.frame import Float32s, Frame
+from models.baseline import ROWS
 from models.learn import learn
 from models.runtime import Detector
 from tests.agent.samples import quiet_rows
 from tests.learning.watched import DAY_ROWS, PERIOD_S, TAGS, healthy
 from tests.line.frames import frame, grid
 from tests.line.scripted import SECOND_NS, START_NS
+from tests.models.plants import coupled
 
 SETTINGS = LineSettings(alerts_per_s=1 / 604_800, on_delay_s=5, off_delay_s=5)
 DELAYS = Delays.of(5, 5, 1.0)
@@ -109,3 +114,55 @@ def test_it_waits_for_the_cause_as_a_line_does() -> None:
         assert raised != at_once
         for chunk_rows in (10, 512):
             assert alarms(detector, values, [], chunk_rows, Delays.of(5, 5, 1.0, 64), symptoms) == raised
+
+
+@pytest.mark.parametrize("chunk_rows", [1, 7, 512])
+def test_a_rebaselining_is_taken_on_as_a_line_takes_it_on(running: Detector, chunk_rows: int) -> None:
+    """The pressure sensor is replaced, and what another tag shows meanwhile keeps rows from being learnt from."""
+    values, said_row = replaced(2600), 600
+    values[700:900, 3] += 12.0
+    values[2300:, 1] += 5.0
+    seen: list[float] = []
+    line = Line("pump", running, SETTINGS, observe=lambda one: seen.extend(one.evidence.tolist()))
+    for row in range(len(values)):
+        if row == said_row:
+            assert line.submit(Rebaseline("pump", ("pressure",), "Ana", START_NS, ""))
+        line.step(frame(values[row : row + 1], row), START_NS + row * SECOND_NS)
+    vigil, found, raised = Vigil(running, SETTINGS.alerts_per_s, DELAYS), [], []
+    for begin in [*range(0, said_row, chunk_rows), *range(said_row, len(values), chunk_rows)]:
+        end = min(begin + chunk_rows, said_row if begin < said_row else len(values))
+        part = Part(grid(values[begin:end], start_s=begin), rebaselined=("pressure",) if begin == said_row else ())
+        for piece, assessment, changes in judged(vigil, part):
+            found += assessment.evidence.tolist()
+            raised += [piece.grid.time_ns[one.row] for one in changes if one.event is AlarmEvent.RAISE]
+    np.testing.assert_allclose(found[: len(seen)], seen, rtol=1e-3, atol=1e-4)
+    assert len(seen) >= len(values) - 1
+    late = [(at - START_NS) / SECOND_NS for at in raised if at > START_NS + 1000 * SECOND_NS]
+    assert len(late) == 1
+    assert 2300 < late[0] < 2400, "a fault of the new sensor is seen, and nothing before it"
+
+
+def test_a_rebaselining_is_begun_again_after_a_restart_and_given_up_after_a_week(running: Detector) -> None:
+    vigil, values = Vigil(running, SETTINGS.alerts_per_s, DELAYS), replaced(1300)[500:]
+    vigil.rebaseline(("pressure",), START_NS)
+    assert vigil.rebaselines
+    vigil.take(grid(values[:500]))
+    vigil.restart()
+    assert vigil.rows_at_once(grid(values[:700])) == ROWS, "nothing of it was kept"
+    fork = vigil.fork()
+    vigil.take(grid(values[:10], start_s=TIME_NS_MAX // SECOND_NS))
+    assert not vigil.rebaselines
+    assert fork.rebaselines
+    fork.take(grid(values[:ROWS], start_s=500))
+    assert not fork.rebaselines
+    known = fork.rows_at_once(grid(values))
+    assert known == len(values)
+    vigil.rebaseline(("nobody",), START_NS)
+    assert not vigil.rebaselines
+
+
+def replaced(count: int) -> Float32s:
+    """A machine whose pressure sensor was replaced after 500 rows by one that shows 12 bar more."""
+    values = coupled(count, 7)
+    values[500:, 1] += 12.0
+    return values

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from agent.line.verdict import LifeEnd
-from agent.line.wording import remaining_life
+from agent.line.wording import plain, remaining_life
 from tests.agent.samples import verdict
 
 MINUTE, HOUR, DAY, WEEK = 60.0, 3600.0, 86_400.0, 604_800.0
@@ -41,3 +41,9 @@ def test_a_level_is_not_sold_as_a_failure() -> None:
         verdict(), remaining_life_s=(4 * HOUR, 14 * HOUR, 56 * HOUR), remaining_life_until=LifeEnd.TWICE_THE_LIMIT
     )
     assert remaining_life(level) == "twice the limit in 4 to 56 hours, most likely 14"
+
+
+def test_a_number_has_no_exponent() -> None:
+    told = {0.0: "0", 1e-5: "under 0.001", 0.0123: "0.012", 0.54: "0.54", 3.0: "3", 9.96: "10", 106.9: "107",
+            12345.6: "12,346"}
+    assert {number: plain(number) for number in told} == told

@@ -31,7 +31,7 @@ from agent.store.journal import JournalReader, StoreError
 from simulators.faults import degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
-from tests.agent.commands import command
+from tests.agent.commands import command, forewarn
 from tests.agent.samples import CONFIG, START_NS
 from tests.agent.samples import SECOND_NS as NS
 from tests.rehearsal.recordings import BEGIN_S, PERIOD_S, record_of, waiting
@@ -228,7 +228,9 @@ def test_damage_to_a_record_costs_moments(pump: Config, tmp_path: Path, caplog: 
     assert "damaged telemetry is passed over" in caplog.text
 
 
-def test_the_command_holds_a_drill_and_shows_the_last(pump: Config, tmp_path: Path) -> None:
+def test_the_command_holds_a_drill_and_shows_the_last(
+    pump: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = pump.agent.state_dir.parent
     shutil.copytree(folder, tmp_path / "site")
     config = tmp_path / "site" / "agent.toml"
@@ -241,10 +243,29 @@ def test_the_command_holds_a_drill_and_shows_the_last(pump: Config, tmp_path: Pa
     assert "healthy moments" in done.stdout
     assert "  flow off by " in done.stdout
     last = drill_command(config, "--last")
-    assert last.stdout == done.stdout
+    assert last.stdout == done.stdout == f"{done.stdout.rstrip()}\n", "no empty line comes last"
+    monkeypatch.chdir(config.parent)
+    assert forewarn("drill", "--last").stdout == last.stdout, "agent.toml is taken"
     (shown,) = json.loads(drill_command(config, "--last", "--json").stdout)
     assert shown["findings"][0]["sentence"] in done.stdout
     assert [size["percent"] for size in shown["findings"][0]["sizes"]] == [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0]
+
+
+def test_a_drill_on_another_record_is_not_kept(pump: Config, tmp_path: Path) -> None:
+    config = pump.agent.state_dir.parent / "agent.toml"
+    asked = ("pump", "--tags", "flow", "--faults", "bias", "--within", "30m", "--repeats", "6", "--seed", "3")
+    folder = pump.agent.state_dir / drills.FOLDER
+    kept = list(folder.glob("*"))
+    elsewhere = shutil.copytree(pump.agent.state_dir / "telemetry", tmp_path / "telemetry")
+    done = drill_command(config, *asked, "--record", elsewhere)
+    assert (done.returncode, "healthy moments" in done.stdout) == (0, True)
+    why = f"is not what this agent records in {pump.agent.state_dir}, so it is not kept for --last"
+    unknown = "what was raised then, labelled and withheld is not known"
+    assert done.stderr == f"forewarn: {elsewhere}: {why}\nforewarn: {elsewhere} has no journal beside it: {unknown}\n"
+    assert list(folder.glob("*")) == kept
+    done = drill_command(config, *asked, "--record", pump.agent.state_dir / "telemetry")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(folder.glob("*"))) == len(kept) + 1, "that is its own"
 
 
 @pytest.mark.usefixtures("recurring")
@@ -256,7 +277,8 @@ def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
         done = drill_command(file, "pump", *asked)
         assert done.returncode == 0, done.stderr
         (finding,) = json.loads(done.stdout)[0]["findings"]
-        seen_s.append([60.0 if size["median_s"] is None else size["median_s"] for size in finding["sizes"]])
+        seen_s.append([size["median_s"] for size in finding["sizes"][2:]])
+        assert all(size["seen"] == size["of"] for size in finding["sizes"][2:]), "else it is of those seen early"
     at_once, later = seen_s
     assert all(one <= other for one, other in zip(at_once, later, strict=True))
     assert sum(later) > sum(at_once)
@@ -270,6 +292,8 @@ def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
         (("--tags", "colour"), "--tags: pump has no colour; it has: "),
         (("--within", "soon"), "--within soon: must be a number with a unit"),
         (("--record", "nowhere"), "nowhere: there is no such file or folder"),
+        (("--last", "--record", "other.parquet"), "--last: shows the last drill as it was held; leave --record out"),
+        (("--last", "--seed", "0", "--tags", "flow"), "leave --tags, --seed out, or --last to hold one"),
         (("--within", "60d"), "holds 2.5 days of pump, and 120 days are needed"),
     ],
 )
