@@ -207,8 +207,9 @@ class Followed:
     `mode` i64[T] is the position of its mode among the known ones, -1 where it is none of them or not known yet.
 
     A new setting is a known mode with set-points in their ranges of which the history has no settled row all the same.
-    A held value is one of a tag that stands still in this mode, and has not changed since the machine came into it: it
-    was measured under another command, and says nothing of this one.
+    A held value is one of a tag that stands still in this mode, and has not changed since the machine came into it and
+    settled: it was measured under another command, and says nothing of this one. What still comes while the machine
+    settles, such as the last stroke of a press when it is over, was measured under that as well.
     """
 
     settling: Bools
@@ -252,13 +253,14 @@ class ModeTracker:
                 self._come_into(values[begin])
             since = self._since + 1
             self._since += end - begin
-            settling[begin : min(begin + max(self._settles - since, 0), end)] = True
+            settles = min(max(self._settles - since, 0), end - begin)
+            settling[begin : begin + settles] = True
             if self._current is not None:
                 mode[begin:end] = self._place.get(self._current[: len(self._modes.switches)], -1)
                 unseen[begin:end] = not self._known
                 new[begin:end] = bool(self._learnt) and self._current not in self._learnt
                 if self._holds:
-                    followed.held[begin:end] = self._hold(values[begin:end], good[begin:end])
+                    followed.held[begin:end] = self._hold(values[begin:end], good[begin:end], settles)
         return followed
 
     def _changes(self, values: npt.NDArray[np.float32], good: Bools, commands: list[int]) -> list[int]:
@@ -275,26 +277,31 @@ class ModeTracker:
 
     def _come_into(self, row: npt.NDArray[np.float32]) -> None:
         self._current, self._since = tuple(row[list(self._modes.commands)].tolist()), -1
-        self._settles = self._settle_rows.get(self._current[: len(self._modes.switches)], self._longest)
+        switched = self._current[: len(self._modes.switches)]
+        self._settles = self._settle_rows.get(switched, self._longest)
         self._known = self._is_known(self._current)
-        self._brought = self._brings(row)
-        self._holds = not np.isnan(self._brought).all()
+        still = self._still.get(switched, [])
+        self._brought = np.full(len(row), np.float32(np.nan))
+        self._brought[still] = row[still]
+        self._holds = bool(still)
 
-    def _hold(self, values: npt.NDArray[np.float32], good: Bools) -> Bools:
-        """Return which of the values f32[T, C] are still those that the machine brought into the mode."""
-        moved = np.logical_or.accumulate(good & (values != self._brought), 0)
-        still = (values == self._brought) & ~moved
-        self._brought[moved[-1]] = np.nan
-        self._holds = bool(still[-1].any()) or not np.isnan(self._brought).all()
-        return np.asarray(still)
+    def _hold(self, values: npt.NDArray[np.float32], good: Bools, settles: int) -> Bools:
+        """Return which of the values f32[T, C] are those that the machine brought into the mode.
 
-    def _brings(self, row: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Return the values f32[C] that the machine brings into its mode, NaN for tags that move in it."""
+        They may come while it settles, in the first `settles` rows.
+        """
+        held = np.zeros(values.shape, np.bool_)
         assert self._current is not None
-        brought = np.full(len(row), np.float32(np.nan))
-        still = self._still.get(self._current[: len(self._modes.switches)], [])
-        brought[still] = row[still]
-        return brought
+        still = self._still[self._current[: len(self._modes.switches)]]
+        for row in range(settles):
+            held[row, still] = good[row, still]
+            self._brought = np.where(held[row], values[row], self._brought)
+        moved = np.logical_or.accumulate(good[settles:] & (values[settles:] != self._brought), 0)
+        held[settles:] = (values[settles:] == self._brought) & ~moved
+        if len(moved):
+            self._brought[moved[-1]] = np.nan
+            self._holds = not np.isnan(self._brought).all()
+        return held
 
     def _is_known(self, mode: tuple[float, ...]) -> bool:
         switches = len(self._modes.switches)

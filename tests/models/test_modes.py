@@ -232,6 +232,16 @@ def test_a_value_is_held_until_it_moves(cuts: list[int]) -> None:
     assert np.concatenate(held)[:, 1].tolist() == [False, True, True, False, True, False, False]
 
 
+@pytest.mark.parametrize("cuts", [[], [1], [2, 3], [4, 5, 6]])
+def test_what_comes_while_the_machine_settles_is_held_too(cuts: list[int]) -> None:
+    """A PLC latches the last stroke when that is over, seconds after the command to stop."""
+    stroke = [5.0, NAN, 7.0, 7.5, 7.5, 7.5, 7.0]
+    values = np.stack([[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0], stroke], 1).astype(np.float32)
+    tracker = ModeTracker(Modes((0,), ((0.0,), (1.0,)), (3, 3), still=((1,), ())))
+    held = [tracker.update(part, ~np.isnan(part)).held for part in np.split(values, cuts)]
+    assert np.concatenate(held)[:, 1].tolist() == [False, False, True, True, True, True, False]
+
+
 def test_learning_finds_setpoints_and_takes_them_for_conditions() -> None:
     rows, asked = 4000, levels(4000, 3)
     values = coupled(rows, seed=1).astype(np.float64)
