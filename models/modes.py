@@ -207,9 +207,10 @@ class Followed:
     `mode` i64[T] is the position of its mode among the known ones, -1 where it is none of them or not known yet.
 
     A new setting is a known mode with set-points in their ranges of which the history has no settled row all the same.
-    A held value is one of a tag that stands still in this mode, and has not changed since the machine came into it and
+    A held value is one of a tag that stands still in this mode, and the same as when the machine had come into it and
     settled: it was measured under another command, and says nothing of this one. What still comes while the machine
-    settles, such as the last stroke of a press when it is over, was measured under that as well.
+    settles, such as the last stroke of a press when it is over, was measured under that as well. A row in which the
+    wire gave another value changes nothing of the next ones.
     """
 
     settling: Bools
@@ -296,11 +297,7 @@ class ModeTracker:
         for row in range(settles):
             held[row, still] = good[row, still]
             self._brought = np.where(held[row], values[row], self._brought)
-        moved = np.logical_or.accumulate(good[settles:] & (values[settles:] != self._brought), 0)
-        held[settles:] = (values[settles:] == self._brought) & ~moved
-        if len(moved):
-            self._brought[moved[-1]] = np.nan
-            self._holds = not np.isnan(self._brought).all()
+        held[settles:] = values[settles:] == self._brought
         return held
 
     def _is_known(self, mode: tuple[float, ...]) -> bool:
