@@ -232,11 +232,6 @@ def test_the_command_counts_with_the_delay_for_the_cause(file: Path) -> None:
     later = own_alerts(file)
     assert later
     assert max(later.values()) > 0.0
-    why = "a tighter budget may be sooner, where a look falls better: an alert waits for its cause (cause_delay_s)"
-    for budgets, delay_s, told in (("2/week,1/week,2/month", 64, True), ("2/month", 0, False), ("2/week", 16, False)):
-        file.write_text(waiting(delay_s))
-        said = budget_command(file, "--ramps", "0", "--budgets", budgets).stdout
-        assert (f"{why}, which is looked at every 4 s from the moment on" in said) is told, delay_s
 
 
 def test_an_alert_that_stands_is_not_over_when_it_was_last_revised() -> None:
@@ -326,6 +321,17 @@ def costs(*each: tuple[int, float, tuple[float, ...]]) -> Rehearsal:
              for budget, (alerts, later_s, seen_s) in zip(budgets, each, strict=True)]
     known = Raised("pump-1", 0, 1, 2)
     return Rehearsal("pump", "1/week", 0, 1, 2.0, (known,), tuple(found))
+
+
+def test_where_a_tighter_budget_is_sooner_it_is_said_that_an_alert_waits_for_its_cause() -> None:
+    own, sooner, later = (3, 0.0, ()), (3, -20.0, ()), (3, 20.0, ())
+    why = "a tighter budget may be sooner, where a look falls better: an alert waits for its cause"
+    for one, waits_s, told in (
+        (costs(own, own, sooner), 64.0, True), (costs(own, sooner, later), 64.0, True),
+        (costs(sooner, own, later), 64.0, False), (costs(own, own, sooner), 0.0, False),
+    ):
+        said = "; ".join(sentences(replace(one, cause_delay_s=waits_s)))
+        assert (why in said) is ("looked at every 4 s" in said) is told
 
 
 def test_a_sentence_tells_what_changes_and_nothing_else() -> None:
