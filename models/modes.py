@@ -236,7 +236,8 @@ class ModeTracker:
         self._since = -1
         self._still = {mode: list(tags) for mode, tags in zip(modes.known, modes.still, strict=False)}
         self._brought = np.empty(0, np.float32)
-        self._holds = False
+        self._stands: list[int] = []
+        """The tags that stand still in the mode it is in."""
 
     def update(self, values: npt.NDArray[np.float32], good: Bools) -> Followed:
         """Take rows f32[T, C] in with their good values bool[T, C]; rows under the same commands are taken together."""
@@ -260,7 +261,7 @@ class ModeTracker:
                 mode[begin:end] = self._place.get(self._current[: len(self._modes.switches)], -1)
                 unseen[begin:end] = not self._known
                 new[begin:end] = bool(self._learnt) and self._current not in self._learnt
-                if self._holds:
+                if self._stands:
                     followed.held[begin:end] = self._hold(values[begin:end], good[begin:end], settles)
         return followed
 
@@ -281,10 +282,9 @@ class ModeTracker:
         switched = self._current[: len(self._modes.switches)]
         self._settles = self._settle_rows.get(switched, self._longest)
         self._known = self._is_known(self._current)
-        still = self._still.get(switched, [])
+        self._stands = self._still.get(switched, [])
         self._brought = np.full(len(row), np.float32(np.nan))
-        self._brought[still] = row[still]
-        self._holds = bool(still)
+        self._brought[self._stands] = row[self._stands]
 
     def _hold(self, values: npt.NDArray[np.float32], good: Bools, settles: int) -> Bools:
         """Return which of the values f32[T, C] are those that the machine brought into the mode.
@@ -292,10 +292,8 @@ class ModeTracker:
         They may come while it settles, in the first `settles` rows.
         """
         held = np.zeros(values.shape, np.bool_)
-        assert self._current is not None
-        still = self._still[self._current[: len(self._modes.switches)]]
         for row in range(settles):
-            held[row, still] = good[row, still]
+            held[row, self._stands] = good[row, self._stands]
             self._brought = np.where(held[row], values[row], self._brought)
         held[settles:] = values[settles:] == self._brought
         return held

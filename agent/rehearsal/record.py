@@ -120,7 +120,6 @@ class Record:
                 yield from gathered.part()
         yield from gathered.part()
 
-
     def _standing(self, layout: Layout) -> Standing:
         """Return how the asset stood where the record begins; a Parquet file does not tell."""
         if not self.source.is_dir():
