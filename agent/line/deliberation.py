@@ -49,8 +49,8 @@ class Deliberation:
     """Waits for the cause of one deviation, for `delay_rows` at most; 0 for not at all.
 
     CLEAR_MIN and AGREED were chosen on simulated machines that fail within 12 to 72 hours: with a delay of six hours 55
-    causes of 57 were right, and 46 without one (seeds 300 and 301). So was GRAVE: with 5.0 the pressure at a seal that
-    leaks was told while it was alone, an hour before the flow fell (seeds 30000 to 45020).
+    causes of 57 were right, and 46 without one (seeds 300 and 301). GRAVE was chosen on others (30000 to 45020): with
+    5.0 the pressure at a seal that leaks was told while it was alone, an hour before the flow fell.
     """
 
     def __init__(self, delay_rows: int, on_rows: int) -> None:
