@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
 import typer
 from rich.console import Console
@@ -24,12 +24,32 @@ from models.bundle import BundleError
 from models.learn import LearnError
 
 NICE = 19
+SENTENCE_MAX: Final = 200
 FAILED, UNUSABLE = 1, 2
 """Exit codes: a check or the agent failed; usage or configuration. 0 is well."""
+SECTIONS: Final = {
+    "Set up": ("discover", "import", "check", "trust", "simulate", "learn", "backtest"),
+    "Run, and look": ("run", "alerts", "tags", "commissioning", "report"),
+    "Say what an alert was": ("acknowledge", "label", "label-link", "shelve", "unshelve"),
+    "Say what is done to a machine": (
+        "go-live", "out-of-service", "in-service", "rebaseline", "nothing-changed", "normal", "failure", "repair",
+    ),
+    "Measure, and prove": ("budget", "drill", "models", "evidence", "replay", "export"),
+}
+"""The commands of `forewarn` in the order in which a person needs them."""
 
 
 class Commands(TyperGroup):
-    """Commands that say so where an option lacks its value, and would take the next option for it."""
+    """The commands of `forewarn`, in SECTIONS.
+
+    They say so where an option lacks its value, and would take the next option for it.
+    """
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - click gives it
+        """Write a list for each section, with the whole first sentence of each command."""
+        for section, names in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(SENTENCE_MAX)) for name in names])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the command that arguments name, and what is left for it."""

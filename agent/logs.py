@@ -1,21 +1,23 @@
-"""Logging for journald: one JSON object per line on stderr."""
+"""Logging for journald, containers and people: one JSON object per line on stderr."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes level, message, logger and the fields given as `extra`; journald has the time."""
+    """Writes the time (UTC), level, message, logger and the fields given as `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line of JSON."""
         fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
             "logger": record.name,

@@ -6,7 +6,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from agent.api.models import TIME, Model, Person, TimeNs, example
+from agent.api.models import TIME, Model, Person, Text, TimeNs, example
+from agent.api.problems import NOT_BLANK
 from agent.line.alert import Answer
 
 
@@ -25,7 +26,7 @@ class ShelveBody(Model):
     model_config = example({"by": "Ana", "reason": "spare part ordered", "duration_s": 86400})
 
     by: Person
-    reason: str = Field(min_length=1, max_length=2000)
+    reason: Text
     duration_s: float = Field(gt=0, le=30 * 86_400, description="seconds from now, 30 days at most")
 
 
@@ -47,7 +48,8 @@ class LabelBody(Model):
     by: Person
     answer: Answer
     fault: str | None = Field(
-        default=None, min_length=1, max_length=100, pattern=r"\S", description='what was wrong; only with "real"'
+        default=None, min_length=1, max_length=100, pattern=NOT_BLANK,
+        description='what was wrong; only with "real"',
     )
     comment: str = Field(default="", max_length=2000)
 
@@ -64,7 +66,7 @@ class OutOfServiceBody(Model):
     model_config = example({"by": "Ana", "reason": "new seal", "since": TIME, "duration_s": 14400})
 
     by: Person
-    reason: str = Field(min_length=1, max_length=2000)
+    reason: Text
     since: TimeNs | None = Field(default=None, description="when it begins, a year from now at most; default: now")
     duration_s: float = Field(gt=0, le=90 * 86_400, description="seconds from then, 90 days at most")
 
@@ -133,7 +135,7 @@ class NormalBody(Model):
     by: Person
     since: TimeNs = Field(description="from when on")
     until: TimeNs | None = Field(default=None, description="until when; default: now")
-    comment: str = Field(min_length=1, max_length=2000)
+    comment: Text
 
 
 class OutcomeBody(Model):
@@ -144,7 +146,7 @@ class OutcomeBody(Model):
     )
 
     by: Person
-    comment: str = Field(min_length=1, max_length=2000, description="what failed, or what was repaired")
+    comment: Text = Field(description="what failed, or what was repaired")
     at: TimeNs | None = Field(default=None, description="when; default: now")
     alert_id: str | None = Field(default=None, max_length=200, description="the alert that had told of it")
     downtime_s: float | None = Field(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
+from agent.api.problems import NOT_BLANK
 from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
 from agent.line.stage import Stage
 from agent.line.verdict import Cause, Condition, LifeEnd
@@ -26,7 +27,9 @@ def _time_ns(value: object) -> int:
 TimeNs = Annotated[int, BeforeValidator(_time_ns), WithJsonSchema({"type": "string", "format": "date-time"})]
 """A time given as RFC 3339 text, taken as UTC nanoseconds."""
 
-Person = Annotated[str, Field(min_length=1, max_length=100, description="who says so")]
+Person = Annotated[str, Field(min_length=1, max_length=100, pattern=NOT_BLANK, description="who says so")]
+Text = Annotated[str, Field(min_length=1, max_length=2000, pattern=NOT_BLANK)]
+"""What a person must say, and not leave blank."""
 
 
 def example(body: JsonDict) -> ConfigDict:

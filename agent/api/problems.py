@@ -15,6 +15,8 @@ from agent.store.codec import dumps
 from agent.store.journal import StoreError
 
 MEDIA_TYPE = "application/problem+json"
+NOT_BLANK = r"\S"
+"""The pattern of a text that says something."""
 
 
 class InvalidInput(BaseModel):
@@ -123,6 +125,8 @@ def _invalid(request: Request, error: Exception) -> Response:
 
 
 def _message(error: dict[str, Any]) -> str:
+    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == NOT_BLANK:
+        return "must not be blank"
     return str(error["msg"]).removeprefix("Value error, ")
 
 

@@ -194,6 +194,8 @@ def test_a_failure_that_cannot_be_is_refused(plant: Plant) -> None:
         ("pump", {"alert_id": "pump-9"}, 404, 'there is no alert "pump-9"'),
         ("pump", {"alert_id": "press-1"}, 422, "body.alert_id: press-1 is of press; name an alert of pump, or none"),
         ("pump", {"comment": ""}, 422, "body.comment"),
+        ("pump", {"comment": " "}, 422, "body.comment: must not be blank"),
+        ("pump", {"by": "\t "}, 422, "body.by: must not be blank"),
         ("pump", {"downtime_s": -1}, 422, "body.downtime_s"),
     ]:
         for kind in ("failures", "repairs"):

@@ -15,10 +15,12 @@ import numpy as np
 import polars as pl
 import pytest
 from rich.console import Console
+from typer.main import get_command
 
 from agent.build import JOURNAL, layout_of, load_detectors, origins, sole_owner
 from agent.check import check
 from agent.checktable import show
+from agent.cli import app
 from agent.clock import SystemClock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -36,7 +38,9 @@ COMMANDS = ("run", "check", "replay", "alerts", "simulate", "learn", "discover",
 def test_version_and_help() -> None:
     assert re.fullmatch(r"forewarn \S+\n", forewarn("--version").output)
     text = forewarn("--help").output
-    assert all(name in text for name in COMMANDS)
+    shown = re.findall(r"^  ([a-z][a-z-]*)  ", text, re.MULTILINE)
+    assert set(COMMANDS) < set(shown)
+    assert sorted(shown) == sorted(get_command(app).commands)
     for name in COMMANDS[:4] + COMMANDS[5:]:
         assert f"Example: forewarn {name}" in forewarn(name, "--help").output
 

@@ -75,6 +75,8 @@ def test_what_cannot_be_is_told_with_the_reason(plant: Plant) -> None:
         (("label", "pump-1", "--by", "Ana", "--normal", "--sensor"), "say one of --real FAULT, --normal"),
         (("label", "pump-1", "--by", "Ana", "--real", " "), '--real " ": must not be blank; such as --real "im'),
         (("label", "pump-1", "--normal", "--by", ""), '--by "": must not be empty; such as --by Ana'),
+        (("label", "pump-1", "--normal", "--by", " "), '--by " ": must not be blank; such as --by Ana'),
+        (("shelve", "pump-1", "--for", "1h", "--by", "Ana", "--reason", " "), '--reason " ": must not be blank; such'),
         (("label", "pump-1", "--normal", "--by", "A" * 101), "--by: must have 100 characters at most; such"),
         (("in-service", "pump", "--by", "Ana"), "pump is in service, and nothing else is planned"),
         (("normal", "pump", "--since", "2036-12-01T06:00Z", "--by", "Ana", "--comment", "x"), "--since: must be befo"),

@@ -157,11 +157,13 @@ def test_the_log_is_one_json_object_a_line() -> None:
             "args": ("luck",),
             "path": Path("/x"),
             "steps": 3,
+            "created": 1764460800.5,
         }
     )
     line = JsonFormatter().format(record)
     assert "\n" not in line
     assert json.loads(line) == {
+        "time": "2025-11-30T00:00:00.500+00:00",
         "level": "error",
         "message": "no luck\nat all",
         "logger": "agent.x",
