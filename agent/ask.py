@@ -52,9 +52,11 @@ def say(answer: type[Answer], url: str, path: str, body: bytes) -> Answer:
     return _understood(answer, url, _request(url, urllib.parse.quote(path), body))
 
 
-def ask_for(body: type[Answer], url: str, path: str) -> Answer:
-    """Return an answer as what it is; raise StoreError where it is not that."""
-    return _understood(body, url, ask(url, urllib.parse.quote(path)))
+def ask_for(
+    body: type[Answer], url: str, path: str, query: Mapping[str, str | None] | None = None, *, else_do: str = ""
+) -> Answer:
+    """Return what `ask` does as what it is; raise StoreError where it is not that."""
+    return _understood(body, url, ask(url, urllib.parse.quote(path), query, else_do=else_do))
 
 
 def _understood(kind: type[Answer], url: str, told: bytes) -> Answer:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.cells import cells
+from agent.cells import cells, to_the_letter
 from agent.check import ConnectionCheck, TagCheck, failures
 from connectors.frame import status_name
 
@@ -71,7 +71,7 @@ def show(found: Sequence[ConnectionCheck], problems: Sequence[str], bundles: Map
     doubts = f", {doubtful} of them doubtful" if doubtful else ""
     lines.append(f"{len(tags) - len(bad) + doubtful} of {len(tags)} tags were read{doubts}{also}")
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(to_the_letter(line), soft_wrap=True)
 
 
 def _headline(found: ConnectionCheck) -> list[Text]:
@@ -79,9 +79,9 @@ def _headline(found: ConnectionCheck) -> list[Text]:
         "reached, not read" if found.reached else "not read")
     style = "bold" if found.latency_ms is not None else "bold red"
     about = [part for part in (found.server, found.security) if part]
-    return [Text(f"{found.name}: {found.device}; {reached}", style),
-            *([Text(f"  {'; '.join(about)}", "dim")] if about else []),
-            *(Text(f"  {note}", "yellow") for note in found.notes)]
+    return [to_the_letter(f"{found.name}: {found.device}; {reached}", style),
+            *([to_the_letter(f"  {'; '.join(about)}", "dim")] if about else []),
+            *(to_the_letter(f"  {note}", "yellow") for note in found.notes)]
 
 
 def _table(found: ConnectionCheck, *, roomy: bool) -> Table:
@@ -91,7 +91,7 @@ def _table(found: ConnectionCheck, *, roomy: bool) -> Table:
     table.columns[1].no_wrap = table.columns[2].no_wrap = True
     in_order = sorted(found.tags, key=lambda tag: found.assets.index(tag.asset))
     for asset, tags in groupby(in_order, lambda tag: tag.asset):
-        table.add_row(Text(asset, "bold"))
+        table.add_row(to_the_letter(asset, "bold"))
         for tag in tags:
             row = cells(f"  {tag.tag}", "-" if tag.value is None else f"{tag.value:.6g}", tag.unit,
                         status_name(tag.status) + (", doubtful" if tag.doubtful else ""), tag.raw or "-",

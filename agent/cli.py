@@ -34,6 +34,7 @@ from agent.config.base import ConfigError
 from agent.config.file import load
 from agent.console import FAILED, Commands, complain, explained, share_bar, wide, working
 from agent.daemon import LoopFactory, run_until_stopped
+from agent.events_command import add_events
 from agent.evidence.command import add_evidence, replay_alert, replay_file
 from agent.export_command import add_export
 from agent.history import History, Reading, read_history
@@ -432,6 +433,7 @@ add_drill(app, SystemClock())
 add_say(app, SystemClock())
 add_commissioning(app)
 add_models(app)
+add_events(app)
 add_tags(app)
 add_export(app)
 add_evidence(app, SystemClock())

@@ -16,6 +16,7 @@ from rich.status import Status
 from typer.core import TyperGroup
 
 from agent.backtest.trial import BacktestError
+from agent.cells import letters
 from agent.config.base import ConfigError
 from agent.server import ServerError
 from agent.store.journal import StoreError
@@ -29,7 +30,7 @@ FAILED, UNUSABLE = 1, 2
 """Exit codes: a check or the agent failed; usage or configuration. 0 is well."""
 SECTIONS: Final = {
     "Set up": ("discover", "import", "check", "trust", "simulate", "learn", "backtest"),
-    "Run, and look": ("run", "alerts", "tags", "commissioning", "report"),
+    "Run, and look": ("run", "alerts", "events", "tags", "commissioning", "report"),
     "Say what an alert was": ("acknowledge", "label", "label-link", "shelve", "unshelve"),
     "Say what is done to a machine": (
         "go-live", "out-of-service", "in-service", "rebaseline", "nothing-changed", "normal", "failure", "repair",
@@ -92,7 +93,7 @@ def step_back() -> None:
 def complain(*messages: str) -> None:
     """Print messages to standard error, each with the name of the command."""
     for message in messages:
-        typer.echo(f"forewarn: {message}", err=True)
+        typer.echo(f"forewarn: {letters(message)}", err=True)
 
 
 def working(what: str) -> Status:

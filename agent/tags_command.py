@@ -9,12 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from agent.api.models import AssetList
 from agent.api.trust_models import TagTrustList, TagTrustModel
 from agent.ask import API_URL, ask_for
-from agent.cells import cells
+from agent.cells import cells, to_the_letter
 from agent.console import FAILED, explained, wide
 from agent.line.wording import lasting
 
@@ -68,7 +67,7 @@ def show(
     for column in range(1, 6):
         table.columns[column].no_wrap = True
     for asset, tags in found.items():
-        table.add_row(Text(asset, "bold"))
+        table.add_row(to_the_letter(asset, "bold"))
         for tag in tags:
             row = cells(
                 f"  {tag.tag}",
@@ -84,8 +83,8 @@ def show(
     console.print(table)
     for name, tag in [(f"{asset}.{tag.tag}", tag) for asset, tags in found.items() for tag in tags]:
         if tag.reasons and not roomy:
-            console.print(Text(f"{name}: {'; '.join(tag.reasons)}"), soft_wrap=True)
+            console.print(to_the_letter(f"{name}: {'; '.join(tag.reasons)}"), soft_wrap=True)
     count = sum(map(len, found.values()))
     told = f"; not {', '.join(doubted)}" if doubted else ""
     line = f"{count - len(doubted)} of {count} tags are trusted with {min_trust} or more{told}"
-    console.print(Text(line), soft_wrap=True)
+    console.print(to_the_letter(line), soft_wrap=True)

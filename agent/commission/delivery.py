@@ -9,9 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
-from agent.cells import cells
+from agent.cells import cells, to_the_letter
 from agent.commission.proposal import Proposal, toml
 from agent.config.base import ConfigError
 from agent.config.file import Config
@@ -88,7 +87,7 @@ def _table(proposal: Proposal) -> Table:
     table = Table("tag", "unit", "found", box=None, pad_edge=False)
     table.columns[0].overflow = table.columns[2].overflow = "fold"
     for asset, members in replace(proposal, found=proposal.found[:TAGS_SHOWN]).assets.items():
-        table.add_row(Text(asset, "bold"))
+        table.add_row(to_the_letter(asset, "bold"))
         for one in members:
             table.add_row(*cells(f"  {one.tag.name}", one.tag.unit, one.note))
     return table
@@ -97,6 +96,6 @@ def _table(proposal: Proposal) -> Table:
 def _show_left_out(proposal: Proposal, console: Console) -> None:
     """Show what is not proposed, with the reasons."""
     for left in proposal.left_out[:LEFT_OUT_SHOWN]:
-        console.print(Text(f"left out: {left.what}: {left.why}"), soft_wrap=True)
+        console.print(to_the_letter(f"left out: {left.what}: {left.why}"), soft_wrap=True)
     if (more := len(proposal.left_out) - LEFT_OUT_SHOWN) > 0:
         console.print(f"left out: {more} more, which the file lists with the reasons")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import typer
 
 from agent import logs, wiring
+from agent.cells import letters
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -52,8 +53,13 @@ def add_trust(app: typer.Typer, clock: Clock) -> None:
 
 def _show_all(trusted: TrustList) -> None:
     for certificate in trusted.entries():
-        typer.echo("\n".join(certificate.describe()) + "\n")
+        typer.echo(_described(certificate))
     typer.echo(f"{len(trusted.entries())} trusted")
+
+
+def _described(certificate: Certificate) -> str:
+    """Return what a person compares, each line to the letter: what is in it was chosen by whoever made it."""
+    return "".join(f"{letters(line)}\n" for line in certificate.describe())
 
 
 def _remove(trusted: TrustList, fingerprint: str) -> None:
@@ -69,7 +75,7 @@ def believe(servers: Sequence[OpcuaEndpoint], fingerprint: str, trusted: TrustLi
 
     for where in servers:
         certificate, doubts = asyncio.run(_fetch(where, clock))
-        typer.echo("\n".join([f"{where} shows this certificate:", "", *certificate.describe(), ""]))
+        typer.echo(f"{where} shows this certificate:\n\n{_described(certificate)}")
         for doubt in doubts:
             typer.echo(f"It will be refused nevertheless: {doubt}.", err=True)
         if certificate in trusted:

@@ -9,11 +9,10 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from agent.api.ledger_models import AccountModel
 from agent.api.present import package_version
-from agent.cells import cells
+from agent.cells import cells, to_the_letter
 from agent.clock import Clock
 from agent.config.file import Config, load
 from agent.console import complain, explained, share_bar, step_back, wide
@@ -141,7 +140,7 @@ def _write(out: Path, shown: str) -> None:
 def show(report: Report, console: Console) -> None:
     """Print the sentences, and a table of the assets."""
     for sentence in report.sentences():
-        console.print(Text(sentence), soft_wrap=True)
+        console.print(to_the_letter(sentence), soft_wrap=True)
     table = Table("machine", "alerts", "what people say", "known normal", "failures", "missed", "counted", "watched",
                   "good values", "blind", "ever", "right", box=None)
     for column in (1, 3, 4, 5, 7, 8, 9, 10):

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agent.cells import cells
+from agent.cells import cells, to_the_letter
 from agent.config.assets import parse_budget
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -137,9 +137,9 @@ def show(achieved: Achieved | None, one: Rehearsal, console: Console, unknown: s
 
     Where nothing was, `unknown` says why.
     """
-    console.print(Text(f"{one.asset}: budget {one.budget}; {_told(achieved, one) or unknown}"), soft_wrap=True)
+    console.print(to_the_letter(f"{one.asset}: budget {one.budget}; {_told(achieved, one) or unknown}"), soft_wrap=True)
     console.print(
-        Text(
+        to_the_letter(
             f"judged anew from {format_time(one.since_ns)[:16]}Z to {format_time(one.until_ns)[:16]}Z, "
             f"{watched(one.weeks_judged)} of them, as if each alert had been acknowledged:"
         ),
@@ -156,9 +156,9 @@ def show(achieved: Achieved | None, one: Rehearsal, console: Console, unknown: s
     console.print(table)
     if one.costs[0].ramps:
         slow = f"a slow fault: a tag drifts by {RAMP_PERCENT:g} % of its normal value in {lasting(WITHIN_S)}"
-        console.print(Text(f"{slow}; begun at {one.costs[0].ramps} random healthy moments"), soft_wrap=True)
+        console.print(to_the_letter(f"{slow}; begun at {one.costs[0].ramps} random healthy moments"), soft_wrap=True)
     for sentence in sentences(one):
-        console.print(Text(sentence), soft_wrap=True)
+        console.print(to_the_letter(sentence), soft_wrap=True)
 
 
 def _told(achieved: Achieved | None, one: Rehearsal) -> str | None:

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from agent.api.rehearsal_models import DrillModel
+from agent.cells import to_the_letter
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config, load
@@ -185,7 +185,7 @@ def span_of(record: Record) -> tuple[int, int]:
 def show(held: Drill, console: Console) -> None:
     """Print a sentence for each fault and tag, what is seen soonest first within a fault."""
     console.print(
-        Text(
+        to_the_letter(
             f"{held.asset}: drill of {format_time(held.held_ns)[:16]}Z at {held.moments} healthy moments from "
             f"{format_time(held.since_ns)[:16]}Z to {format_time(held.until_ns)[:16]}Z, budget {held.budget}; "
             f"the smallest size that is seen {100 * FOUND_MIN:.0f} % of the times within {lasting(held.within_s)}:"
@@ -194,9 +194,9 @@ def show(held: Drill, console: Console) -> None:
     )
     if held.moments < held.wanted:
         why = f"elsewhere an alert stood, came by itself within {lasting(held.within_s)}, or too little was recorded"
-        console.print(Text(f"{held.moments} of {held.wanted} moments suited: {why}"), soft_wrap=True)
+        console.print(to_the_letter(f"{held.moments} of {held.wanted} moments suited: {why}"), soft_wrap=True)
     for fault in dict.fromkeys(one.fault for one in held.findings):
         console.print()
         for one in held.findings:
             if one.fault == fault:
-                console.print(Text(f"  {one.sentence(held.within_s)}"), soft_wrap=True)
+                console.print(to_the_letter(f"  {one.sentence(held.within_s)}"), soft_wrap=True)
