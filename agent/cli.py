@@ -7,22 +7,19 @@ import ctypes
 import json
 import os
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from agent import check as checking
 from agent import logs
+from agent.alerts_command import add_alerts
 from agent.api.present import package_version
-from agent.ask import API_URL, ask, nobody
 from agent.backtest.command import add_backtest
 from agent.backtest.judge import learn_heart
 from agent.build import build, is_owned, layout_of, line_maker, sole_owner
-from agent.cells import cells
 from agent.checktable import as_json as check_json
 from agent.checktable import show as show_checks
 from agent.clock import SystemClock
@@ -41,8 +38,6 @@ from agent.history import History, Reading, read_history
 from agent.label_link import LabelLinks
 from agent.learning.bundle import learn_bundle
 from agent.learning.record import learnable, record_of
-from agent.line.alert import Alert
-from agent.line.wording import remaining_life
 from agent.notify import Notifier
 from agent.options import names, period_s
 from agent.rehearsal.budget_command import add_budget
@@ -52,10 +47,9 @@ from agent.report import add_report
 from agent.say_command import add_say
 from agent.server import ApiServer, listen
 from agent.shadow.command import add_commissioning
-from agent.shadow.loading import JOURNAL, load_detectors, origins
+from agent.shadow.loading import load_detectors, origins
 from agent.shadow.models_command import add_models
 from agent.store import codec
-from agent.store.journal import AlertFilter, JournalReader
 from agent.tags_command import add_tags
 from agent.trust import KEY, signing_key
 from models.bundle import BundleError
@@ -218,61 +212,6 @@ def replay_command(
             typer.echo(codec.encode(entry))
 
 
-@app.command(epilog="Example: forewarn alerts --open --asset pump")
-def alerts(
-    api: Annotated[str, typer.Option(metavar="URL", help="Ask the agent at this address.")] = API_URL,
-    state_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Read the journal there instead.")
-    ] = None,
-    asset: Annotated[str | None, typer.Option(help="Only of this asset.")] = None,
-    is_open: Annotated[bool, typer.Option("--open", help="Only those that are not over.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,
-) -> None:
-    """List alerts, the newest first."""
-    with explained():
-        if state_dir is None:
-            found = _ask(api, {"asset": asset, "open": "true" if is_open else None, "limit": str(limit)})
-        else:
-            with closing(JournalReader.open(state_dir / JOURNAL)) as journal:
-                found = journal.alerts(AlertFilter(asset=asset, open=is_open or None), limit=limit).alerts
-    if as_json:
-        for alert in found:
-            typer.echo(codec.encode(alert))
-        return
-    table = Table("alert", "state", "priority", "raised", "evidence", "time left when raised", "message", box=None)
-    for alert in found:
-        row = cells(
-            alert.id,
-            _standing(alert),
-            alert.priority.value,
-            codec.format_time(alert.raised_time_ns)[:19] + "Z",
-            f"{alert.peak_evidence:.2f}",
-            remaining_life(alert.verdict),
-            alert.message,
-        )
-        table.add_row(*row)
-    wide().print(table if found else "no alerts")
-
-
-def _standing(alert: Alert) -> str:
-    """Say how an alert stands, and what people say that it was."""
-    words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
-    if (label := alert.label) is not None:
-        words.append(f"labelled {label.fault or label.answer.replace('_', ' ')}")
-    return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
-
-
-def _ask(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
-    """Get a page of alerts from a running agent; raise StoreError saying what to do where that fails."""
-    else_do = "read its journal with --state-dir"
-    try:
-        items = json.loads(ask(url, "/alerts", query, else_do=else_do))["items"]
-        return tuple(codec.decode(json.dumps(item)) for item in items)
-    except (ValueError, KeyError, TypeError) as error:
-        raise nobody(url, str(error), else_do) from error
-
-
 @app.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     epilog="Example: forewarn simulate pump --modbus 5020 --fault bearing_wear@3600 --speed 60",
@@ -433,6 +372,7 @@ add_drill(app, SystemClock())
 add_say(app, SystemClock())
 add_commissioning(app)
 add_models(app)
+add_alerts(app)
 add_events(app)
 add_tags(app)
 add_export(app)

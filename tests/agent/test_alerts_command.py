@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -9,7 +10,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from rich.console import Console
 
+from agent.alerts_command import show
 from agent.build import JOURNAL
 from agent.line.alert import Answer, Label
 from agent.loopback import is_loopback
@@ -19,7 +22,7 @@ from tests.agent.commands import command, forewarn
 from tests.agent.samples import START_NS, alert
 
 
-def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
+def test_alerts_from_a_journal_as_text_and_as_json(tmp_path: Path) -> None:
     journal = Journal(tmp_path / JOURNAL, START_NS)
     journal.record(replace(alert(0), label=Label(Answer.REAL, "impeller blockage", "Ana", START_NS)))
     journal.record(alert(1))
@@ -27,14 +30,28 @@ def test_alerts_from_a_journal_as_a_table_and_as_json(tmp_path: Path) -> None:
     journal.record(replace(alert(5), asset="fan", id="fan-5", label=Label(Answer.NOT_LOOKED_AT, None, "Ana", START_NS)))
     journal.close()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    table = forewarn("alerts", "--state-dir", tmp_path).output
-    said = "1 to 28 hours left, most likely 2 +pump deviates"
-    assert re.search(rf"pump-2 +unacknowledged +high +2026-09-21T14:13:22Z +1.70 +{said}", table)
-    assert "unacknowledged, labelled impeller blockage" in table
-    assert "unacknowledged, labelled not looked at" in table
+    listed = forewarn("alerts", "--state-dir", tmp_path).output
+    assert listed.splitlines()[3:6] == [
+        "pump-2  high  2026-09-21T14:13:22Z  unacknowledged",
+        f"    {alert(2).message}",
+        "    evidence 1.70 at most; when raised 1 to 28 hours left, most likely 2",
+    ]
+    assert "unacknowledged, labelled impeller blockage" in listed
+    assert "unacknowledged, labelled not looked at" in listed
     lines = forewarn("alerts", "--state-dir", tmp_path, "--json", "--limit", "1", "--asset", "pump").stdout_bytes
     assert lines == codec.encode(alert(2)) + b"\n"
     assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_alerts_are_whole_on_a_narrow_terminal(columns: int, tmp_path: Path) -> None:
+    long = "pump behaves unlike it ever did in regime R4: bearing_nde_temperature is 36.2 degC, looks like gain"
+    console = Console(file=io.StringIO(), width=columns, force_terminal=True, no_color=True)
+    show([replace(alert(1), message=long)], console)
+    shown = console.file.getvalue()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert long in " ".join(" ".join(lines).split())
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/api/v1", "/api/v1/"])
