@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from agent.api import PREFIX
 from agent.api.command_models import CommandAccepted
 from agent.api.models import Model
+from agent.api.problems import reason
 from agent.ask import say
 from agent.options import UNITS_S
 from agent.store.codec import Json
@@ -22,17 +23,6 @@ from agent.store.journal import StoreError
 
 _OPTIONS: Final = {"duration_s": "--for", "fault": "--real", "alert_id": "--alert", "version": "--to"}
 """Fields whose option has another name."""
-_REASONS: Final = {
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have {max_length} characters at most",
-    "string_pattern_mismatch": "must not be blank",
-    "too_short": "must name one at least",
-    "too_long": "must name {max_length} at most",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} at most",
-}
-"""What pydantic refuses, in words for people, with what it says of the limits."""
 _SHOWN_MAX: Final = 40
 
 
@@ -66,10 +56,10 @@ def _refusal(
     option, given = _option(field, options), _typed(field, fields.get(field))
     limits = {name: _typed(field, value) if name in ("gt", "ge", "le") else value
               for name, value in error.get("ctx", {}).items()}
-    reason = _REASONS.get(error["type"], error["msg"]).format(**limits)
+    why = reason({**error, "ctx": limits})
     right = _typed(field, _examples(kind).get(field))
     such = f"; such as {option} {right}" if right else ""
-    return f"{option}{f' {given}' if 0 < len(given) <= _SHOWN_MAX else ''}: {reason}{such}"
+    return f"{option}{f' {given}' if 0 < len(given) <= _SHOWN_MAX else ''}: {why}{such}"
 
 
 def _option(field: str, options: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from agent.api import PREFIX, metrics, models, present, problems, telemetry_mode
 from agent.api.commands import commands
 from agent.api.commissioning_models import CommissioningModel
 from agent.api.connection_models import ConnectionList
+from agent.api.dashboard import dashboard
 from agent.api.event_models import EventPage
 from agent.api.guard import Guard
 from agent.api.label_page import label_pages
@@ -59,7 +60,7 @@ _EVIDENCE: dict[int | str, dict[str, Any]] = {
 def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = (), links: LabelLinks | None = None) -> FastAPI:
     """Return the API over `view`, guarded; `allowed_hosts` are names beside localhost that Host may carry.
 
-    With `links` it has the pages behind them.
+    With `links` it has the pages behind them, and the dashboard.
     """
     app = FastAPI(
         title="Forewarn",
@@ -75,6 +76,7 @@ def create_app(view: AgentView, *, allowed_hosts: Iterable[str] = (), links: Lab
         app.include_router(router, prefix=PREFIX, responses=_COMMON)
     if links is not None:
         app.include_router(label_pages(view, links))
+        app.include_router(dashboard(view, links))
     app.add_api_route("/metrics", lambda: _metrics(view), include_in_schema=False)
     problems.install(app)
     app.add_middleware(Guard, allowed_hosts=tuple(allowed_hosts))

@@ -68,7 +68,6 @@ def commands(view: AgentView) -> APIRouter:
     _say_to_assets(view, router)
     _decide(view, router)
     _choose(view, router)
-    _record_outcomes(view, router)
     return router
 
 
@@ -77,84 +76,48 @@ def _post(router: APIRouter, path: str) -> Callable[[Callable[..., Response]], C
     return router.post(path, status_code=accepted, response_model=CommandAccepted, responses=_RESPONSES)
 
 
-def _say_to_alerts(view: AgentView, router: APIRouter) -> None:
-    @_post(router, "/alerts/{alert_id}/acknowledge")
-    def acknowledge(alert_id: AlertId, body: AcknowledgeBody) -> Response:
-        """Take an alert on. It takes effect at the next step; 409 where that was done already."""
-        alert = find_alert(view, alert_id)
-        if (seen := alert.acknowledgement) is not None:
-            said = f"{alert_id} was acknowledged by {seen.by} at {codec.format_time(seen.time_ns)}"
-            raise ApiError(HTTPStatus.CONFLICT, said)
-        _refuse_if_over(alert)
-        command = Acknowledge(alert_id, body.by, view.now_ns(), body.comment)
-        return _queue(view, "acknowledge", alert.asset, alert_id, command)
+class AssetCommands:
+    """What people say to an asset: each is checked, and queued for its line.
 
-    @_post(router, "/alerts/{alert_id}/shelve")
-    def shelve(alert_id: AlertId, body: ShelveBody) -> Response:
-        """Put an alert aside. It takes effect at the next step; 409 where that was done already."""
-        alert, now_ns = find_alert(view, alert_id), view.now_ns()
-        shelf = shelf_of(alert)
-        if shelf is not None and shelf.until_ns is not None and shelf.until_ns > now_ns:
-            said = f"{alert_id} is shelved until {codec.format_time(shelf.until_ns)}; unshelve it first"
-            raise ApiError(HTTPStatus.CONFLICT, said)
-        _refuse_if_over(alert)
-        until_ns = now_ns + int(body.duration_s * 1e9)
-        command = Shelve(alert_id, body.by, now_ns, until_ns, body.reason)
-        return _queue(view, "shelve", alert.asset, alert_id, command)
+    Each raises ApiError where it is refused; "body.FIELD: " is before what is wrong with a field.
+    """
 
-    @_post(router, "/alerts/{alert_id}/unshelve")
-    def unshelve(alert_id: AlertId, body: UnshelveBody) -> Response:
-        """Take a shelved alert back. It takes effect at the next step; 409 where it is not shelved."""
-        alert = find_alert(view, alert_id)
-        if shelf_of(alert) is None:
-            raise ApiError(HTTPStatus.CONFLICT, f"{alert_id} is not shelved")
-        return _queue(view, "unshelve", alert.asset, alert_id, Unshelve(alert_id, body.by, view.now_ns()))
+    def __init__(self, view: AgentView) -> None:
+        self._view = view
 
-    @_post(router, "/alerts/{alert_id}/label")
-    def label(alert_id: AlertId, body: LabelBody) -> Response:
-        """Say what an alert was, open or over, or correct what was said. It takes effect at the next step."""
-        alert = find_alert(view, alert_id)
-        label = Label(body.answer, body.fault, body.by, view.now_ns(), body.comment)
-        return _queue(view, "label", alert.asset, alert_id, GiveLabel(alert_id, label))
-
-
-def _say_to_assets(view: AgentView, router: APIRouter) -> None:
-    @_post(router, "/assets/{asset}/out-of-service")
-    def take_out_of_service(asset: AssetName, body: OutOfServiceBody) -> Response:
+    def take_out_of_service(self, asset: AssetName, body: OutOfServiceBody) -> Response:
         """Take an asset out of service, now or later: no alert of it is raised meanwhile. 409 where it is already."""
-        now_ns = view.now_ns()
+        now_ns = self._view.now_ns()
         since_ns = now_ns if body.since is None else max(body.since, now_ns)
         if since_ns > now_ns + AHEAD_NS_MAX:
             said = "body.since: is more than a year ahead; say it when it is nearer"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
-        out = _way(view, asset, WithheldKind.OUT_OF_SERVICE)
+        out = _way(self._view, asset, WithheldKind.OUT_OF_SERVICE)
         if out is not None and out.until_ns is not None and out.until_ns > now_ns:
             window = f"{codec.format_time(out.since_ns)} to {codec.format_time(out.until_ns)}"
             said = f"{asset} is out of service from {window} already; return it to service first"
             raise ApiError(HTTPStatus.CONFLICT, said)
         until_ns = since_ns + int(body.duration_s * 1e9)
         command = TakeOutOfService(asset, body.by, now_ns, since_ns, until_ns, body.reason)
-        return _queue(view, "out-of-service", asset, None, command)
+        return _queue(self._view, "out-of-service", asset, None, command)
 
-    @_post(router, "/assets/{asset}/in-service")
-    def return_to_service(asset: AssetName, body: InServiceBody) -> Response:
+    def return_to_service(self, asset: AssetName, body: InServiceBody) -> Response:
         """Return an asset to service, or call off that it be taken out. 409 where it is in service."""
-        if _way(view, asset, WithheldKind.OUT_OF_SERVICE) is None:
+        if _way(self._view, asset, WithheldKind.OUT_OF_SERVICE) is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is in service, and nothing else is planned")
-        command = ReturnToService(asset, body.by, view.now_ns(), body.comment)
-        return _queue(view, "in-service", asset, None, command)
+        command = ReturnToService(asset, body.by, self._view.now_ns(), body.comment)
+        return _queue(self._view, "in-service", asset, None, command)
 
-    @_post(router, "/assets/{asset}/nothing-changed")
-    def nothing_changed(asset: AssetName, body: NothingChangedBody) -> Response:
+    def nothing_changed(self, asset: AssetName, body: NothingChangedBody) -> Response:
         """Say that a change that was seen changed nothing: alerts are no longer on hold. 409 where they are not."""
-        if _way(view, asset, WithheldKind.ON_HOLD) is None:
+        if _way(self._view, asset, WithheldKind.ON_HOLD) is None:
             raise ApiError(HTTPStatus.CONFLICT, f"{asset} is not on hold")
-        return _queue(view, "nothing-changed", asset, None, EndHold(asset, body.by, view.now_ns(), body.comment))
+        command = EndHold(asset, body.by, self._view.now_ns(), body.comment)
+        return _queue(self._view, "nothing-changed", asset, None, command)
 
-    @_post(router, "/assets/{asset}/rebaseline")
-    def rebaseline(asset: AssetName, body: RebaselineBody) -> Response:
+    def rebaseline(self, asset: AssetName, body: RebaselineBody) -> Response:
         """Learn the level of some tags anew, from the rows to come; they are not judged until it is known."""
-        now, tags = view.snapshot(find_asset(view, asset).name), tuple(dict.fromkeys(body.tags))
+        now, tags = self._view.snapshot(find_asset(self._view, asset).name), tuple(dict.fromkeys(body.tags))
         if switches := [tag for tag in tags if tag in now.switches]:
             why = "switches between a few values, and has no level in between: learn another model"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"body.tags: {', '.join(switches)}: {why}")
@@ -165,20 +128,96 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         if len(tags) == len(now.levels):
             said = "body.tags: are all tags that have a level; leave out one to go by, or learn another model"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
-        command = Rebaseline(asset, tags, body.by, view.now_ns(), body.comment)
-        return _queue(view, "rebaseline", asset, None, command)
+        command = Rebaseline(asset, tags, body.by, self._view.now_ns(), body.comment)
+        return _queue(self._view, "rebaseline", asset, None, command)
 
-    @_post(router, "/assets/{asset}/normal")
-    def declare_normal(asset: AssetName, body: NormalBody) -> Response:
+    def declare_normal(self, asset: AssetName, body: NormalBody) -> Response:
         """Say that what an asset did is normal: it may be learnt from, whatever was made of it."""
-        find_asset(view, asset)
-        now_ns = view.now_ns()
+        find_asset(self._view, asset)
+        now_ns = self._view.now_ns()
         until_ns = now_ns if body.until is None else body.until
         if not body.since < until_ns <= now_ns:
             said = "body.since: must be before body.until, and neither is to come: only what was seen can be normal"
             raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, said)
         command = DeclareNormal(asset, body.by, now_ns, body.since, until_ns, body.comment)
-        return _queue(view, "normal", asset, None, command)
+        return _queue(self._view, "normal", asset, None, command)
+
+    def record_failure(self, asset: AssetName, body: OutcomeBody) -> Response:
+        """Record that an asset failed, now or before, and which alert had warned of it, if one had."""
+        return _record(self._view, asset, OutcomeKind.FAILURE, body)
+
+    def record_repair(self, asset: AssetName, body: OutcomeBody) -> Response:
+        """Record that an asset was repaired before it failed, and which alert had told of it, if one had."""
+        return _record(self._view, asset, OutcomeKind.REPAIR, body)
+
+
+class AlertCommands:
+    """What people say to an alert, as AssetCommands."""
+
+    def __init__(self, view: AgentView) -> None:
+        self._view = view
+
+    def acknowledge(self, alert_id: AlertId, body: AcknowledgeBody) -> Response:
+        """Take an alert on. It takes effect at the next step; 409 where that was done already."""
+        alert = find_alert(self._view, alert_id)
+        if (seen := alert.acknowledgement) is not None:
+            said = f"{alert_id} was acknowledged by {seen.by} at {codec.format_time(seen.time_ns)}"
+            raise ApiError(HTTPStatus.CONFLICT, said)
+        _refuse_if_over(alert)
+        command = Acknowledge(alert_id, body.by, self._view.now_ns(), body.comment)
+        return _queue(self._view, "acknowledge", alert.asset, alert_id, command)
+
+    def shelve(self, alert_id: AlertId, body: ShelveBody) -> Response:
+        """Put an alert aside. It takes effect at the next step; 409 where that was done already."""
+        alert, now_ns = find_alert(self._view, alert_id), self._view.now_ns()
+        shelf = shelf_of(alert)
+        if shelf is not None and shelf.until_ns is not None and shelf.until_ns > now_ns:
+            said = f"{alert_id} is shelved until {codec.format_time(shelf.until_ns)}; unshelve it first"
+            raise ApiError(HTTPStatus.CONFLICT, said)
+        _refuse_if_over(alert)
+        until_ns = now_ns + int(body.duration_s * 1e9)
+        command = Shelve(alert_id, body.by, now_ns, until_ns, body.reason)
+        return _queue(self._view, "shelve", alert.asset, alert_id, command)
+
+    def unshelve(self, alert_id: AlertId, body: UnshelveBody) -> Response:
+        """Take a shelved alert back. It takes effect at the next step; 409 where it is not shelved."""
+        alert = find_alert(self._view, alert_id)
+        if shelf_of(alert) is None:
+            raise ApiError(HTTPStatus.CONFLICT, f"{alert_id} is not shelved")
+        return _queue(self._view, "unshelve", alert.asset, alert_id, Unshelve(alert_id, body.by, self._view.now_ns()))
+
+    def label(self, alert_id: AlertId, body: LabelBody) -> Response:
+        """Say what an alert was, open or over, or correct what was said. It takes effect at the next step."""
+        alert = find_alert(self._view, alert_id)
+        label = Label(body.answer, body.fault, body.by, self._view.now_ns(), body.comment)
+        return _queue(self._view, "label", alert.asset, alert_id, GiveLabel(alert_id, label))
+
+
+def _say_to_alerts(view: AgentView, router: APIRouter) -> None:
+    say = AlertCommands(view)
+    paths: dict[str, Callable[..., Response]] = {
+        "acknowledge": say.acknowledge,
+        "shelve": say.shelve,
+        "unshelve": say.unshelve,
+        "label": say.label,
+    }
+    for path, said in paths.items():
+        _post(router, f"/alerts/{{alert_id}}/{path}")(said)
+
+
+def _say_to_assets(view: AgentView, router: APIRouter) -> None:
+    say = AssetCommands(view)
+    paths: dict[str, Callable[..., Response]] = {
+        "out-of-service": say.take_out_of_service,
+        "in-service": say.return_to_service,
+        "nothing-changed": say.nothing_changed,
+        "rebaseline": say.rebaseline,
+        "normal": say.declare_normal,
+        "failures": say.record_failure,
+        "repairs": say.record_repair,
+    }
+    for path, said in paths.items():
+        _post(router, f"/assets/{{asset}}/{path}")(said)
 
 
 def _decide(view: AgentView, router: APIRouter) -> None:
@@ -232,18 +271,6 @@ def _judged_before(view: AgentView, asset: str, version: str) -> str:
         why = f"{asset} was not judged by a model {version} before this one; it was by: {there}"
         raise ApiError(HTTPStatus.CONFLICT, why)
     return before[version]
-
-
-def _record_outcomes(view: AgentView, router: APIRouter) -> None:
-    @_post(router, "/assets/{asset}/failures")
-    def record_failure(asset: AssetName, body: OutcomeBody) -> Response:
-        """Record that an asset failed, now or before, and which alert had warned of it, if one had."""
-        return _record(view, asset, OutcomeKind.FAILURE, body)
-
-    @_post(router, "/assets/{asset}/repairs")
-    def record_repair(asset: AssetName, body: OutcomeBody) -> Response:
-        """Record that an asset was repaired before it failed, and which alert had told of it, if one had."""
-        return _record(view, asset, OutcomeKind.REPAIR, body)
 
 
 def _record(view: AgentView, asset: str, kind: OutcomeKind, body: OutcomeBody) -> Response:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import parse_qs, quote, unquote
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from agent.api.pages import COMMENT_MAX, NAME_MAX, form, moment, name_of, note, page, remember
+from agent.html import quoted
 from agent.label_link import LabelLinks, Ticket
 from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
 from agent.line.verdict import Cause
@@ -20,7 +19,7 @@ from agent.view import AgentView, Submitted
 from models.bundle import BundleError
 
 BY_LINK: Final = "by link"
-NAME_MAX, FAULT_MAX, COMMENT_MAX = 100, 100, 2000
+FAULT_MAX: Final = 100
 _FIELDS: Final = {"name": NAME_MAX, "fault": FAULT_MAX, "comment": COMMENT_MAX}
 OFFERED_MAX: Final = 8
 """More buttons than that are no longer found at a glance on a phone; any other fault can be written."""
@@ -29,15 +28,6 @@ CHECKS_MAX: Final = 3
 LABELLED_READ: Final = 50
 LABELS_MAX: Final = 20
 """Nobody corrects themselves so often, and a link may fall into any hands: each label is a revision that is kept."""
-_COOKIE: Final = "name"
-_YEAR_S: Final = 365 * 86_400
-_CSS: Final = (Path(__file__).parent / "label_page.css").read_text(encoding="utf-8")
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
-}
 _ANSWERS: Final[Mapping[Answer, tuple[str, str]]] = {
     Answer.REAL: ("A fault", "of the machine"),
     Answer.NORMAL: ("Normal", "nothing was wrong"),
@@ -45,15 +35,6 @@ _ANSWERS: Final[Mapping[Answer, tuple[str, str]]] = {
     Answer.NOT_LOOKED_AT: ("Not looked at", "nobody has, or will"),
 }
 """The order in which they are offered, but for the one that the alert gives itself, which comes first."""
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """Return the fields of a plain form, the first of each name; none of a form that is not ours."""
-    text = (await request.body()).decode("utf-8", "replace")
-    try:
-        return {name: values[0] for name, values in parse_qs(text, max_num_fields=20).items()}
-    except ValueError:
-        return {}
 
 
 def label_pages(view: AgentView, links: LabelLinks) -> APIRouter:
@@ -69,36 +50,36 @@ def label_pages(view: AgentView, links: LabelLinks) -> APIRouter:
             faults = _offered(view, found)
         except StoreError as error:
             return _unreadable(error)
-        kept = {"name": unquote(request.cookies.get(_COOKIE, "")), "fault": (found.label and found.label.fault) or ""}
-        return _page(found.id, _question(found, faults, kept))
+        kept = {"name": name_of(request), "fault": (found.label and found.label.fault) or ""}
+        return page(found.id, _question(found, faults, kept))
 
     @router.post("/l/{token}")
-    def answer(token: str, said: Annotated[dict[str, str], Depends(_form)]) -> Response:
+    def answer(token: str, said: Annotated[dict[str, str], Depends(form)]) -> Response:
         alert = _admit(view, links, token)
         if isinstance(alert, Response):
             return alert
         label = _label(said, view.now_ns())
         if label is None:
-            return _note(HTTPStatus.UNPROCESSABLE_ENTITY, "No answer was chosen", "Go back and tap one of the answers.")
+            return note(HTTPStatus.UNPROCESSABLE_ENTITY, "No answer was chosen", "Go back and tap one of the answers.")
         if alert.label is not None and _adds_nothing(label, alert.label):
-            return _page(alert.id, _kept(alert.id, alert.label))
+            return page(alert.id, _kept(alert.id, alert.label))
         try:
             if label.fault == "":
                 asked = _question(alert, _offered(view, alert), said, "Which fault was it? Write it here, or tap one.")
-                return _page(alert.id, asked, HTTPStatus.UNPROCESSABLE_ENTITY)
+                return page(alert.id, asked, HTTPStatus.UNPROCESSABLE_ENTITY)
             labels = sum(one.event is AlarmEvent.LABEL for one in view.history(alert.id))
         except StoreError as error:
             return _unreadable(error)
         if labels >= LABELS_MAX:
             said_so = f"{alert.id} was answered {labels} times; its links take no more answers. forewarn label does."
-            return _note(HTTPStatus.CONFLICT, "Not changed any more", said_so)
+            return note(HTTPStatus.CONFLICT, "Not changed any more", said_so)
         if alert.asset not in {info.name for info in view.assets}:
-            return _note(HTTPStatus.CONFLICT, "This machine is not watched any more", "Nobody would record the answer.")
+            return note(HTTPStatus.CONFLICT, "This machine is not watched any more", "Nobody would record the answer.")
         if view.submit(alert.asset, GiveLabel(alert.id, label)) is Submitted.QUEUE_FULL:
-            return _note(HTTPStatus.SERVICE_UNAVAILABLE, "Too many answers wait", "Go back and try again in a minute.")
-        done = _page(alert.id, _thanks(alert, label))
+            return note(HTTPStatus.SERVICE_UNAVAILABLE, "Too many answers wait", "Go back and try again in a minute.")
+        done = page(alert.id, _thanks(alert, label))
         if label.by != BY_LINK:
-            done.set_cookie(_COOKIE, quote(label.by), max_age=_YEAR_S, path=None, httponly=True, samesite="strict")
+            remember(done, label.by)
         return done
 
     return router
@@ -109,9 +90,9 @@ def _admit(view: AgentView, links: LabelLinks, token: str) -> Alert | Response:
     try:
         ticket = links.ticket(token)
     except BundleError as error:
-        return _note(HTTPStatus.SERVICE_UNAVAILABLE, "Links cannot be checked now", str(error))
+        return note(HTTPStatus.SERVICE_UNAVAILABLE, "Links cannot be checked now", str(error))
     if ticket is None:
-        return _note(HTTPStatus.NOT_FOUND, "This link does not work", "It is not one of this agent's, or not all of it "
+        return note(HTTPStatus.NOT_FOUND, "This link does not work", "It is not one of this agent's, or not all of it "
                      "was copied. Open it from the message again, or ask for another.")
     if ticket.expires_ns <= view.now_ns():
         return _expired(ticket)
@@ -120,13 +101,13 @@ def _admit(view: AgentView, links: LabelLinks, token: str) -> Alert | Response:
     except StoreError as error:
         return _unreadable(error)
     if alert is None:
-        return _note(HTTPStatus.NOT_FOUND, "There is no such alert", f"This agent knows no alert {ticket.alert_id}.")
+        return note(HTTPStatus.NOT_FOUND, "There is no such alert", f"This agent knows no alert {ticket.alert_id}.")
     return alert
 
 
 def _unreadable(error: StoreError) -> Response:
     said = f"{error}. Nothing was changed; open the link again in a few minutes."
-    return _note(HTTPStatus.SERVICE_UNAVAILABLE, "The alerts cannot be read now", said)
+    return note(HTTPStatus.SERVICE_UNAVAILABLE, "The alerts cannot be read now", said)
 
 
 def _label(said: Mapping[str, str], now_ns: int) -> Label | None:
@@ -186,23 +167,23 @@ def _modes(failure_modes: Sequence[str]) -> list[str]:
 
 
 def _expired(ticket: Ticket) -> Response:
-    said = f"It was good until {_moment(ticket.expires_ns)}. Ask for another one: forewarn label-link {ticket.alert_id}"
-    return _note(HTTPStatus.GONE, "This link has expired", said)
+    said = f"It was good until {moment(ticket.expires_ns)}. Ask for another one: forewarn label-link {ticket.alert_id}"
+    return note(HTTPStatus.GONE, "This link has expired", said)
 
 
 def _question(alert: Alert, faults: Sequence[str], said: Mapping[str, str], missing: str = "") -> str:
     """Return the page's question, its fields filled with what was `said` so far; `missing` is what a fault lacks."""
     name, fault, comment = (escape(said.get(field, "")[:most]) for field, most in _FIELDS.items())
-    known = f'<p class="note">So far: {_text(_words(alert.label))}, {_by(alert.label)}.</p>' if alert.label else ""
+    known = f'<p class="note">So far: {quoted(_words(alert.label))}, {_by(alert.label)}.</p>' if alert.label else ""
     # What names a fault for itself is one of the four answers, so that one tap is enough.
     named = faults[0] if faults and not missing and _own_faults(alert) else None
     head = "A fault: which one?" if named is None else "Another fault: which one?"
     which = _which(head, faults if named is None else faults[1:], fault, missing)
     answers = "".join(_answers(alert, named, asked=bool(missing)))
     return (
-        f'<p class="soft">{_text(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
+        f'<p class="soft">{quoted(alert.asset)}, {moment(alert.raised_time_ns)}</p>'
         # The enter key of a field presses the first button of its form: it must not answer.
-        f'<h1>{_text(alert.message)}</h1>{_checks(alert)}{known}'
+        f'<h1>{quoted(alert.message)}</h1>{_checks(alert)}{known}'
         '<form method="post"><button disabled hidden></button><div class="fields">'
         f'<label>Your name <input name="name" maxlength="{NAME_MAX}" value="{name}" '
         'autocomplete="name" placeholder="if you like"></label>'
@@ -223,14 +204,14 @@ def _answers(alert: Alert, named: str | None, *, asked: bool) -> Iterator[str]:
         short, rest = _ANSWERS[answer]
         told = f"{rest}{', as the alert says' if answer is own else ''}"
         if answer is Answer.REAL and named is not None:
-            yield f'<button name="known" value="{escape(named)}"><b>{short}: {_text(named)}</b> {told}</button>'
+            yield f'<button name="known" value="{escape(named)}"><b>{short}: {quoted(named)}</b> {told}</button>'
         else:
             yield f'<button name="answer" value="{answer.value}"><b>{short}</b> {told}</button>'
 
 
 def _which(head: str, faults: Sequence[str], fault: str, missing: str) -> str:
     """Return the faults that one tap names, and a field for any other: folded, but where it is asked which it was."""
-    buttons = "".join(f'<button name="known" value="{escape(one)}"><b>{_text(one)}</b></button>' for one in faults)
+    buttons = "".join(f'<button name="known" value="{escape(one)}"><b>{quoted(one)}</b></button>' for one in faults)
     asked = f'<p class="note">{missing}</p>' if missing else ""
     keys = " autofocus" if missing and not faults else ""
     return (
@@ -247,36 +228,23 @@ def _checks(alert: Alert) -> str:
     """Return what to check first, in few words; nothing where somebody has looked and says what it was."""
     if alert.advisory is None or (alert.label and alert.label.answer is not Answer.NOT_LOOKED_AT):
         return ""
-    checks = "".join(f"<li>{_text(one.do)}</li>" for one in alert.advisory.checks[:CHECKS_MAX])
+    checks = "".join(f"<li>{quoted(one.do)}</li>" for one in alert.advisory.checks[:CHECKS_MAX])
     return f"<h2>What to check first</h2><ol>{checks}</ol>"
 
 
 def _thanks(alert: Alert, label: Label) -> str:
     return (
-        f"<h1>Thank you</h1><p>{_text(alert.id)} was: <b>{_text(_words(label))}</b>.</p>"
-        f'<p class="soft">Said {_by(label)}. It is kept with the next read of {_text(alert.asset)}. Was it something '
+        f"<h1>Thank you</h1><p>{quoted(alert.id)} was: <b>{quoted(_words(label))}</b>.</p>"
+        f'<p class="soft">Said {_by(label)}. It is kept with the next read of {quoted(alert.asset)}. Was it something '
         "else? Open the link again: the last answer counts.</p>"
     )
 
 
 def _kept(alert_id: str, label: Label) -> str:
     return (
-        f"<h1>Kept already</h1><p>{_text(alert_id)} was: <b>{_text(_words(label))}</b>, {_by(label)}.</p>"
+        f"<h1>Kept already</h1><p>{quoted(alert_id)} was: <b>{quoted(_words(label))}</b>, {_by(label)}.</p>"
         '<p class="soft">The same answer again changes nothing. Was it something else? Open the link again.</p>'
     )
-
-
-def _note(status: HTTPStatus, head: str, rest: str) -> Response:
-    return _page(head, f"<h1>{_text(head)}</h1><p>{_text(rest)}</p>", status)
-
-
-def _page(title: str, body: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    text = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}: Forewarn</title><style>{_CSS}</style></head><body><main>{body}</main></body></html>\n"
-    )
-    return Response(text, status.value, headers=_HEADERS, media_type="text/html; charset=utf-8")
 
 
 def _words(label: Label) -> str:
@@ -284,13 +252,4 @@ def _words(label: Label) -> str:
 
 
 def _by(label: Label) -> str:
-    return BY_LINK if label.by == BY_LINK else f"by {_text(label.by)}"
-
-
-def _moment(time_ns: int) -> str:
-    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def _text(text: str) -> str:
-    """Return a text that may come from anyone, kept to itself where it would change the direction of writing."""
-    return f"<bdi>{escape(text)}</bdi>"
+    return BY_LINK if label.by == BY_LINK else f"by {quoted(label.by)}"

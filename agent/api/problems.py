@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -17,6 +17,17 @@ from agent.store.journal import StoreError
 MEDIA_TYPE = "application/problem+json"
 NOT_BLANK = r"\S"
 """The pattern of a text that says something."""
+_REASONS: Final = {
+    "string_too_short": "must not be empty",
+    "string_too_long": "must have {max_length} characters at most",
+    "string_pattern_mismatch": "must not be blank",
+    "too_short": "must name one at least",
+    "too_long": "must name {max_length} at most",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than_equal": "must be {le} at most",
+}
+"""What pydantic refuses, in words for people, with what it says of the limits."""
 
 
 class InvalidInput(BaseModel):
@@ -89,6 +100,12 @@ def describe(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     return {status.value: {"model": Problem, "description": status.phrase} for status in statuses}
 
 
+def reason(error: Mapping[str, Any]) -> str:
+    """Return in words why pydantic refused something: one of the `errors` of what it raised."""
+    words = _REASONS.get(error["type"])
+    return str(error["msg"]).removeprefix("Value error, ") if words is None else words.format(**error["ctx"])
+
+
 def as_problem_media_type(schema: dict[str, Any]) -> dict[str, Any]:
     """Correct the media type of the errors in an OpenAPI schema: FastAPI knows one per operation only."""
     for path in schema.get("paths", {}).values():
@@ -118,16 +135,10 @@ def _http_exception(request: Request, error: Exception) -> Response:
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
-        InvalidInput(location=".".join(map(str, one["loc"])), message=_message(one)) for one in error.errors()
+        InvalidInput(location=".".join(map(str, one["loc"])), message=reason(one)) for one in error.errors()
     ]
     detail = "; ".join(f"{one.location}: {one.message}" for one in errors)
     return response(HTTPStatus.UNPROCESSABLE_ENTITY, detail, request.url.path, errors=errors)
-
-
-def _message(error: dict[str, Any]) -> str:
-    if error["type"] == "string_pattern_mismatch" and error["ctx"]["pattern"] == NOT_BLANK:
-        return "must not be blank"
-    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _store_error(request: Request, error: Exception) -> Response:

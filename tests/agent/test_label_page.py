@@ -259,7 +259,7 @@ def test_what_machines_and_people_are_called_is_text_on_the_page(plant: Plant, l
     assert HOSTILE in seen.text
     assert seen.fields == {"fault": HOSTILE, "name": '"><script>'}
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["referrer-policy"] == "same-origin"
     assert page.headers["cache-control"] == "no-store"
     thanks = opened(plant, links, token, "POST", data={"answer": "real", "fault": HOSTILE, "name": HOSTILE})
     assert "script" not in Seen(thanks).elements
