@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from agent.build import build
 from agent.cli import app
 from agent.config.file import load
 from agent.daemon import Agent
+from agent.label_link import LabelLinks
 from agent.notify import Notifier
 from agent.server import ApiServer, listen
 from connectors.frame import Dtype, ModbusAddress, Table, Tag
@@ -77,7 +79,7 @@ class Site:
         file.write_text(self._configuration())
         with listen("127.0.0.1", 0) as listener:
             self._agent = build(load(file), self.clock, Notifier({}, 1), speed=SPEED)
-            server = ApiServer(create_app(self._agent), listener)
+            server = ApiServer(create_app(self._agent, links=LabelLinks(self._folder / "state")), listener)
             self._url, self._shown_ns = server.url, self.clock.time_ns()
             stop = asyncio.Event()
             task = asyncio.create_task(self._agent.run(stop, server))
@@ -129,6 +131,14 @@ class Site:
         """Ask the REST API, over a socket, for what may be no JSON or a problem."""
         async with httpx.AsyncClient(base_url=f"{self._url}/api/v1", timeout=PATIENCE_S) as http:
             return await http.get(path)
+
+    async def tap(self, asset: str, what: str, **fields: str) -> None:
+        """Press a button of a machine's page, as a browser does."""
+        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_S) as http:
+            page = (await http.get(f"/machines/{asset}")).text
+            assert f'value="{what}"' in page, page
+            answer = await http.post(f"/machines/{asset}", data={"say": what, **fields}, headers={"Origin": self._url})
+            assert answer.status_code == HTTPStatus.SEE_OTHER, answer.text
 
     async def events(self) -> list[dict[str, Any]]:
         """Return what happened to the machines, the newest first; not which model judges them."""

@@ -114,6 +114,34 @@ def test_planned_work_holds_over_a_restart_in_the_middle_and_ends_as_planned(tmp
     replayed_as_recorded(tmp_path)
 
 
+def test_work_that_begins_now_and_is_done_early_is_said_on_the_machines_page(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"]) as plant, plant.running():
+            await plant.play(20)
+            await plant.tap("pump", "out-of-service", name="Ana", comment="new seal", hours="4")
+            await plant.play(2)
+            plant.faulty = {"pump"}
+            await plant.play(30)
+            assert await states(plant) == []
+            await plant.tap("pump", "in-service", name="Bo", comment="it leaks still")
+            await plant.play(80)
+            assert await states(plant) == [("pump-1", "unacknowledged", None)]
+            await plant.tap("pump", "acknowledge", name="Bo", alert="pump-1")
+            await plant.play(2)
+            assert await states(plant) == [("pump-1", "acknowledged", None)]
+            await plant.tap("pump", "repair", name="Bo", comment="another seal", told="pump-1", downtime="6")
+            await plant.play(2)
+            told = [(one["kind"], one["by"], one["comment"], one["about"]) for one in await plant.events()]
+            assert told == [
+                ("repair", "Bo", "another seal", "pump-1"),
+                ("in_service", "Bo", "it leaks still", None),
+                ("out_of_service", "Ana", "new seal", None),
+            ]
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
 def test_what_nobody_looks_at_rises_in_priority_and_what_nobody_mends_comes_back(tmp_path: Path) -> None:
     keys = 'escalate_after_h = 0.01\nrealarm_after_h = 0.02\nconsequence = "minor"\n'  # 36 s and 72 s
 
