@@ -14,13 +14,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from agent.ask import API_URL, ask, nobody
-from agent.cells import to_the_letter
+from agent.cells import json_letters, to_the_letter
 from agent.console import explained, wide
 from agent.line.alert import AlarmState, Alert, Priority
 from agent.line.wording import NO_ESTIMATE, remaining_life
 from agent.shadow.loading import JOURNAL
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
+from agent.told import on_one_line, second, standing
 
 _INDENT: Final = 4
 _STYLES: Final = {Priority.HIGH: "bold red", Priority.MEDIUM: "bold yellow", Priority.LOW: "bold"}
@@ -49,7 +50,7 @@ def add_alerts(app: typer.Typer) -> None:
                     found = journal.alerts(AlertFilter(asset=asset, open=is_open or None), limit=limit).alerts
         if as_json:
             for alert in found:
-                typer.echo(codec.encode(alert))
+                typer.echo(json_letters(codec.encode(alert).decode()))
             return
         show(found, wide())
 
@@ -67,21 +68,12 @@ def show(alerts: Sequence[Alert], console: Console) -> None:
 
 def _lines(alert: Alert) -> Iterator[Text]:
     """Give which alert it is and how it stands, what it says, and how bad it is."""
-    raised = f"{codec.format_time(alert.raised_time_ns)[:19]}Z"
     style = "" if alert.state is AlarmState.NORMAL else _STYLES[alert.priority]
-    yield to_the_letter(f"{alert.id}  {alert.priority}  {raised}  {_standing(alert)}", style)
-    yield to_the_letter(alert.message)
+    yield to_the_letter(f"{alert.id}  {alert.priority}  {second(alert.raised_time_ns)}  {standing(alert)}", style)
+    yield to_the_letter(on_one_line(alert.message))
     life = remaining_life(alert.verdict)
     left = "no estimate of the time left" if life == NO_ESTIMATE else f"when raised {life}"
     yield to_the_letter(f"evidence {alert.peak_evidence:.2f} at most; {left}", "dim")
-
-
-def _standing(alert: Alert) -> str:
-    """Say how an alert stands, and what people say that it was."""
-    words = [word.replace("_", " ") for word in (alert.state, *(one.kind for one in alert.withheld))]
-    if (label := alert.label) is not None:
-        words.append(f"labelled {label.fault or label.answer.replace('_', ' ')}")
-    return ", ".join(words + ([f"under {alert.root}"] if alert.root else []))
 
 
 def _asked(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
@@ -90,5 +82,5 @@ def _asked(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
     try:
         items = json.loads(ask(url, "/alerts", query, else_do=else_do))["items"]
         return tuple(codec.decode(json.dumps(item)) for item in items)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, codec.CodecError) as error:
         raise nobody(url, str(error), else_do) from error

@@ -18,6 +18,11 @@ def letters(text: str) -> str:
     return _UNSEEN.sub("\ufffd", text)
 
 
+def json_letters(text: str) -> str:
+    """Return a JSON text that says the same without such a character."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def to_the_letter(text: str, style: str = "") -> Text:
     """Return a text for rich that is shown to the letter."""
     return Text(letters(text), style)

@@ -10,14 +10,14 @@ import typer
 
 from agent.api.event_models import EventPage
 from agent.ask import API_URL, ask_for
-from agent.cells import to_the_letter
+from agent.cells import json_letters, to_the_letter
 from agent.console import explained, wide
 from agent.line.event import AssetEvent, EventKind
-from agent.line.wording import lasting
 from agent.options import time_ns
 from agent.shadow.loading import JOURNAL
 from agent.store import codec
 from agent.store.journal import EventFilter, JournalReader
+from agent.told import happened, second
 
 
 def add_events(app: typer.Typer) -> None:
@@ -47,9 +47,9 @@ def add_events(app: typer.Typer) -> None:
                     found = journal.events(where, limit=limit).events
         if as_json:
             for event in found:
-                typer.echo(codec.encode(event))
+                typer.echo(json_letters(codec.encode(event).decode()))
             return
-        wide().print(to_the_letter("\n".join(map(told, found)) or "no events"), soft_wrap=True)
+        wide().print(to_the_letter("\n".join(map(_line, found)) or "no events"), soft_wrap=True)
 
 
 def _asked(url: str, where: EventFilter, limit: int) -> tuple[AssetEvent, ...]:
@@ -64,18 +64,5 @@ def _asked(url: str, where: EventFilter, limit: int) -> tuple[AssetEvent, ...]:
     return tuple(codec.decode_event(item.model_dump_json()) for item in page.items)
 
 
-def told(event: AssetEvent) -> str:
-    """Return an event as a line of text."""
-    until_ns = None if event.until_ns == event.since_ns else event.until_ns
-    words = [event.kind.replace("_", " ")]
-    words += [f"of {event.about}"] if event.about and event.about not in event.comment else []
-    words += [f"from {_second(event.since_ns)}"] if event.since_ns != event.time_ns else []
-    words += [f"until {_second(until_ns)}"] if until_ns is not None else []
-    words += [f"by {event.by}"] if event.by else []
-    words += [f"downtime {lasting(event.downtime_s)}"] if event.downtime_s is not None else []
-    said = " ".join(event.comment.split())
-    return f"{_second(event.time_ns)}  {event.asset}  {', '.join(words)}{': ' if said else ''}{said}"
-
-
-def _second(time_ns: int) -> str:
-    return f"{codec.format_time(time_ns)[:19]}Z"
+def _line(event: AssetEvent) -> str:
+    return f"{second(event.time_ns)}  {event.asset}  {happened(event)}"

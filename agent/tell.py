@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from agent.api import PREFIX
 from agent.api.command_models import CommandAccepted
 from agent.api.models import Model
-from agent.api.problems import reason
+from agent.api.refusals import reason
 from agent.ask import say
 from agent.options import UNITS_S
 from agent.store.codec import Json

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from agent.api.models import TIME, Model, Person, Text, TimeNs, example
-from agent.api.problems import NOT_BLANK
+from agent.api.refusals import NOT_BLANK
 from agent.line.alert import Answer
 
 

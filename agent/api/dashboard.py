@@ -1,10 +1,11 @@
-"""The dashboard: a page of all machines, one of each, and what people say there of what is done to a machine.
+"""The dashboard: a page of all machines, one of each, and what people say there of a machine and its alert.
 
-A page says what the API's commands say, and is refused for the same reasons. Looking changes nothing.
+A page says what the API's commands say, and is refused for the same reasons. Looking says nothing.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -20,31 +21,31 @@ from agent.api.command_models import (
     OutcomeBody,
     OutOfServiceBody,
     RebaselineBody,
+    ShelveBody,
+    UnshelveBody,
 )
 from agent.api.commands import AlertCommands, AssetCommands
+from agent.api.lookup import find_alert
 from agent.api.machine_page import TICKED, Form
-from agent.api.pages import form, is_ours, name_of, note, remember
-from agent.api.problems import ApiError, reason
+from agent.api.pages import is_ours, long_form, name_of, note, remember
+from agent.api.problems import ApiError
+from agent.api.refusals import reason
 from agent.label_link import LabelLinks
 from agent.store.journal import StoreError
 from agent.view import AgentView
 
 _HOUR_S: Final = 3600.0
+_MINUTE: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+"""What browsers make of a date and a time."""
 _FIELDS: Final = {
     "by": "Your name", "reason": "What is done", "comment": "What is done", "duration_s": "Hours", "since": "From",
-    "tags": "Tags", "downtime_s": "Hours of downtime", "at": "When", "alert_id": "The alert",
+    "tags": "Tags", "downtime_s": "Hours of downtime", "at": "When",
 }
 """What the fields of the API's bodies are called on the page."""
-_DONE: Final = {
-    "acknowledge": "The alert is yours.",
-    "out-of-service": "The machine is taken out of service.",
-    "in-service": "The machine is returned to service.",
-    "nothing-changed": "Nothing was changed; its alerts are no longer on hold.",
-    "rebaseline": "The level of these tags is learnt anew.",
-    "failure": "The failure is recorded.",
-    "repair": "The repair is recorded.",
-}
-"""What is said of a command that was accepted."""
+_NOT_OURS: Final = (
+    "A form counts only from a page of this address. Open the machine's page here and say it there; behind a proxy, "
+    "have it pass on the Host that the browser asked for."
+)
 
 
 def dashboard(view: AgentView, links: LabelLinks) -> APIRouter:
@@ -63,18 +64,17 @@ def dashboard(view: AgentView, links: LabelLinks) -> APIRouter:
         return machine_page.overview(view)
 
     @router.get("/machines/{asset}")
-    def machine(asset: str, request: Request, done: str = "") -> Response:
-        said = _DONE.get(done)
-        told = f"{said} It takes effect with the next read of {asset}." if said else ""
+    def machine(asset: str, request: Request, sent: str = "") -> Response:
+        what = f'"{sent.replace("-", " ")}" was sent' if sent in sayings.known else ""
+        told = f"{what}; it takes effect with the next read of {asset}, and is shown here then." if what else ""
         return shown(asset, {"name": name_of(request)}, told)
 
     @router.post("/machines/{asset}")
-    def say(asset: str, request: Request, said: Annotated[dict[str, str], Depends(form)]) -> Response:
-        command = said.get("say", "")
+    def say(asset: str, request: Request, said: Annotated[dict[str, str], Depends(long_form)]) -> Response:
         if not is_ours(request):
-            return note(HTTPStatus.FORBIDDEN, "Not from this page", "Open the machine's page here, and say it there.")
+            return note(HTTPStatus.FORBIDDEN, "Not from this page", _NOT_OURS)
         try:
-            sayings.say(asset, command, said)
+            command = sayings.say(asset, said)
         except ValidationError as error:
             wrong = "; ".join(_refusal(one) for one in error.errors(include_url=False))
             return shown(asset, said, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -84,7 +84,7 @@ def dashboard(view: AgentView, links: LabelLinks) -> APIRouter:
             return shown(asset, said, str(error), HTTPStatus.SERVICE_UNAVAILABLE)
         # Who reloads what comes next asks for the page again, and does not say it twice. It is beside this one, also
         # behind a proxy that knows it by a longer path.
-        answer = Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": f"?done={command}"})
+        answer = Response(status_code=HTTPStatus.SEE_OTHER, headers={"Location": f"?sent={command}"})
         remember(answer, said["name"])
         return answer
 
@@ -95,39 +95,68 @@ class _Sayings:
     """What the buttons of a machine's page say, as bodies of the API."""
 
     def __init__(self, view: AgentView) -> None:
-        self._alerts, self._assets = AlertCommands(view), AssetCommands(view)
-        self._of: Mapping[str, Callable[[str, Form, dict[str, Any]], object]] = {
-            "acknowledge": self._acknowledge,
-            "out-of-service": self._out_of_service,
-            "in-service": lambda asset, _, both: self._assets.return_to_service(asset, InServiceBody(**both)),
-            "nothing-changed": lambda asset, _, both: self._assets.nothing_changed(asset, NothingChangedBody(**both)),
-            "rebaseline": self._rebaseline,
-            "failure": lambda asset, said, both: self._assets.record_failure(asset, _outcome(said, both)),
-            "repair": lambda asset, said, both: self._assets.record_repair(asset, _outcome(said, both)),
+        self._view, self._alerts, self._assets = view, AlertCommands(view), AssetCommands(view)
+        self.known: Mapping[str, Callable[[str, Form], object]] = {
+            "acknowledge": lambda asset, said: self._alerts.acknowledge(
+                self._alert(asset, said), AcknowledgeBody(**_both(said))
+            ),
+            "shelve": lambda asset, said: self._alerts.shelve(
+                self._alert(asset, said), ShelveBody.model_validate(_reason(said) | _duration("aside", said))
+            ),
+            "unshelve": lambda asset, said: self._alerts.unshelve(
+                self._alert(asset, said), UnshelveBody(by=said.get("name", ""))
+            ),
+            "out-of-service": lambda asset, said: self._assets.take_out_of_service(
+                asset,
+                OutOfServiceBody.model_validate(_reason(said) | _duration("hours", said) | _time("since", said)),
+            ),
+            "in-service": lambda asset, said: self._assets.return_to_service(asset, InServiceBody(**_both(said))),
+            "nothing-changed": lambda asset, said: self._assets.nothing_changed(
+                asset, NothingChangedBody(**_both(said))
+            ),
+            "rebaseline": lambda asset, said: self._assets.rebaseline(
+                asset, RebaselineBody(**_both(said), tags=_ticked(said))
+            ),
+            "failure": lambda asset, said: self._assets.record_failure(asset, _outcome(said)),
+            "repair": lambda asset, said: self._assets.record_repair(asset, _outcome(said)),
         }
 
-    def say(self, asset: str, command: str, said: Form) -> None:
-        """Say one thing; raise ApiError or ValidationError where it is refused, StoreError."""
-        if command not in self._of:
-            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "Nothing was said: press one of the buttons")
-        self._of[command](asset, said, {"by": said.get("name", ""), "comment": said.get("comment", "")})
+    def say(self, asset: str, said: Form) -> str:
+        """Say one thing and return which; raise ApiError or ValidationError where it is refused, StoreError."""
+        command = said.get("say", "")
+        if command not in self.known:
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, "Nothing was said: press one of the buttons.")
+        self.known[command](asset, said)
+        return command
 
-    def _acknowledge(self, _asset: str, said: Form, both: dict[str, Any]) -> None:
-        self._alerts.acknowledge(said.get("alert", ""), AcknowledgeBody(**both))
-
-    def _out_of_service(self, asset: str, said: Form, both: dict[str, Any]) -> None:
-        body = {"by": both["by"], "reason": both["comment"], "duration_s": _seconds(said.get("hours", ""))}
-        self._assets.take_out_of_service(asset, OutOfServiceBody.model_validate(body | _time("since", said)))
-
-    def _rebaseline(self, asset: str, said: Form, both: dict[str, Any]) -> None:
-        tags = [name.removeprefix(TICKED) for name in said if name.startswith(TICKED)]
-        self._assets.rebaseline(asset, RebaselineBody(**both, tags=tags))
+    def _alert(self, asset: str, said: Form) -> str:
+        """Return the alert that was shown; raise ApiError where it is none of this machine, StoreError."""
+        alert = find_alert(self._view, said.get("alert", ""))
+        if alert.asset != asset:
+            raise ApiError(HTTPStatus.UNPROCESSABLE_ENTITY, f"{alert.id} is of {alert.asset}; say it there.")
+        return alert.id
 
 
-def _outcome(said: Form, both: dict[str, Any]) -> OutcomeBody:
-    downtime = said.get("downtime")
-    told = {"alert_id": said.get("told") or None, "downtime_s": _seconds(downtime) if downtime else None}
-    return OutcomeBody.model_validate(both | told | _time("at", said))
+def _both(said: Form) -> dict[str, str]:
+    return {"by": said.get("name", ""), "comment": said.get("comment", "")}
+
+
+def _reason(said: Form) -> dict[str, object]:
+    return {"by": said.get("name", ""), "reason": said.get("comment", "")}
+
+
+def _ticked(said: Form) -> list[str]:
+    return [name.removeprefix(TICKED) for name in said if name.startswith(TICKED)]
+
+
+def _outcome(said: Form) -> OutcomeBody:
+    hours = said.get("downtime", "")
+    downtime = {"downtime_s": _seconds(hours)} if hours else {}
+    return OutcomeBody.model_validate(_both(said) | downtime | _time("at", said))
+
+
+def _duration(field: str, said: Form) -> dict[str, object]:
+    return {"duration_s": _seconds(said.get(field, ""))}
 
 
 def _seconds(hours: str) -> float | str:
@@ -139,8 +168,9 @@ def _seconds(hours: str) -> float | str:
 
 
 def _time(field: str, said: Form) -> dict[str, str]:
-    """Return a time as a body takes it, nothing where none was given; browsers leave out the seconds and the zone."""
-    return {field: f"{said[field]}:00Z"} if said.get(field) else {}
+    """Return a time as a body takes it, nothing where none was given; it is UTC, which browsers do not say."""
+    time = said.get(field, "")
+    return {field: f"{time}:00Z" if _MINUTE.fullmatch(time) else time} if time else {}
 
 
 def _refusal(error: Mapping[str, Any]) -> str:

@@ -11,13 +11,15 @@ from urllib.parse import quote
 from fastapi import Response
 
 from agent.api.lookup import find_asset
-from agent.api.pages import COMMENT_MAX, NAME_MAX, moment, page
+from agent.api.pages import COMMENT_MAX, NAME_MAX, page
 from agent.html import quoted
 from agent.label_link import LabelLinks, Ticket
-from agent.line.alert import AlarmState, Alert, Withheld, WithheldKind
+from agent.line.alert import Alert, Withheld, WithheldKind
+from agent.line.lifecycle import shelf_of
 from agent.line.stage import Stage
 from agent.line.verdict import Condition
 from agent.store.journal import EventFilter, StoreError
+from agent.told import happened, kept_back, second, standing
 from agent.view import AgentView, Snapshot
 from connectors.link import LinkState
 from models.bundle import BundleError
@@ -26,24 +28,24 @@ Form = Mapping[str, str]
 
 TICKED: Final = "tag."
 """Before the name of a tag that is ticked."""
-AGAIN_S: Final = 30
-EVENTS_SHOWN: Final = 8
-LINK_NS: Final = 86_400_000_000_000
+_AGAIN_S: Final = 30
+_EVENTS_SHOWN: Final = 8
+_LINK_GOOD_NS: Final = 86_400_000_000_000
 _CONDITIONS: Final = {
-    Condition.NORMAL: "well",
-    Condition.DEVIATING: "deviates",
-    Condition.UNSEEN_REGIME: "runs as it never did before",
-    Condition.SETTLING: "settles after it was switched",
-    Condition.BLIND: "too little is read to tell",
+    Condition.NORMAL: ("well", "well"),
+    Condition.DEVIATING: ("odd", "deviates"),
+    Condition.UNSEEN_REGIME: ("odd", "runs as it never did before"),
+    Condition.SETTLING: ("", "settles after it was switched"),
+    Condition.BLIND: ("", "too little is read to tell"),
 }
-_STAGES: Final = {
+"""The colour of a machine without an alert (pages.css), and its state in words."""
+_UNJUDGED: Final = {
     Stage.COLLECTING: "its first record is collected",
     Stage.LEARNING: "what is normal is being learnt",
 }
-"""Where nothing judges it yet."""
 _UP: Final = (LinkState.CONNECTED, LinkState.DELIVERING)
-_HOURS: Final = '<input name="{}" type="number" min="0.1" max="{}" step="any" value="{}" inputmode="decimal">'
-_TIME: Final = '<input name="{}" type="datetime-local" value="{}">'
+_HOURS: Final = '<input name="{}" type="number" min="0" max="{}" step="any" value="{}" inputmode="decimal">'
+_TIME: Final = '<input name="{}" type="datetime-local" min="2000-01-01T00:00" value="{}">'
 
 
 def overview(view: AgentView) -> Response:
@@ -54,18 +56,37 @@ def overview(view: AgentView) -> Response:
           for one in view.connections() if one.health.state not in _UP),
     ]
     above = "".join(f'<p class="note bad">{quoted(one)}</p>' for one in wrong)
-    rows = "".join(_row(info.name, view.snapshot(info.name)) for info in view.assets)
-    return page("Machines", f'<h1>Machines</h1>{above}<ul class="machines">{rows}</ul>', again_s=AGAIN_S)
+    now_ns = view.now_ns()
+    rows = "".join(_row(info.name, view.snapshot(info.name), now_ns) for info in view.assets)
+    body = f'<h1>Machines</h1>{above}<ul class="machines">{rows}</ul><p class="soft">As of {second(now_ns)}</p>'
+    return page("Machines", body, again_s=_AGAIN_S)
 
 
-def _row(asset: str, now: Snapshot) -> str:
+def _row(asset: str, now: Snapshot, now_ns: int) -> str:
     alert = now.alert
-    told = [] if alert is None else [f"{_standing(alert)}: {alert.message}"]
-    told += [_withheld(one) for one in now.withheld]
-    style = "bad" if alert is not None and not now.withheld else "aside" if now.withheld else ""
+    told = [] if alert is None else [f"{alert.id}, {standing(alert)}: {alert.message}"]
+    told += map(kept_back, _ways(now))
     lines = "".join(f"<p>{quoted(line)}</p>" for line in told)
     link = f'<a href="machines/{quote(asset, safe="")}">{quoted(asset)}</a>'
-    return f'<li class="{style}">{link} <span>{_state(now)}</span>{lines}</li>'
+    color, state = _state(now, now_ns)
+    return f'<li class="{color}">{link} <span>{state}</span>{lines}</li>'
+
+
+def _state(now: Snapshot, now_ns: int) -> tuple[str, str]:
+    """Return the colour of a machine, and its state in words; well is only what was judged so."""
+    condition = Condition.BLIND if now.verdict is None else now.verdict.condition
+    color, state = ("", _UNJUDGED[now.stage]) if now.stage in _UNJUDGED else _CONDITIONS[condition]
+    state += "; in shadow, nobody is told of its alerts" if now.stage is Stage.SHADOW else ""
+    if any(one.since_ns <= now_ns for one in _ways(now)):
+        return "aside", state
+    return ("bad" if now.alert is not None else color), state
+
+
+def _ways(now: Snapshot) -> tuple[Withheld, ...]:
+    """Return what keeps a machine's alerts from people, now or at a time to come, and its open one."""
+    return now.withheld + (() if now.alert is None else tuple(
+        one for one in now.alert.withheld if one.kind not in {way.kind for way in now.withheld}
+    ))
 
 
 def machine(
@@ -76,11 +97,14 @@ def machine(
     Raise ApiError where there is no such machine.
     """
     now = view.snapshot(find_asset(view, asset).name)
+    _, state = _state(now, view.now_ns())
     note = f'<p class="note{"" if status is HTTPStatus.OK else " bad"}">{quoted(told)}</p>' if told else ""
+    since = f'<p class="soft">As of {second(now.time_ns)}</p>' if now.time_ns else ""
     body = (
-        f'<p><a href="../">All machines</a></p><h1>{quoted(asset)} <span class="soft">{_state(now)}</span></h1>{note}'
-        # The enter key of a field presses the first button of its form: it must say nothing.
-        f'<form method="post"><button disabled hidden></button>{_alert(view, links, now.alert)}'
+        f'<p><a href="../">All machines</a></p><h1>{quoted(asset)} <span class="soft">{state}</span></h1>{since}{note}'
+        # The enter key of a field presses the first button of its form: it must say nothing. A number that is wrong in
+        # a folded section must not keep a browser from sending what another one says.
+        f'<form method="post" novalidate><button disabled hidden></button>{_alert(view, links, now.alert)}'
         f"<h2>What is done to it</h2>{_who(said)}{''.join(_sections(now, said))}</form>{_events(view, asset)}"
     )
     return page(asset, body, status)
@@ -96,59 +120,69 @@ def _who(said: Form) -> str:
 
 
 def _alert(view: AgentView, links: LabelLinks, alert: Alert | None) -> str:
-    """Return the open alert, what to check first, and what can be said of it."""
+    """Return the open alert, what to check first, and a link to the page that asks what it was."""
     if alert is None:
         return ""
     checks = "".join(f"<li>{quoted(one.do)}</li>" for one in (alert.advisory.checks if alert.advisory else ()))
     seen = alert.acknowledgement
     taken = "" if seen is None else (
-        f'<p class="soft">{quoted(seen.by)} sees to it since {moment(seen.time_ns)}. {quoted(seen.comment)}</p>'
+        f'<p class="soft">{quoted(seen.by)} sees to it since {second(seen.time_ns)}. {quoted(seen.comment)}</p>'
     )
     try:
-        token = links.token(Ticket(alert.id, view.now_ns() + LINK_NS))
+        token = links.token(Ticket(alert.id, view.now_ns() + _LINK_GOOD_NS))
         asked = f'<p><a href="../l/{quote(token)}">Say what it was</a></p>'
     except BundleError as error:
         asked = f'<p class="note bad">{quoted(str(error))}</p>'
     return (
-        f'<p class="note bad">{quoted(alert.message)}</p>'
-        f'<p class="soft">{quoted(alert.id)}, {alert.priority}, {quoted(_standing(alert))}, raised '
-        f"{moment(alert.raised_time_ns)}</p>{f'<h2>What to check first</h2><ol>{checks}</ol>' if checks else ''}"
-        f"{taken}{asked}"
+        f'<p class="note bad">{quoted(alert.message)}</p><p class="soft">{quoted(alert.id)}, {alert.priority}, '
+        f"{quoted(standing(alert))}, raised {second(alert.raised_time_ns)}</p>"
+        f"{f'<h2>What to check first</h2><ol>{checks}</ol>' if checks else ''}{taken}{asked}"
     )
 
 
 def _sections(now: Snapshot, said: Form) -> Iterator[str]:
     """Give what can be said of a machine as it stands, each with the fields that it needs."""
-    if now.alert is not None and now.alert.acknowledgement is None:
-        own = f'<input type="hidden" name="alert" value="{escape(now.alert.id)}">'
-        yield own + _button("acknowledge", "I see to the alert", "and it is acknowledged")
-    ways = {one.kind: one for one in now.withheld}
-    for one in ways.values():
-        yield f'<p class="note">{quoted(_withheld(one))}</p>'
-    if WithheldKind.ON_HOLD in ways:
+    ways = _ways(now)
+    yield from (f'<p class="note">{quoted(kept_back(one))}</p>' for one in ways)
+    if now.alert is not None:
+        yield from _of_alert(now.alert, said)
+    kinds = {one.kind for one in ways}
+    if WithheldKind.ON_HOLD in kinds:
         yield _button("nothing-changed", "Nothing was changed", "its alerts are no longer on hold")
-    if WithheldKind.OUT_OF_SERVICE in ways:
+    if WithheldKind.OUT_OF_SERVICE in kinds:
         yield _button("in-service", "In service", "the work is done, or called off")
     else:
         hours = _HOURS.format("hours", 2160, escape(said.get("hours", "4")))
         since = _TIME.format("since", escape(said.get("since", "")))
-        yield (
-            f'<details{_unfold(said, "hours")}><summary>Take it out of service</summary><div class="fields">'
-            f"<label>Hours {hours}</label><label>From, UTC (empty: now) {since}</label></div>"
-            f'{_button("out-of-service", "Out of service", "planned work: no alert is raised meanwhile")}'
-            "</details>"
+        yield _folded(
+            said, "Take it out of service",
+            f'<div class="fields"><label>Hours {hours}</label><label>From, UTC (empty: now) {since}</label></div>',
+            ("out-of-service", "Out of service", "planned work: no alert is raised meanwhile"),
         )
     if now.levels:
         yield _rebaseline(now, said)
-    told = f'<input type="hidden" name="told" value="{escape(now.alert.id)}">' if now.alert else ""
     hours = _HOURS.format("downtime", 8784, escape(said.get("downtime", "")))
     at = _TIME.format("at", escape(said.get("at", "")))
-    yield (
-        f'<details{_unfold(said, "downtime", "at")}><summary>It failed, or was repaired</summary>{told}'
-        f'<div class="fields"><label>Hours of downtime {hours}</label><label>When, UTC (empty: now) {at}</label></div>'
-        f'{_button("failure", "It failed", "the hours are what that cost")}'
-        f'{_button("repair", "It was repaired", "before it failed; the hours are what that saved")}</details>'
+    yield _folded(
+        said, "It failed, or was repaired",
+        f'<div class="fields"><label>Hours of downtime {hours}</label><label>When, UTC (empty: now) {at}</label></div>',
+        ("failure", "It failed", "the hours are what that cost"),
+        ("repair", "It was repaired", "before it failed; the hours are what that saved"),
     )
+
+
+def _of_alert(alert: Alert, said: Form) -> Iterator[str]:
+    yield f'<input type="hidden" name="alert" value="{escape(alert.id)}">'
+    if alert.acknowledgement is None:
+        yield _button("acknowledge", "I see to the alert", "and it is acknowledged")
+    if shelf_of(alert) is not None:
+        yield _button("unshelve", "Take the alert back", "it is no longer put aside")
+    else:
+        hours = _HOURS.format("aside", 720, escape(said.get("aside", "24")))
+        yield _folded(
+            said, "Put the alert aside", f'<div class="fields"><label>Hours {hours}</label></div>',
+            ("shelve", "Put aside", "say above why; it comes back by itself"),
+        )
 
 
 def _rebaseline(now: Snapshot, said: Form) -> str:
@@ -161,18 +195,16 @@ def _rebaseline(now: Snapshot, said: Form) -> str:
     known = "" if busy is None else (
         f'<p class="soft">{quoted(", ".join(busy.tags))}: {busy.rows} of {busy.rows_needed} rows have come.</p>'
     )
-    open_ = " open" if any(name.startswith(TICKED) for name in said) or busy else ""
-    return (
-        f"<details{open_}><summary>A sensor was replaced, or its span changed</summary>{known}"
-        f'<div class="ticks">{boxes}</div>'
-        f'{_button("rebaseline", "Learn their level anew", "from the next rows; the others are judged as ever")}'
-        "</details>"
+    return _folded(
+        said, "A sensor was replaced, or its span changed", f'{known}<div class="ticks">{boxes}</div>',
+        ("rebaseline", "Learn their level anew", "from the next rows; the others are judged as ever"),
     )
 
 
-def _unfold(said: Form, *fields: str) -> str:
-    """Return what unfolds a section of which something was said already."""
-    return " open" if any(said.get(field) for field in fields) else ""
+def _folded(said: Form, head: str, fields: str, *buttons: tuple[str, str, str]) -> str:
+    """Return a section that is folded, but for the one of which something was said."""
+    unfolded = " open" if said.get("say") in {command for command, _, _ in buttons} else ""
+    return f"<details{unfolded}><summary>{head}</summary>{fields}{''.join(_button(*one) for one in buttons)}</details>"
 
 
 def _button(command: str, what: str, more: str) -> str:
@@ -182,35 +214,8 @@ def _button(command: str, what: str, more: str) -> str:
 def _events(view: AgentView, asset: str) -> str:
     """Return what happened to a machine last."""
     try:
-        events = view.events(EventFilter(asset), limit=EVENTS_SHOWN, before=None).events
+        events = view.events(EventFilter(asset), limit=_EVENTS_SHOWN, before=None).events
     except StoreError as error:
         return f'<p class="note bad">{quoted(str(error))}</p>'
-    rows = "".join(
-        f'<li>{moment(one.time_ns)}: {one.kind.replace("_", " ")}{f", {quoted(one.by)}" if one.by else ""}'
-        f'{f": {quoted(one.comment)}" if one.comment else ""}</li>'
-        for one in events
-    )
+    rows = "".join(f"<li>{second(one.time_ns)} {quoted(happened(one))}</li>" for one in events)
     return f'<h2>What happened to it</h2><ul class="soft">{rows}</ul>' if rows else ""
-
-
-def _state(now: Snapshot) -> str:
-    verdict = now.verdict
-    condition = _CONDITIONS[Condition.BLIND if verdict is None else verdict.condition]
-    words = _STAGES.get(now.stage, condition)
-    return f"{words}; in shadow, nobody is told of its alerts" if now.stage is Stage.SHADOW else words
-
-
-def _standing(alert: Alert) -> str:
-    return {
-        AlarmState.UNACKNOWLEDGED: "nobody sees to it yet",
-        AlarmState.ACKNOWLEDGED: f"{alert.acknowledgement.by if alert.acknowledgement else 'somebody'} sees to it",
-        AlarmState.RETURNED_UNACKNOWLEDGED: "over, and seen by nobody",
-        AlarmState.NORMAL: "over",
-    }[alert.state]
-
-
-def _withheld(one: Withheld) -> str:
-    """Say what keeps a machine's alerts from people, until when, who said so and why."""
-    until = "" if one.until_ns is None else f" until {moment(one.until_ns)}"
-    by = "" if one.by is None else f", by {one.by}"
-    return f"{one.kind.replace('_', ' ').capitalize()} from {moment(one.since_ns)}{until}{by}: {one.reason}"

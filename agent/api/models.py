@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 
-from agent.api.problems import NOT_BLANK
+from agent.api.refusals import NOT_BLANK
 from agent.line.alert import AlarmEvent, AlarmState, Answer, Priority, WithheldKind
 from agent.line.stage import Stage
 from agent.line.verdict import Cause, Condition, LifeEnd
@@ -18,10 +18,16 @@ Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "
 """RFC 3339, UTC, nine digits."""
 
 
+_LATEST_NS = 2**63 - 1
+
+
 def _time_ns(value: object) -> int:
     if not isinstance(value, str):  # pydantic turns a ValueError into an answer, a TypeError into a crash
         raise ValueError(f'a time such as "{TIME}" is needed')  # noqa: TRY004
-    return parse_time(value)
+    time_ns = parse_time(value)
+    if not 0 <= time_ns <= _LATEST_NS:
+        raise ValueError(f'"{value}" is before 1970 or after 2262; look at the year')
+    return time_ns
 
 
 TimeNs = Annotated[int, BeforeValidator(_time_ns), WithJsonSchema({"type": "string", "format": "date-time"})]

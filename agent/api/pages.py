@@ -14,8 +14,6 @@ from fastapi import Request, Response
 from agent.html import quoted
 
 NAME_MAX, COMMENT_MAX = 100, 2000
-FIELDS_MAX: Final = 2000
-"""A form has one for each tag of a machine, at most."""
 _COOKIE: Final = "name"
 _YEAR_S: Final = 365 * 86_400
 _CSS: Final = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
@@ -29,11 +27,21 @@ _HEADERS: Final = {
 
 async def form(request: Request) -> dict[str, str]:
     """Return the fields of a plain form, the first of each name; none of a form that is not ours."""
+    return await _fields(request, 20)
+
+
+async def long_form(request: Request) -> dict[str, str]:
+    """Return the same of a form that has a field for each tag of a machine."""
+    return await _fields(request, 2000)
+
+
+async def _fields(request: Request, most: int) -> dict[str, str]:
     text = (await request.body()).decode("utf-8", "replace")
     try:
-        return {name: values[0] for name, values in parse_qs(text, max_num_fields=FIELDS_MAX).items()}
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=most)
     except ValueError:
         return {}
+    return {name: values[0].replace("\r\n", "\n") for name, values in fields.items()}
 
 
 def is_ours(request: Request) -> bool:
@@ -45,7 +53,10 @@ def is_ours(request: Request) -> bool:
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site == "same-origin"
-    return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host")
+    try:
+        return urlsplit(request.headers.get("origin", "")).netloc == request.headers.get("host")
+    except ValueError:  # such as "http://["
+        return False
 
 
 def page(title: str, body: str, status: HTTPStatus = HTTPStatus.OK, *, again_s: int | None = None) -> Response:

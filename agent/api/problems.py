@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
+from agent.api.refusals import reason
 from agent.store.codec import dumps
 from agent.store.journal import StoreError
 
 MEDIA_TYPE = "application/problem+json"
-NOT_BLANK = r"\S"
-"""The pattern of a text that says something."""
-_REASONS: Final = {
-    "string_too_short": "must not be empty",
-    "string_too_long": "must have {max_length} characters at most",
-    "string_pattern_mismatch": "must not be blank",
-    "too_short": "must name one at least",
-    "too_long": "must name {max_length} at most",
-    "greater_than": "must be more than {gt}",
-    "greater_than_equal": "must be {ge} or more",
-    "less_than_equal": "must be {le} at most",
-}
-"""What pydantic refuses, in words for people, with what it says of the limits."""
 
 
 class InvalidInput(BaseModel):
@@ -98,12 +86,6 @@ def install(app: FastAPI) -> None:
 def describe(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI description of the problems an operation may answer with."""
     return {status.value: {"model": Problem, "description": status.phrase} for status in statuses}
-
-
-def reason(error: Mapping[str, Any]) -> str:
-    """Return in words why pydantic refused something: one of the `errors` of what it raised."""
-    words = _REASONS.get(error["type"])
-    return str(error["msg"]).removeprefix("Value error, ") if words is None else words.format(**error["ctx"])
 
 
 def as_problem_media_type(schema: dict[str, Any]) -> dict[str, Any]:

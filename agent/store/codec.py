@@ -70,7 +70,8 @@ def dumps(body: Json) -> bytes:
 def format_time(time_ns: int) -> str:
     """Write UTC nanoseconds as RFC 3339, "2026-11-23T20:27:00.123456789Z"."""
     seconds, rest_ns = divmod(time_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns:09d}Z"
+    # strftime's %Y has fewer than four digits before the year 1000 on some systems.
+    return f"{datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()}.{rest_ns:09d}Z"
 
 
 def parse_time(text: str) -> int:

@@ -234,7 +234,10 @@ class JournalReader:
             raise StoreError(f"{self.path}: the alert journal cannot be read: {error}") from error
 
     def _decode(self, body: bytes, crc: int) -> Alert:
-        return codec.decode(self._sound(body, crc))
+        try:
+            return codec.decode(self._sound(body, crc))
+        except codec.CodecError as error:
+            raise self._damaged("alert") from error
 
     def _sound(self, body: bytes, crc: int) -> bytes:
         if zlib.crc32(body) != crc:
@@ -244,7 +247,10 @@ class JournalReader:
     def _decode_event(self, row: tuple) -> AssetEvent:  # type: ignore[type-arg]
         if not journal_rows.is_sound(row):
             raise self._damaged("event")
-        return codec.decode_event(row[-2])
+        try:
+            return codec.decode_event(row[-2])
+        except codec.CodecError as error:
+            raise self._damaged("event") from error
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(f"{self.path}: a recorded {what} is damaged; restart the agent to set the file aside")

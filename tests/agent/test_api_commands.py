@@ -197,6 +197,8 @@ def test_a_failure_that_cannot_be_is_refused(plant: Plant) -> None:
         ("pump", {"comment": " "}, 422, "body.comment: must not be blank"),
         ("pump", {"by": "\t "}, 422, "body.by: must not be blank"),
         ("pump", {"downtime_s": -1}, 422, "body.downtime_s"),
+        ("pump", {"at": "0026-09-21T13:00:00Z"}, 422, 'body.at: "0026-09-21T13:00:00Z" is before 1970 or after 2262'),
+        ("pump", {"at": "9026-09-21T13:00:00Z"}, 422, 'body.at: "9026-09-21T13:00:00Z" is before 1970 or after 2262'),
     ]:
         for kind in ("failures", "repairs"):
             body = {"by": "Ana", "comment": "seized"} | changes

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import unicodedata
 
 import pytest
 from rich.console import Console
 
-from agent.cells import letters, to_the_letter
+from agent.cells import json_letters, letters, to_the_letter
 from agent.console import complain
 
 
@@ -31,3 +32,11 @@ def test_what_can_be_read_is_left_as_it_is() -> None:
 def test_a_complaint_does_not_move_the_cursor(capsys: pytest.CaptureFixture[str]) -> None:
     complain('there is no asset "\x1b[2Jpump"')
     assert capsys.readouterr().err == 'forewarn: there is no asset "\ufffd[2Jpump"\n'
+
+
+def test_json_says_the_same_without_what_a_terminal_would_obey() -> None:
+    said = {"fault": "\x9b31m \u202e \x7f \x1b[2J häufig"}
+    shown = json_letters(json.dumps(said, ensure_ascii=False))
+    assert letters(shown) == shown
+    assert json.loads(shown) == said
+    assert "häufig" in shown

@@ -197,3 +197,11 @@ def test_what_is_not_ours_is_refused_by_one_error(text: bytes) -> None:
         command_codec.decode_command(text)
     with pytest.raises(codec.CodecError):
         codec.decode_event(text)
+
+
+@pytest.mark.parametrize("text", [
+    "0001-01-01T00:00:00.000000000Z", "0026-09-21T13:00:00.000000000Z", "0999-12-31T23:59:59.999999999Z",
+    "1601-01-01T00:00:00.000000000Z", "9999-12-31T23:59:59.000000001Z",
+])
+def test_a_time_of_any_year_is_read_back(text: str) -> None:
+    assert codec.format_time(codec.parse_time(text)) == text
