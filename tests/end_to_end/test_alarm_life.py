@@ -129,11 +129,11 @@ def test_work_that_begins_now_and_is_done_early_is_said_on_the_machines_page(tmp
             await plant.tap("pump", "acknowledge", name="Bo", alert="pump-1")
             await plant.play(2)
             assert await states(plant) == [("pump-1", "acknowledged", None)]
-            await plant.tap("pump", "repair", name="Bo", comment="another seal", told="pump-1", downtime="6")
+            await plant.tap("pump", "repair", name="Bo", comment="another seal", downtime="6")
             await plant.play(2)
             told = [(one["kind"], one["by"], one["comment"], one["about"]) for one in await plant.events()]
             assert told == [
-                ("repair", "Bo", "another seal", "pump-1"),
+                ("repair", "Bo", "another seal", None),
                 ("in_service", "Bo", "it leaks still", None),
                 ("out_of_service", "Ana", "new seal", None),
             ]
