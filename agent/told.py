@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from agent.line.alert import Alert, Withheld
 from agent.line.event import AssetEvent
 from agent.line.wording import lasting
+from agent.shadow.versions import version
 from agent.store import codec
+
+_HASH: Final = re.compile("[0-9a-f]{64}")
+"""Of a model; people know it by its version."""
 
 
 def second(time_ns: int) -> str:
@@ -31,8 +36,10 @@ def standing(alert: Alert) -> str:
 def happened(event: AssetEvent) -> str:
     """Say what happened to an asset: what, to what of it, from when until when, who said so and why."""
     until_ns = None if event.until_ns == event.since_ns else event.until_ns
+    about = event.about or ""
+    about = version(about) if _HASH.fullmatch(about) else about
     words = [event.kind.replace("_", " ")]
-    words += [f"of {event.about}"] if event.about and not _names(event.comment, event.about) else []
+    words += [f"of {about}"] if about and not _names(event.comment, about) else []
     words += [f"from {second(event.since_ns)}"] if event.since_ns != event.time_ns else []
     words += [f"until {second(until_ns)}"] if until_ns is not None else []
     words += [f"by {event.by}"] if event.by else []

@@ -22,10 +22,19 @@ from tests.clock import PATIENCE_S
 def served(plant: Plant) -> Iterator[str]:
     """The API of an agent whose lines take no step."""
     with listen("127.0.0.1", 0) as listener:
+        up = threading.Event()
         server = ApiServer(create_app(plant.agent), listener)
-        thread = threading.Thread(target=lambda: asyncio.run(server.run_here()))
+
+        async def serve() -> None:
+            serving = asyncio.create_task(server.run_here())
+            await server.up.wait()
+            up.set()
+            await serving
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()))
         thread.start()
         try:
+            assert up.wait(PATIENCE_S)
             yield server.url
         finally:
             server.should_exit = True

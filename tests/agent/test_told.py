@@ -29,6 +29,7 @@ def test_what_people_write_begins_no_line_of_its_own() -> None:
     ("pump-1", "as pump-12", "change seen, of pump-1: as pump-12"),
     ("a+b", "", "change seen, of a+b"),
     (None, "away", "change seen: away"),
+    ("5bf73bbd7f94" + 52 * "0", "as configured", "change seen, of 5bf73bbd7f94: as configured"),
 ])
 def test_what_an_event_is_about_is_said_once(about: str | None, comment: str, line: str) -> None:
     assert happened(EventLog("pump").event(EventKind.CHANGE_SEEN, START_NS, comment=comment, about=about)) == line
