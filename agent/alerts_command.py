@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -14,10 +13,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from agent.ask import API_URL, ask, nobody
-from agent.cells import json_letters, to_the_letter
+from agent.cells import to_the_letter
 from agent.console import explained, wide
 from agent.line.alert import AlarmState, Alert, Priority
 from agent.line.wording import NO_ESTIMATE, remaining_life
+from agent.listing import ELSE_DO, LIMIT, Api, AsJson, Limit, OfAsset, StateDir, print_json
 from agent.shadow.loading import JOURNAL
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
@@ -32,14 +32,12 @@ def add_alerts(app: typer.Typer) -> None:
 
     @app.command("alerts", epilog="Example: forewarn alerts --open --asset pump")
     def alerts(
-        api: Annotated[str, typer.Option(metavar="URL", help="Ask the agent at this address.")] = API_URL,
-        state_dir: Annotated[
-            Path | None, typer.Option(metavar="DIR", help="Read the journal there instead.")
-        ] = None,
-        asset: Annotated[str | None, typer.Option(help="Only of this asset.")] = None,
+        api: Api = API_URL,
+        state_dir: StateDir = None,
+        asset: OfAsset = None,
         is_open: Annotated[bool, typer.Option("--open", help="Only those that are not over.")] = False,
-        limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
-        as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,
+        limit: Limit = LIMIT,
+        as_json: AsJson = False,
     ) -> None:
         """List alerts, the newest first."""
         with explained():
@@ -49,8 +47,7 @@ def add_alerts(app: typer.Typer) -> None:
                 with closing(JournalReader.open(state_dir / JOURNAL)) as journal:
                     found = journal.alerts(AlertFilter(asset=asset, open=is_open or None), limit=limit).alerts
         if as_json:
-            for alert in found:
-                typer.echo(json_letters(codec.encode(alert).decode()))
+            print_json(found)
             return
         show(found, wide())
 
@@ -78,9 +75,8 @@ def _lines(alert: Alert) -> Iterator[Text]:
 
 def _asked(url: str, query: dict[str, str | None]) -> tuple[Alert, ...]:
     """Get a page of alerts from a running agent; raise StoreError saying what to do where that fails."""
-    else_do = "read its journal with --state-dir"
     try:
-        items = json.loads(ask(url, "/alerts", query, else_do=else_do))["items"]
+        items = json.loads(ask(url, "/alerts", query, else_do=ELSE_DO))["items"]
         return tuple(codec.decode(json.dumps(item)) for item in items)
     except (ValueError, KeyError, TypeError, codec.CodecError) as error:
-        raise nobody(url, str(error), else_do) from error
+        raise nobody(url, str(error), ELSE_DO) from error

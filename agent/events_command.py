@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from agent.api.event_models import EventPage
 from agent.ask import API_URL, ask_for
-from agent.cells import json_letters, to_the_letter
+from agent.cells import to_the_letter
 from agent.console import explained, wide
 from agent.line.event import AssetEvent, EventKind
+from agent.listing import ELSE_DO, LIMIT, Api, AsJson, Limit, OfAsset, StateDir, print_json
 from agent.options import time_ns
 from agent.shadow.loading import JOURNAL
 from agent.store import codec
@@ -25,17 +25,15 @@ def add_events(app: typer.Typer) -> None:
 
     @app.command("events", epilog="Example: forewarn events --asset pump --since 2026-12-01T06:00Z")
     def events(
-        api: Annotated[str, typer.Option(metavar="URL", help="Ask the agent at this address.")] = API_URL,
-        state_dir: Annotated[
-            Path | None, typer.Option(metavar="DIR", help="Read the journal there instead.")
-        ] = None,
-        asset: Annotated[str | None, typer.Option(help="Only of this asset.")] = None,
+        api: Api = API_URL,
+        state_dir: StateDir = None,
+        asset: OfAsset = None,
         kind: Annotated[
             EventKind | None, typer.Option(metavar="KIND", help="Only of this kind, such as change_seen.")
         ] = None,
         since: Annotated[str | None, typer.Option(metavar="TIME", help="Told at or after this time, RFC 3339.")] = None,
-        limit: Annotated[int, typer.Option(min=1, max=500, help="How many at most.")] = 50,
-        as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,
+        limit: Limit = LIMIT,
+        as_json: AsJson = False,
     ) -> None:
         """List what happened to assets: changes, service, what was learnt, what people decided; the newest first."""
         with explained():
@@ -46,8 +44,7 @@ def add_events(app: typer.Typer) -> None:
                 with closing(JournalReader.open(state_dir / JOURNAL)) as journal:
                     found = journal.events(where, limit=limit).events
         if as_json:
-            for event in found:
-                typer.echo(json_letters(codec.encode(event).decode()))
+            print_json(found)
             return
         wide().print(to_the_letter("\n".join(map(_line, found)) or "no events"), soft_wrap=True)
 
@@ -60,7 +57,7 @@ def _asked(url: str, where: EventFilter, limit: int) -> tuple[AssetEvent, ...]:
         "since": None if where.since_ns is None else codec.format_time(where.since_ns),
         "limit": str(limit),
     }
-    page = ask_for(EventPage, url, "/events", query, else_do="read its journal with --state-dir")
+    page = ask_for(EventPage, url, "/events", query, else_do=ELSE_DO)
     return tuple(codec.decode_event(item.model_dump_json()) for item in page.items)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
 
@@ -74,6 +74,11 @@ def commands(view: AgentView) -> APIRouter:
 def _post(router: APIRouter, path: str) -> Callable[[Callable[..., Response]], Callable[..., Response]]:
     accepted = HTTPStatus.ACCEPTED.value
     return router.post(path, status_code=accepted, response_model=CommandAccepted, responses=_RESPONSES)
+
+
+def _post_each(router: APIRouter, of: str, said: Mapping[str, Callable[..., Response]]) -> None:
+    for path, command in said.items():
+        _post(router, f"{of}/{path}")(command)
 
 
 class AssetCommands:
@@ -195,19 +200,17 @@ class AlertCommands:
 
 def _say_to_alerts(view: AgentView, router: APIRouter) -> None:
     say = AlertCommands(view)
-    paths: dict[str, Callable[..., Response]] = {
+    _post_each(router, "/alerts/{alert_id}", {
         "acknowledge": say.acknowledge,
         "shelve": say.shelve,
         "unshelve": say.unshelve,
         "label": say.label,
-    }
-    for path, said in paths.items():
-        _post(router, f"/alerts/{{alert_id}}/{path}")(said)
+    })
 
 
 def _say_to_assets(view: AgentView, router: APIRouter) -> None:
     say = AssetCommands(view)
-    paths: dict[str, Callable[..., Response]] = {
+    _post_each(router, "/assets/{asset}", {
         "out-of-service": say.take_out_of_service,
         "in-service": say.return_to_service,
         "nothing-changed": say.nothing_changed,
@@ -215,9 +218,7 @@ def _say_to_assets(view: AgentView, router: APIRouter) -> None:
         "normal": say.declare_normal,
         "failures": say.record_failure,
         "repairs": say.record_repair,
-    }
-    for path, said in paths.items():
-        _post(router, f"/assets/{{asset}}/{path}")(said)
+    })
 
 
 def _decide(view: AgentView, router: APIRouter) -> None:

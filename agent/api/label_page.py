@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from agent.api.pages import COMMENT_MAX, NAME_MAX, form, moment, name_of, note, page, remember
+from agent.api.pages import COMMENT_MAX, NAME_MAX, form, name_of, note, page, remember
 from agent.html import quoted
 from agent.label_link import LabelLinks, Ticket
 from agent.line.alert import AlarmEvent, Alert, Answer, GiveLabel, Label
@@ -167,7 +168,7 @@ def _modes(failure_modes: Sequence[str]) -> list[str]:
 
 
 def _expired(ticket: Ticket) -> Response:
-    said = f"It was good until {moment(ticket.expires_ns)}. Ask for another one: forewarn label-link {ticket.alert_id}"
+    said = f"It was good until {_moment(ticket.expires_ns)}. Ask for another one: forewarn label-link {ticket.alert_id}"
     return note(HTTPStatus.GONE, "This link has expired", said)
 
 
@@ -181,7 +182,7 @@ def _question(alert: Alert, faults: Sequence[str], said: Mapping[str, str], miss
     which = _which(head, faults if named is None else faults[1:], fault, missing)
     answers = "".join(_answers(alert, named, asked=bool(missing)))
     return (
-        f'<p class="soft">{quoted(alert.asset)}, {moment(alert.raised_time_ns)}</p>'
+        f'<p class="soft">{quoted(alert.asset)}, {_moment(alert.raised_time_ns)}</p>'
         # The enter key of a field presses the first button of its form: it must not answer.
         f'<h1>{quoted(alert.message)}</h1>{_checks(alert)}{known}'
         '<form method="post"><button disabled hidden></button><div class="fields">'
@@ -253,3 +254,7 @@ def _words(label: Label) -> str:
 
 def _by(label: Label) -> str:
     return BY_LINK if label.by == BY_LINK else f"by {quoted(label.by)}"
+
+
+def _moment(time_ns: int) -> str:
+    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M} UTC"

@@ -44,8 +44,6 @@ _UNJUDGED: Final = {
     Stage.LEARNING: "what is normal is being learnt",
 }
 _UP: Final = (LinkState.CONNECTED, LinkState.DELIVERING)
-_HOURS: Final = '<input name="{}" type="number" min="0" max="{}" step="any" value="{}" inputmode="decimal">'
-_TIME: Final = '<input name="{}" type="datetime-local" min="2000-01-01T00:00" value="{}">'
 
 
 def overview(view: AgentView) -> Response:
@@ -112,11 +110,28 @@ def machine(
 
 def _who(said: Form) -> str:
     name, comment = escape(said.get("name", "")), escape(said.get("comment", ""))
-    return (
-        f'<div class="fields"><label>Your name <input name="name" maxlength="{NAME_MAX}" value="{name}" '
-        'autocomplete="name"></label><label>What is done, or was found '
-        f'<textarea name="comment" maxlength="{COMMENT_MAX}" rows="1">{comment}</textarea></label></div>'
+    return _fields(
+        f'Your name <input name="name" maxlength="{NAME_MAX}" value="{name}" autocomplete="name">',
+        "What is done, or was found "
+        f'<textarea name="comment" maxlength="{COMMENT_MAX}" rows="1">{comment}</textarea>',
     )
+
+
+def _hours(said: Form, name: str, label: str, most: int, usual: str = "") -> str:
+    value = escape(said.get(name, usual))
+    number = f'type="number" min="0" max="{most}" step="any" inputmode="decimal"'
+    return f'{label} <input name="{name}" {number} value="{value}">'
+
+
+def _time(said: Form, name: str, label: str) -> str:
+    value = escape(said.get(name, ""))
+    kind = 'type="datetime-local" min="2000-01-01T00:00"'
+    return f'{label}, UTC (empty: now) <input name="{name}" {kind} value="{value}">'
+
+
+def _fields(*labelled: str) -> str:
+    """Return fields, each behind its label, beside one another."""
+    return f'<div class="fields">{"".join(f"<label>{one}</label>" for one in labelled)}</div>'
 
 
 def _alert(view: AgentView, links: LabelLinks, alert: Alert | None) -> str:
@@ -152,20 +167,16 @@ def _sections(now: Snapshot, said: Form) -> Iterator[str]:
     if WithheldKind.OUT_OF_SERVICE in kinds:
         yield _button("in-service", "In service", "the work is done, or called off")
     else:
-        hours = _HOURS.format("hours", 2160, escape(said.get("hours", "4")))
-        since = _TIME.format("since", escape(said.get("since", "")))
         yield _folded(
             said, "Take it out of service",
-            f'<div class="fields"><label>Hours {hours}</label><label>From, UTC (empty: now) {since}</label></div>',
+            _fields(_hours(said, "hours", "Hours", 2160, "4"), _time(said, "since", "From")),
             ("out-of-service", "Out of service", "planned work: no alert is raised meanwhile"),
         )
     if now.levels:
         yield _rebaseline(now, said)
-    hours = _HOURS.format("downtime", 8784, escape(said.get("downtime", "")))
-    at = _TIME.format("at", escape(said.get("at", "")))
     yield _folded(
         said, "It failed, or was repaired",
-        f'<div class="fields"><label>Hours of downtime {hours}</label><label>When, UTC (empty: now) {at}</label></div>',
+        _fields(_hours(said, "downtime", "Hours of downtime", 8784), _time(said, "at", "When")),
         ("failure", "It failed", "the hours are what that cost"),
         ("repair", "It was repaired", "before it failed; the hours are what that saved"),
     )
@@ -178,9 +189,8 @@ def _of_alert(alert: Alert, said: Form) -> Iterator[str]:
     if shelf_of(alert) is not None:
         yield _button("unshelve", "Take the alert back", "it is no longer put aside")
     else:
-        hours = _HOURS.format("aside", 720, escape(said.get("aside", "24")))
         yield _folded(
-            said, "Put the alert aside", f'<div class="fields"><label>Hours {hours}</label></div>',
+            said, "Put the alert aside", _fields(_hours(said, "aside", "Hours", 720, "24")),
             ("shelve", "Put aside", "say above why; it comes back by itself"),
         )
 

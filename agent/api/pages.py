@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from html import escape
 from http import HTTPStatus
 from pathlib import Path
@@ -83,8 +82,3 @@ def name_of(request: Request) -> str:
 def remember(response: Response, name: str) -> None:
     """Let the browser keep the name of who reads a page, for the pages beside it."""
     response.set_cookie(_COOKIE, quote(name), max_age=_YEAR_S, path=None, httponly=True, samesite="strict")
-
-
-def moment(time_ns: int) -> str:
-    """Return a time to the minute."""
-    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000, UTC):%Y-%m-%d %H:%M} UTC"

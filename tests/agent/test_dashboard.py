@@ -113,6 +113,8 @@ def test_maintenance_is_entered_and_ended_on_a_machines_page(plant: Plant, links
     before, first, taken, told, all_, out, again, _, after = map(Seen, found)
     assert "pump well" in " ".join(before.text.split())
     assert before.links == ["machines/pump"]
+    assert '<meta http-equiv="refresh" content="30">' in found[0].text
+    assert "http-equiv" not in first.attributes, "a page that is being written on is not asked for again"
     assert first.says == ["out-of-service", "rebaseline", "failure", "repair"]
     assert (found[2].status_code, found[2].headers["location"]) == (303, "?sent=out-of-service")
     assert '"out of service" was sent; it takes effect with the next read of pump' in told.text
