@@ -15,6 +15,7 @@ from agent.backtest.tagging import choose_tags
 from agent.backtest.trial import FAULTY, HEALTHY, BacktestError, Int8s, Segment
 from agent.line.hold import hold_ns
 from agent.line.rate_of_change import RateOfChange
+from agent.line.spans import Span, covers
 from connectors.frame import BAD_NO_DATA, GOOD, Bools, Float32s, Frame, Int64s
 from models.remaining import Run, horizon_of
 
@@ -37,7 +38,8 @@ class Reading:
     `tags` None means all numeric columns, `tags_option` is what named them; `units` maps a tag to its unit,
     "1" where it says nothing. `period_option` is what said `period_ms`. `periods_ms` are the periods of tags that
     are sampled more slowly: their values are held in between, as they are when the agent runs. `max_rates`, in units
-    per second, are of tags whose values are left out where they moved faster, as the agent leaves them out.
+    per second, are of tags whose values are left out where they moved faster, as the agent leaves them out. `without`
+    are times, as `agent.line.spans.union` returns them, from which nothing is learnt.
     """
 
     time: str | None = None
@@ -51,6 +53,7 @@ class Reading:
     period_option: str = "--period"
     periods_ms: Mapping[str, int] | None = None
     max_rates: Mapping[str, float] | None = None
+    without: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,8 @@ class History:
     """Healthy stretches f32[T, C] on the grid of `period_ms` (NaN missing), the tags as (name, unit), and notes.
 
     `lives` are the runs row by row as they were recorded, where it is known how long each had left. `settling` bool[T]
-    of each stretch are rows that only teach how long the machine settles; empty where that is not known.
+    of each stretch are rows that only teach how long the machine settles; empty where that is not known. `rows_without`
+    is how many rows were left out by their time.
     """
 
     segments: tuple[Float32s, ...]
@@ -68,6 +72,7 @@ class History:
     notes: tuple[str, ...]
     lives: tuple[Run, ...] = ()
     settling: tuple[Bools, ...] = ()
+    rows_without: int = 0
 
 
 def read_history(path: Path, reading: Reading) -> History:
@@ -85,6 +90,8 @@ def read_history(path: Path, reading: Reading) -> History:
     _check_pace(runs, times_ns, period_ms, reading.period_option)
     if faulty := int((label == FAULTY).sum()):
         notes.append(f"{faulty:,} rows labelled as faults are left out")
+    without = covers(reading.without, times_ns)
+    label = np.where(without, FAULTY, label)
     own_ms = reading.periods_ms or {}
     values = table.values(tags, option)
     if refused := _refuse_too_fast(values, times_ns, [rows for _, rows in runs], tags, reading, period_ms):
@@ -119,6 +126,7 @@ def read_history(path: Path, reading: Reading) -> History:
         recorded,
         tuple(notes),
         tuple(lives),
+        rows_without=int(without.sum()),
     )
 
 

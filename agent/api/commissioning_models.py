@@ -11,7 +11,7 @@ from agent.line.stage import Stage
 class CollectedModel(Model):
     """How much of an asset is recorded, and what is missing."""
 
-    recorded_h: float = Field(description="hours that are recorded")
+    recorded_h: float = Field(description="hours that are recorded, but for those out of service and in cleaning")
     needed_h: float = Field(description="hours from which on a model is learnt")
     missing: list[str] = Field(description="tags without a good value in the last day")
     refused: str | None = Field(description="why no model could be learnt the last time; null where none was tried")

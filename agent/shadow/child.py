@@ -24,6 +24,7 @@ from agent.learning.bundle import learn_bundle
 from agent.line import state
 from agent.line.alert import Alert, ReturnToService, TakeOutOfService
 from agent.line.line import Line, LineSettings
+from agent.line.spans import Span
 from agent.replay import recorded, replay
 from agent.shadow.versions import FOLDER, past_series, version
 from agent.store import codec
@@ -44,11 +45,13 @@ LearntTags = Sequence[tuple[str, str, int, float | None]]
 """Tags as (name, unit, period in ms, how fast they can move in their unit per second)."""
 
 
-def learning(state_dir: Path, asset: str, tags: LearntTags, period_ms: int, until_ns: int) -> dict[str, Any]:
-    """Ask for a model to be learnt of what was recorded of an asset before `until_ns` (UTC)."""
+def learning(
+    state_dir: Path, asset: str, tags: LearntTags, period_ms: int, until_ns: int, without: Sequence[Span]
+) -> dict[str, Any]:
+    """Ask for a model to be learnt of what was recorded of an asset before `until_ns` (UTC), `without` some times."""
     return {
         "task": "learn", "state_dir": str(state_dir), "asset": asset, "tags": tags, "period_ms": period_ms,
-        "until_ns": until_ns,
+        "until_ns": until_ns, "without": without,
     }  # fmt: skip
 
 
@@ -81,6 +84,7 @@ def learn(asked: dict[str, Any]) -> dict[str, Any]:
                 period_option=f"assets.{asset}.period_ms",
                 periods_ms=dict(zip(names, periods_ms, strict=True)),
                 max_rates={name: rate for name, rate in zip(names, max_rates, strict=True) if rate is not None},
+                without=tuple((begin_ns, end_ns) for begin_ns, end_ns in asked["without"]),
             ))
             bundle = learn_bundle(found, asset, "what was recorded here", Console(stderr=True))
         except (StoreError, BacktestError, LearnError) as error:
@@ -90,7 +94,8 @@ def learn(asked: dict[str, Any]) -> dict[str, Any]:
         kept = folder / version(bundle.hash)
         if not kept.exists():
             new.rename(kept)
-    return {"model": bundle.hash, "rows": found.rows, "regimes": len(bundle.manifest.regimes)}
+    rows, regimes = sum(int((~np.isnan(part)).any(1).sum()) for part in found.segments), len(bundle.manifest.regimes)
+    return {"model": bundle.hash, "rows": rows, "rows_without": found.rows_without, "regimes": regimes}
 
 
 def look_back(asked: dict[str, Any]) -> dict[str, Any]:

@@ -21,8 +21,9 @@ from agent.config.file import Config
 from agent.line.alert import Alert
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
-from agent.line.spans import length_ns
+from agent.line.spans import Span, length_ns, union, without
 from agent.line.stage import Decide, Decision, Stage
+from agent.line.withholding import withheld_spans
 from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
@@ -87,9 +88,10 @@ class Commissioning:
         return versions.standing(self._config, asset, self._journal)
 
     def collected(self, asset: str) -> Collected:
-        """Return how much is recorded of an asset; raise StoreError."""
+        """Return how much is recorded of an asset, without what is not learnt from; raise StoreError."""
         said = self._config.assets[asset]
-        recorded_ns = length_ns(reading.spans(self._config.agent.state_dir / TELEMETRY, asset, said.period_ms))
+        recorded = reading.spans(self._config.agent.state_dir / TELEMETRY, asset, said.period_ms)
+        recorded_ns = length_ns(without(recorded, self._withheld(asset, self._clock.time_ns())))
         last = self._journal.last_event(asset, (EventKind.LEARNING, EventKind.NOT_LEARNT, EventKind.LEARNT))
         refused = last.comment if last is not None and last.kind is EventKind.NOT_LEARNT else None
         return Collected(recorded_ns / 3.6e12, said.learn_after_h, refused)
@@ -132,6 +134,12 @@ class Commissioning:
         except BundleError as error:
             return str(error)
         return None
+
+    def _withheld(self, asset: str, until_ns: int) -> list[Span]:
+        """Return when people or a tag said that an asset was not at its work: out of service, or in cleaning."""
+        return union(
+            span for spans in withheld_spans(self._journal.all_events(asset), until_ns).values() for span in spans
+        )
 
     async def _each(self, see_to: Callable[[str], Awaitable[None]]) -> None:
         while True:
@@ -246,13 +254,16 @@ class Commissioning:
             (tag.name, tag.unit, tag.period_ms or said.period_ms, tag.max_rate)
             for tag in said.columns if tag.use == "model"
         ]
-        state_dir = self._config.agent.state_dir
-        answer = await self._ask(child.learning(state_dir, asset, tags, said.period_ms, now.since_ns))
+        state_dir, until_ns = self._config.agent.state_dir, now.since_ns
+        withheld = await asyncio.to_thread(self._withheld, asset, until_ns)
+        answer = await self._ask(child.learning(state_dir, asset, tags, said.period_ms, until_ns, withheld))
         if refused := answer.get("refused"):
             self._decide(asset, now, Decision.NOT_LEARNT, refused)
             return
         regimes = f"{answer['regimes']} operating regime{'s' * (answer['regimes'] > 1)}"
-        comment = f"{answer['rows']:,} rows were recorded, {regimes} found in them"
+        comment = f"{answer['rows']:,} rows were learnt from, {regimes} found in them"
+        if left_out := answer["rows_without"]:
+            comment += f"; {left_out:,} from when it was out of service or in cleaning are left out"
         self._decide(asset, now, Decision.LEARNT, comment, answer["model"])
 
     async def _look_back(self, asset: str, now: Standing, model: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import urllib.error
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from agent.config.file import load
 from agent.replay import recorded, replay
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
-from tests.end_to_end.site import Site, site
+from tests.end_to_end.site import FAULT, Site, site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -110,6 +111,40 @@ def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_liv
             async with plant.running():
                 await plant.play(10)
                 assert await stage(plant) == "live"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_what_is_recorded_out_of_service_and_in_cleaning_is_not_learnt_from_and_seen_afterwards(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], COLLECTED, bundle="") as plant, plant.running():
+            await plant.play(200)
+            await plant.say("/assets/pump/out-of-service", by="Ana", reason="new bearing", duration_s=3600)
+            plant.faulty = {"pump"}
+            await plant.play(300)
+            plant.faulty = set()
+            await plant.say("/assets/pump/in-service", by="Ana")
+            await plant.play(20)
+            plant.cleaning, plant.off = {"pump"}, {"pump": (3.0, 0.0)}
+            await plant.play(200)
+            plant.cleaning, plant.off = set(), {}
+            await plant.play(200)
+            told = await plant.get("/assets/pump/commissioning")
+            assert told["stage"] == "collecting"
+            assert told["collected"]["recorded_h"] == pytest.approx(420 / 3600, abs=20 / 3600)
+            await until_stage(plant, "shadow")
+            (learnt,) = [one for one in (await plant.get("/events"))["items"] if one["kind"] == "learnt"]
+            rows, left_out = re.findall(r"(\d+) rows were learnt from, .*; (\d+) from when", learnt["comment"])[0]
+            assert (int(rows), int(left_out)) == (pytest.approx(930, abs=30), pytest.approx(500, abs=20))
+            await until_looked_back(plant)
+            for off in ((0.0, FAULT), (3.0, 0.0)):
+                plant.off = {"pump": off}
+                await plant.play(40)
+                plant.off = {}
+                await plant.play(60)
+            raised = (await plant.get("/assets/pump/commissioning"))["raised"]
+            assert [one["id"] for one in raised] == ["pump-2", "pump-1"]
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
