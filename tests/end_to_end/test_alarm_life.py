@@ -15,6 +15,7 @@ from agent.replay import recorded, replay
 from agent.store import codec
 from agent.store.journal import JournalReader
 from tests.end_to_end.site import Site, site
+from tests.line.fold import assert_folds
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -29,18 +30,21 @@ async def revisions(site: Site, alert_id: str = "pump-1") -> list[dict[str, Any]
 
 
 def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte."""
+    """The telemetry gives every revision and event again, to the byte, and each alert is the fold of its own."""
     config = load(folder / "agent.toml")
     detectors = load_detectors(config)
     events = recorded(folder / "state", layout_of(config))
     rules = rules_of(config)
     again = replay(events, lambda name, start: make_line(config, name, detectors[name], start, rules[name]))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
-    kept = [one for alert in journal.alerts(limit=500).alerts for one in journal.history(alert.id)]
+    histories = [journal.history(alert.id) for alert in journal.alerts(limit=500).alerts]
+    kept = [one for history in histories for one in history]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
     journal.close()
     assert sorted(map(codec.encode, again)) == sorted(wanted)
     assert wanted
+    for history in histories:
+        assert_folds(history)
 
 
 def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path: Path) -> None:

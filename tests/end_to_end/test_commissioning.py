@@ -15,6 +15,7 @@ from agent.replay import recorded, replay
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
 from tests.end_to_end.site import Site, site
+from tests.line.fold import assert_folds
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -63,16 +64,23 @@ async def kinds(site: Site) -> list[tuple[str, str | None]]:
 
 
 def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it."""
+    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it.
+
+    Each alert that people were told of is the fold of its revisions.
+    """
     config = load(folder / "agent.toml")
     again = replay(recorded(folder / "state", layout_of(config)), line_maker(config))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
     alerts = [one for shadow in (False, True) for one in journal.alerts(AlertFilter(shadow=shadow), limit=500).alerts]
-    kept = [one for alert in alerts if ".past-" not in alert.id for one in journal.history(alert.id)]
+    histories = [journal.history(alert.id) for alert in alerts if ".past-" not in alert.id]
+    kept = [one for history in histories for one in history]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
     journal.close()
     assert sorted(map(codec.encode, again)) == sorted(wanted)
     assert wanted
+    for history in histories:
+        if not history[-1].shadow:
+            assert_folds(history)
 
 
 def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_live(tmp_path: Path) -> None:
