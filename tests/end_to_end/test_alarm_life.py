@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -153,13 +154,41 @@ def test_what_nobody_looks_at_rises_in_priority_and_what_nobody_mends_comes_back
         async with site(tmp_path, ["pump"], keys) as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump"}
-            await plant.play(70)
+            await plant.play(130)
             await plant.say("/alerts/pump-1/acknowledge", by="Ana", comment="on it")
             await plant.play(80)
-            told = [(one["event"], one["state"], one["by"]) for one in await revisions(plant)]
-            assert told[0] == ("raise", "unacknowledged", None)
-            assert ("escalate", "unacknowledged", None) in told
-            assert told[-2:] == [("acknowledge", "acknowledged", "Ana"), ("realarm", "unacknowledged", None)]
+            told = await revisions(plant)
+            assert [(one["event"], one["state"], one["priority"], one["by"]) for one in told] == [
+                ("raise", "unacknowledged", "low", None),
+                ("escalate", "unacknowledged", "medium", None),
+                ("escalate", "unacknowledged", "high", None),
+                ("acknowledge", "acknowledged", "high", "Ana"),
+                ("realarm", "unacknowledged", "high", None),
+            ]
+            times_ns = [codec.parse_time(one["updated_time"]) for one in told]
+            first_s, second_s, _, again_s = ((to - since) / 1e9 for since, to in pairwise(times_ns))
+            for waited_s, patience_s in ((first_s, 36), (second_s, 36), (again_s, 72)):
+                assert patience_s <= waited_s < patience_s + 2, "with the next row"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_the_same_fault_is_more_urgent_where_a_failure_would_do_more(tmp_path: Path) -> None:
+    says = {f"{one}_pump": f'consequence = "{one}"\n' for one in ("minor", "major", "severe")}
+
+    async def scenario() -> None:
+        async with site(tmp_path, list(says), of_assets=says) as plant, plant.running():
+            await plant.play(30)
+            plant.off = dict.fromkeys(says, (0.0, 2.0))
+            await plant.play(30)
+            found = {one["asset"]: one for one in (await plant.get("/alerts"))["items"]}
+            assert {asset: one["priority"] for asset, one in found.items()} == {
+                "minor_pump": "low", "major_pump": "medium", "severe_pump": "high",
+            }
+            for one in found.values():
+                assert one["verdict"]["cause"] == "machine"
+                assert one["verdict"]["evidence"] < 2.0, "there are days to act on each"
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
