@@ -194,6 +194,45 @@ def test_the_same_fault_is_more_urgent_where_a_failure_would_do_more(tmp_path: P
     replayed_as_recorded(tmp_path)
 
 
+def test_what_has_grown_to_twice_what_it_was_must_be_taken_on_again_and_who_had_is_kept(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], 'consequence = "minor"\n') as plant, plant.running():
+            await plant.play(30)
+            plant.off = {"pump": (0.0, 1.0)}
+            await plant.play(25)
+            seen = {"by": "Ana", "time": codec.format_time(plant.clock.time_ns()), "comment": "looking at the seal"}
+            await plant.command("acknowledge", "pump-1", "--by", "Ana", "--comment", "looking at the seal")
+            plant.off = {"pump": (0.0, 3.0)}
+            await plant.play(60)
+            taken = await plant.get("/alerts/pump-1")
+            assert (taken["state"], taken["acknowledgement"]) == ("acknowledged", seen), "not twice as bad yet"
+            now = (await plant.get("/assets/pump"))["verdict"]
+            assert now["evidence"] > 1.5 * taken["verdict"]["evidence"]
+
+            plant.off = {"pump": (0.0, 30.0)}
+            await plant.play(9)
+            assert (await plant.get("/alerts/pump-1"))["state"] == "acknowledged", "not for the on delay yet"
+            await plant.play(21)
+            told = await revisions(plant)
+            assert [(one["event"], one["state"], one["priority"], one["by"]) for one in told] == [
+                ("raise", "unacknowledged", "low", None),
+                ("acknowledge", "acknowledged", "low", "Ana"),
+                ("realarm", "unacknowledged", "medium", None),
+            ]
+            raised, kept, again = told
+            assert [one["acknowledgement"] for one in told] == [None, seen, None]
+            assert again["verdict"]["evidence"] >= 2 * raised["verdict"]["evidence"]
+            assert again["message"] != kept["message"] == raised["message"]
+            await plant.command("acknowledge", "pump-1", "--by", "Bo")
+            plant.off = {}
+            await plant.play(60)
+            over = await plant.get("/alerts/pump-1")
+            assert (over["state"], over["acknowledgement"]["by"]) == ("normal", "Bo")
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
 def test_an_alarm_that_comes_and_goes_stands_longer_each_time(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with site(tmp_path, ["pump"]) as plant, plant.running():
