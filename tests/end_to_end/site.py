@@ -132,13 +132,17 @@ class Site:
         async with httpx.AsyncClient(base_url=f"{self._url}/api/v1", timeout=PATIENCE_S) as http:
             return await http.get(path)
 
+    async def browse(self, path: str, form: Mapping[str, str] | None = None) -> httpx.Response:
+        """Open a page, or send its form where one is given, as a browser does that nobody has logged in with."""
+        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_S) as http:
+            return await (http.get(path) if form is None else http.post(path, data=form, headers={"Origin": self._url}))
+
     async def tap(self, asset: str, what: str, **fields: str) -> None:
         """Press a button of a machine's page, as a browser does."""
-        async with httpx.AsyncClient(base_url=self._url, timeout=PATIENCE_S) as http:
-            page = (await http.get(f"/machines/{asset}")).text
-            assert f'value="{what}"' in page, page
-            answer = await http.post(f"/machines/{asset}", data={"say": what, **fields}, headers={"Origin": self._url})
-            assert answer.status_code == HTTPStatus.SEE_OTHER, answer.text
+        page = (await self.browse(f"/machines/{asset}")).text
+        assert f'value="{what}"' in page, page
+        answer = await self.browse(f"/machines/{asset}", {"say": what, **fields})
+        assert answer.status_code == HTTPStatus.SEE_OTHER, answer.text
 
     async def events(self) -> list[dict[str, Any]]:
         """Return what happened to the machines, the newest first; not which model judges them."""

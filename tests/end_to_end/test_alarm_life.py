@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from agent.replay import recorded, replay
 from agent.store import codec
 from agent.store.journal import JournalReader
 from tests.end_to_end.site import Site, site
+from tests.line.fold import assert_folds
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -29,18 +31,21 @@ async def revisions(site: Site, alert_id: str = "pump-1") -> list[dict[str, Any]
 
 
 def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte."""
+    """The telemetry gives every revision and event again, to the byte, and each alert is the fold of its own."""
     config = load(folder / "agent.toml")
     detectors = load_detectors(config)
     events = recorded(folder / "state", layout_of(config))
     rules = rules_of(config)
     again = replay(events, lambda name, start: make_line(config, name, detectors[name], start, rules[name]))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
-    kept = [one for alert in journal.alerts(limit=500).alerts for one in journal.history(alert.id)]
+    histories = [journal.history(alert.id) for alert in journal.alerts(limit=500).alerts]
+    kept = [one for history in histories for one in history]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
     journal.close()
     assert sorted(map(codec.encode, again)) == sorted(wanted)
     assert wanted
+    for history in histories:
+        assert_folds(history)
 
 
 def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path: Path) -> None:
@@ -149,13 +154,80 @@ def test_what_nobody_looks_at_rises_in_priority_and_what_nobody_mends_comes_back
         async with site(tmp_path, ["pump"], keys) as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump"}
-            await plant.play(70)
+            await plant.play(130)
             await plant.say("/alerts/pump-1/acknowledge", by="Ana", comment="on it")
             await plant.play(80)
-            told = [(one["event"], one["state"], one["by"]) for one in await revisions(plant)]
-            assert told[0] == ("raise", "unacknowledged", None)
-            assert ("escalate", "unacknowledged", None) in told
-            assert told[-2:] == [("acknowledge", "acknowledged", "Ana"), ("realarm", "unacknowledged", None)]
+            told = await revisions(plant)
+            assert [(one["event"], one["state"], one["priority"], one["by"]) for one in told] == [
+                ("raise", "unacknowledged", "low", None),
+                ("escalate", "unacknowledged", "medium", None),
+                ("escalate", "unacknowledged", "high", None),
+                ("acknowledge", "acknowledged", "high", "Ana"),
+                ("realarm", "unacknowledged", "high", None),
+            ]
+            times_ns = [codec.parse_time(one["updated_time"]) for one in told]
+            first_s, second_s, _, again_s = ((to - since) / 1e9 for since, to in pairwise(times_ns))
+            for waited_s, patience_s in ((first_s, 36), (second_s, 36), (again_s, 72)):
+                assert patience_s <= waited_s < patience_s + 2, "with the next row"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_the_same_fault_is_more_urgent_where_a_failure_would_do_more(tmp_path: Path) -> None:
+    says = {f"{one}_pump": f'consequence = "{one}"\n' for one in ("minor", "major", "severe")}
+
+    async def scenario() -> None:
+        async with site(tmp_path, list(says), of_assets=says) as plant, plant.running():
+            await plant.play(30)
+            plant.off = dict.fromkeys(says, (0.0, 2.0))
+            await plant.play(30)
+            found = {one["asset"]: one for one in (await plant.get("/alerts"))["items"]}
+            assert {asset: one["priority"] for asset, one in found.items()} == {
+                "minor_pump": "low", "major_pump": "medium", "severe_pump": "high",
+            }
+            for one in found.values():
+                assert one["verdict"]["cause"] == "machine"
+                assert one["verdict"]["evidence"] < 2.0, "there are days to act on each"
+
+    asyncio.run(scenario())
+    replayed_as_recorded(tmp_path)
+
+
+def test_what_has_grown_to_twice_what_it_was_must_be_taken_on_again_and_who_had_is_kept(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with site(tmp_path, ["pump"], 'consequence = "minor"\n') as plant, plant.running():
+            await plant.play(30)
+            plant.off = {"pump": (0.0, 1.0)}
+            await plant.play(25)
+            seen = {"by": "Ana", "time": codec.format_time(plant.clock.time_ns()), "comment": "looking at the seal"}
+            await plant.command("acknowledge", "pump-1", "--by", "Ana", "--comment", "looking at the seal")
+            plant.off = {"pump": (0.0, 3.0)}
+            await plant.play(60)
+            taken = await plant.get("/alerts/pump-1")
+            assert (taken["state"], taken["acknowledgement"]) == ("acknowledged", seen), "not twice as bad yet"
+            now = (await plant.get("/assets/pump"))["verdict"]
+            assert now["evidence"] > 1.5 * taken["verdict"]["evidence"]
+
+            plant.off = {"pump": (0.0, 30.0)}
+            await plant.play(9)
+            assert (await plant.get("/alerts/pump-1"))["state"] == "acknowledged", "not for the on delay yet"
+            await plant.play(21)
+            told = await revisions(plant)
+            assert [(one["event"], one["state"], one["priority"], one["by"]) for one in told] == [
+                ("raise", "unacknowledged", "low", None),
+                ("acknowledge", "acknowledged", "low", "Ana"),
+                ("realarm", "unacknowledged", "medium", None),
+            ]
+            raised, kept, again = told
+            assert [one["acknowledgement"] for one in told] == [None, seen, None]
+            assert again["verdict"]["evidence"] >= 2 * raised["verdict"]["evidence"]
+            assert again["message"] != kept["message"] == raised["message"]
+            await plant.command("acknowledge", "pump-1", "--by", "Bo")
+            plant.off = {}
+            await plant.play(60)
+            over = await plant.get("/alerts/pump-1")
+            assert (over["state"], over["acknowledgement"]["by"]) == ("normal", "Bo")
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)

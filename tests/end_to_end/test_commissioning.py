@@ -16,6 +16,7 @@ from agent.replay import recorded, replay
 from agent.store import codec
 from agent.store.journal import AlertFilter, JournalReader
 from tests.end_to_end.site import FAULT, Site, site
+from tests.line.fold import assert_folds
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -63,17 +64,30 @@ async def kinds(site: Site) -> list[tuple[str, str | None]]:
     return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
 
 
+async def labels(site: Site, alert_id: str) -> list[tuple[str, str | None, str, str] | None]:
+    """What people had said of an alert at each of its revisions."""
+    found = [one["label"] for one in (await site.get(f"/alerts/{alert_id}/history"))["items"]]
+    return [one and (one["answer"], one["fault"], one["by"], one["comment"]) for one in found]
+
+
 def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it."""
+    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it.
+
+    Each alert that people were told of is the fold of its revisions.
+    """
     config = load(folder / "agent.toml")
     again = replay(recorded(folder / "state", layout_of(config)), line_maker(config))
     journal = JournalReader.open(folder / "state" / "journal.sqlite3")
     alerts = [one for shadow in (False, True) for one in journal.alerts(AlertFilter(shadow=shadow), limit=500).alerts]
-    kept = [one for alert in alerts if ".past-" not in alert.id for one in journal.history(alert.id)]
+    histories = [journal.history(alert.id) for alert in alerts if ".past-" not in alert.id]
+    kept = [one for history in histories for one in history]
     wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
     journal.close()
     assert sorted(map(codec.encode, again)) == sorted(wanted)
     assert wanted
+    for history in histories:
+        if not history[-1].shadow:
+            assert_folds(history)
 
 
 def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_live(tmp_path: Path) -> None:
@@ -100,13 +114,21 @@ def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_liv
                 shown = await plant.command("commissioning", "pump")
                 assert "next: look at these alerts, and then forewarn go-live pump --by NAME" in shown
                 assert "pump-1" in shown
+                await plant.command("label", "pump-1", "--real", "worn bearing", "--by", "Ana", "--comment", "it hums")
+                with pytest.raises(urllib.error.HTTPError, match="409"):
+                    await plant.say("/alerts/pump-1/acknowledge", by="Ana")
+                await plant.play(3)
             async with plant.running():
                 assert await stage(plant) == "shadow"
+                marked = await plant.get("/alerts/pump-1")
+                assert (marked["event"], marked["shadow"], marked["state"]) == ("label", True, "unacknowledged")
+                assert await labels(plant, "pump-1") == [None, ("real", "worn bearing", "Ana", "it hums")]
                 await plant.command("go-live", "pump", "--by", "Ana", "--comment", "that was real")
                 await plant.play(30)
                 assert await stage(plant) == "live"
                 (alert,) = (await plant.get("/alerts"))["items"]
                 assert (alert["id"], alert["event"], alert["by"]) == ("pump-1", "go_live", "Ana")
+                assert alert["label"] == marked["label"], "what was said in shadow stays"
                 assert ("live", "Ana") in await kinds(plant)
             async with plant.running():
                 await plant.play(10)
@@ -169,6 +191,17 @@ def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_
                 assert before["raised_time"] == live["raised_time"]
                 assert await stage(plant) == "shadow"
                 assert (await plant.get("/assets/pump"))["alert"]["id"] == "pump-1", "what people were told of stays"
+                await plant.command("label", before["id"], "--real", "worn bearing", "--by", "Ana")
+                await plant.play(3)
+            async with plant.running():
+                (marked,) = (await plant.get("/assets/pump/commissioning"))["before"]
+                assert (marked["id"], marked["label"]["fault"]) == (before["id"], "worn bearing")
+                assert await labels(plant, before["id"]) == [None, ("real", "worn bearing", "Ana", "")]
+                plant.faulty = {"pump"}
+                await plant.play(60)
+                again = await plant.get("/alerts/pump-1")
+                assert (again["event"], again["like"]["alert_id"]) == ("raise", before["id"])
+                assert again["like"]["name"] == "worn bearing", "what was marked names the next one"
 
     asyncio.run(scenario())
 

@@ -25,9 +25,10 @@ from agent.line.alert import (
     Withheld,
     WithheldKind,
 )
-from agent.line.lifecycle import ESCALATION, NEVER, TRANSITIONS, WITHHOLDING, Patience
+from agent.line.lifecycle import NEVER, TRANSITIONS, WITHHOLDING, Patience
 from tests.agent import samples
 from tests.agent.samples import SECOND_NS, START_NS
+from tests.line.fold import assert_folds, fold
 
 PATIENCE = Patience(escalate_ns=20 * SECOND_NS, realarm_ns=30 * SECOND_NS)
 OF_ASSETS = (WithheldKind.SUPPRESSED, WithheldKind.OUT_OF_SERVICE, WithheldKind.ON_HOLD)
@@ -96,29 +97,13 @@ def played(steps: Sequence[tuple[int, int | WithheldKind]]) -> list[Alert]:
     return revisions
 
 
-def fold(events: Sequence[AlarmEvent]) -> tuple[AlarmState, set[WithheldKind], Priority]:
-    state, kinds, priority = AlarmState.NORMAL, set[WithheldKind](), Priority.LOW
-    for event in events:
-        state = TRANSITIONS.get((state, event), state)
-        kinds |= {kind for kind, (begins, _) in WITHHOLDING.items() if event is begins}
-        kinds -= {kind for kind, (_, ends) in WITHHOLDING.items() if event is ends}
-        if event is AlarmEvent.ESCALATE:
-            priority = ESCALATION[priority]
-        if event is AlarmEvent.RAISE:
-            priority = Priority.LOW  # it is raised anew, for what it is this time
-    return state, kinds, priority
-
-
 @given(STEPS)
 def test_an_alert_is_the_fold_of_its_events(steps: list[tuple[int, int | WithheldKind]]) -> None:
     revisions = played(steps)
-    assert [alert.revision for alert in revisions] == list(range(1, len(revisions) + 1))
+    assert_folds(revisions)
     for count, alert in enumerate(revisions, 1):
-        events = [one.event for one in revisions[:count]]
-        assert None not in events
-        kinds = {one.kind for one in alert.withheld}
-        assert (alert.state, kinds, alert.priority) == fold([event for event in events if event is not None])
-        assert len(kinds) == len(alert.withheld)
+        *_, priority = fold([one.event for one in revisions[:count] if one.event is not None])
+        assert alert.priority == priority
 
 
 @given(STEPS)
