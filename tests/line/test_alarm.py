@@ -250,6 +250,20 @@ def test_each_time_it_has_to_be_twice_as_bad_as_the_last() -> None:
     assert [each.event for each in revisions] == [RAISE, ACKNOWLEDGE, REALARM, ACKNOWLEDGE, REALARM]
 
 
+def test_what_becomes_twice_as_bad_while_it_is_put_aside_is_raised_again_when_it_is_back() -> None:
+    revisions = Scenario(on_s=10).at(60).evidence(1.5).at(80).acknowledged().at(90).shelved(until_s=200) \
+        .at(100).evidence(3.1).between(80, 208).wants(ACKNOWLEDGED).between(209, 300).wants(UNACKNOWLEDGED).run()
+    assert [each.event for each in revisions] == [
+        RAISE, ACKNOWLEDGE, AlarmEvent.SHELVE, AlarmEvent.UNSHELVE, REALARM,
+    ]
+
+
+def test_what_was_twice_as_bad_only_while_it_was_put_aside_is_not_raised_again() -> None:
+    revisions = Scenario(on_s=10).at(60).evidence(1.5).at(80).acknowledged().at(90).shelved(until_s=200) \
+        .at(100).evidence(3.1).at(195).evidence(1.5).between(80, 300).wants(ACKNOWLEDGED).run()
+    assert revisions[-1].event is AlarmEvent.UNSHELVE
+
+
 def test_after_a_restart_it_is_still_known_how_bad_it_was() -> None:
     line = scripted_line(on_s=10)
     line.step(rows([3.0] * 20), NOW_NS)
