@@ -44,7 +44,7 @@ def raised(folder: Path) -> list[Alert]:
 async def drift(plant: Site, kelvin: float, rows: int) -> None:
     """Let the temperatures of all drift away."""
     for above in np.linspace(0.0, kelvin, rows).tolist():
-        plant.off = {asset: (0.0, above) for asset in plant.assets}
+        plant.off = dict.fromkeys(plant.assets, (0.0, above))
         await plant.play(1)
 
 

@@ -1,4 +1,4 @@
-"""What an agent saw on the wire and may learn from: a fault that stands is not, until a person says that it is normal."""
+"""What an agent saw on the wire and may learn from: a fault that stands only once a person says that it is normal."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_fault_that_stands_is_learnt_only_once_a_person_has_said_that_it_is_no
             assert " in alarm" in said
             assert " near an alarm" in said
             guarded = plant.rows_of("guarded")
-            assert guarded == pytest.approx(HEALTHY_ROWS, abs=2), "none of the fault, nor of the hour before it"
+            assert guarded == pytest.approx(HEALTHY_ROWS, abs=2), "none of the fault, nor of the day before it"
 
             await plant.switched_off(0)
             async with plant.running():
