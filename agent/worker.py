@@ -246,14 +246,15 @@ class Worker:
     def _hand_over(self, line: Line, waiting: deque[Command], monotonic_ns: int) -> list[Command]:
         """Give a line the commands that wait for it; what it refuses waits for its next job.
 
-        A label brings along the alert as it stands, and what comes behind it waits: it may be of the same alert. Where
-        the journal cannot tell how that stands, the label waits, too, and is tried again as what is not recorded is.
+        A label brings along the alert as it stands, so it is given alone: what is before or behind it may be of the
+        same alert. Where the journal cannot tell how that stands, the label waits and is tried again as what is not
+        recorded is.
         """
         given: list[Command] = []
         while waiting:
             command = waiting[0]
             if isinstance(command, GiveLabel):
-                if monotonic_ns < self._labels_wait_until_ns and not self._finishing:
+                if given or (monotonic_ns < self._labels_wait_until_ns and not self._finishing):
                     break
                 try:
                     command = replace(command, alert=self._as_it_stands(command.alert_id))

@@ -167,6 +167,35 @@ def test_two_labels_of_a_past_alert_are_two_revisions_though_they_wait_together(
     journal.close()
 
 
+def test_a_label_is_of_the_alert_as_what_was_said_before_it_leaves_it(tmp_path: Path) -> None:
+    """Whoever acknowledges an alert that has returned closes it; the label is then one of an alert that is over."""
+    journal = Journal(tmp_path / "journal.sqlite3", START_NS)
+    telemetry = TelemetryLog(tmp_path / "telemetry", {"pump": TAGS})
+    worker = Worker({"pump": ThresholdLine("pump", TAGS, 10.0)}, journal, telemetry, Hurried())
+
+    async def scenario() -> None:
+        raises, *later = jobs(4)[1:]
+        worker.offer(raises)
+        work = asyncio.create_task(worker.run())
+        await until(lambda: worker.jobs_done == 1)
+        assert worker.submit("pump", Acknowledge("pump-1", "Ana", START_NS))
+        assert worker.submit("pump", GiveLabel("pump-1", Label(Answer.REAL, "seal", "Ana", START_NS)))
+        for job in later:
+            worker.offer(job)
+        worker.finish()
+        await work
+
+    asyncio.run(scenario())
+    given = [step.commands for step in telemetry.scan("pump") if step.commands]
+    assert [len(commands) for commands in given] == [1, 1]
+    (label,) = given[1]
+    assert isinstance(label, GiveLabel)
+    assert label.alert is not None
+    assert label.alert.acknowledgement is not None
+    telemetry.close()
+    journal.close()
+
+
 @pytest.mark.parametrize("readable_again", [True, False])
 def test_a_label_waits_until_the_journal_can_be_read_and_is_told_where_it_never_can(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, readable_again: bool

@@ -100,15 +100,18 @@ class Site:
 
     async def show(self) -> None:
         """Show the next row on the wire."""
-        row = []
+        await self.plc.show(np.array(self._next_row(), np.float32), self.clock.time_ns())
+        self.rows += 1
+
+    def _next_row(self) -> list[float]:
+        row: list[float] = []
         for place, asset in enumerate(self.assets):
             pressure, temperature = self._healthy[800 + (self.rows + 7 * place) % 700].tolist()
             of_pressure, of_temperature = self.off.get(asset, (0.0, 0.0))
             temperature += FAULT * (asset in self.faulty) + of_temperature
             temperature = OPEN_CIRCUIT if asset in self.broken else temperature
             row += [pressure + of_pressure, temperature, float(asset in self.cleaning)]
-        await self.plc.show(np.array(row, np.float32), self.clock.time_ns())
-        self.rows += 1
+        return row
 
     async def command(self, *words: str) -> str:
         """Run a command of `forewarn` that talks to the agent; return what it prints."""

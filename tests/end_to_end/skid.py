@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from models import bundle
 from simulators import config
+from simulators.faults import Degradation
 from simulators.machine import EPOCH_NS
 from simulators.modbus import ModbusPlc
 from simulators.plant import MACHINES, Plant
@@ -20,13 +21,16 @@ OPEN_CIRCUIT = 3000.0
 
 
 class Skid(Site):
-    """The pump; `off` by what one of its sensors shows more than there is, None where its wires are off."""
+    """The pump, with `faults` of the machine.
 
-    def __init__(self, folder: Path, seed: int, start_s: int, tag: str) -> None:
+    `reads_more` is by what one of its sensors shows more than there is, None where its wires are off.
+    """
+
+    def __init__(self, folder: Path, seed: int, start_s: int, tag: str, faults: Sequence[Degradation] = ()) -> None:
         self.assets = ("pump",)
         self.clock = ManualClock(EPOCH_NS + start_s * SECOND_NS)
         self.reads_more: float | None = 0.0
-        self._plant, self._start_s, self._folder = Plant("pump", seed), start_s, folder
+        self._plant, self._start_s, self._folder = Plant("pump", seed, faults), start_s, folder
         self._column = [each.name for each in self._plant.tags].index(tag)
         self.plc = ModbusPlc(self._plant.tags)
         self.rows = 0
@@ -59,9 +63,11 @@ class Skid(Site):
 
 
 @asynccontextmanager
-async def skid(folder: Path, seed: int, start_s: int, tag: str) -> AsyncIterator[Skid]:
-    """Put the pump on the wire from a simulated second on; `tag` is of the sensor that will be off."""
-    place = Skid(folder, seed, start_s, tag)
+async def skid(
+    folder: Path, seed: int, start_s: int, tag: str, faults: Sequence[Degradation] = ()
+) -> AsyncIterator[Skid]:
+    """Put the pump on the wire from a simulated second on; `tag` is of the sensor that can be off."""
+    place = Skid(folder, seed, start_s, tag, faults)
     await place.plc.start()
     await place.show()
     place.rows = 0
