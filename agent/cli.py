@@ -291,9 +291,10 @@ def learn_command(
             raise BundleError(
                 f"{out}: cannot be written ({error.strerror}); name a folder that can"
             ) from error
+    regimes = len(bundle.manifest.regimes)
     typer.echo(
         f"{out}: learnt from {found.rows:,} rows of {len(found.tags)} tags; "
-        f"{len(bundle.manifest.regimes)} operating regimes; "
+        f"{regimes} operating regime{'s' * (regimes > 1)}; "
         + (f"signed by {bundle.signature.key}" if bundle.signature else "not signed")
     )
 

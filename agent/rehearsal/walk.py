@@ -23,7 +23,8 @@ Float64s = npt.NDArray[np.float64]
 PAST_ROWS: Final = 1024
 """Rows before a moment that are kept for it."""
 WHOLE_MIN: Final = 0.5
-"""At a moment at least so many of the rows to come are there: the agent was not off meanwhile."""
+"""At a moment people would be told in at least so many of the rows to come: the agent is not off, nor are its alerts
+withheld meanwhile."""
 SPENT: Final = 0.01
 """Of a span of which no more than this is left no other moment is drawn."""
 
@@ -179,7 +180,7 @@ class Walk:
 
     def _moment(self) -> Moment | None:
         """Return the moment before the first row ahead, None where it does not suit."""
-        ahead = tuple(self._until(self._ahead[0].first_ns + self._within_ns))
+        ahead = self._until(self._ahead[0].first_ns + self._within_ns)
         if not ahead or not self._is_well() or ahead[0].fresh or any(part.rebaselined for part in ahead):
             return None  # what is put in would be learnt, and is not judged meanwhile
         moment = Moment(ahead[0].first_ns, ahead, np.array(self._past))
@@ -192,15 +193,13 @@ class Walk:
             return False
         return bool(last.condition[-1] == NORMAL and last.evidence[-1] < DEADBAND)
 
-    def _until(self, end_ns: int) -> Iterator[Part]:
-        """Give the rows ahead before a time; none where the record does not reach so far, or has too few."""
+    def _until(self, end_ns: int) -> tuple[Part, ...]:
+        """Return the rows ahead before a time; none where the record does not reach so far, or people are told in few.
+        """
         if self._ahead[-1].last_ns < end_ns:
-            return
-        rows = sum(part.grid.rows for part in self._ahead)
-        if rows < WHOLE_MIN * self._within_ns / self._period_ns:
-            return
-        for part in self._ahead:
-            if part.last_ns < end_ns:
-                yield part
-            elif part.first_ns < end_ns:
-                yield part.split(int(np.searchsorted(part.grid.time_ns, end_ns)))[0]
+            return ()
+        parts = [part for part in self._ahead if part.first_ns < end_ns]
+        if parts[-1].last_ns >= end_ns:
+            parts[-1] = parts[-1].split(int(np.searchsorted(parts[-1].grid.time_ns, end_ns)))[0]
+        told = sum(int((~self._vigils[0].withheld(part.grid.time_ns)).sum()) for part in parts)
+        return tuple(parts) if told >= WHOLE_MIN * self._within_ns / self._period_ns else ()
