@@ -68,18 +68,18 @@ class Site:
         self.plc = ModbusPlc(tags)
         learn([quiet_rows(800)], [("pressure", "bar"), ("temperature", "degC")], 1000, name="m").save(folder / "bundle")
         self._healthy = quiet_rows(1500)
-        self._folder, self.keys, self._of_assets = folder, bundle + keys, of_assets
+        self.folder, self.keys, self._of_assets = folder, bundle + keys, of_assets
         self._agent: Agent | None = None
         self._url = ""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Run the agent; its state is that of the time before."""
-        file = self._folder / "agent.toml"
+        file = self.folder / "agent.toml"
         file.write_text(self._configuration())
         with listen("127.0.0.1", 0) as listener:
             self._agent = build(load(file), self.clock, Notifier({}, 1), speed=SPEED)
-            server = ApiServer(create_app(self._agent, links=LabelLinks(self._folder / "state")), listener)
+            server = ApiServer(create_app(self._agent, links=LabelLinks(self.folder / "state")), listener)
             self._url, self._shown_ns = server.url, self.clock.time_ns()
             stop = asyncio.Event()
             task = asyncio.create_task(self._agent.run(stop, server))

@@ -30,7 +30,7 @@ class Skid(Site):
         self.assets = ("pump",)
         self.clock = ManualClock(EPOCH_NS + start_s * SECOND_NS)
         self.reads_more: float | None = 0.0
-        self._plant, self._start_s, self._folder = Plant("pump", seed, faults), start_s, folder
+        self._plant, self._start_s, self.folder = Plant("pump", seed, faults), start_s, folder
         self._column = [each.name for each in self._plant.tags].index(tag)
         self.plc = ModbusPlc(self._plant.tags)
         self.rows = 0
@@ -56,7 +56,7 @@ class Skid(Site):
         pump = MACHINES["pump"]
         text = config.toml(
             "pump", self._plant.tags, f"127.0.0.1:{self.plc.port}", bundle=str(bundle.SHIPPED / "pump"),
-            period_ms=1000 * PERIOD_S, on_delay_s=30, off_delay_s=300, state_dir=str(self._folder / "state"), port=0,
+            period_ms=1000 * PERIOD_S, on_delay_s=30, off_delay_s=300, state_dir=str(self.folder / "state"), port=0,
             timeout_ms=60_000, symptoms=pump.symptoms, machine_type="pump",
         )
         return text.replace("max_requests_per_s = 50", "max_requests_per_s = 1000")

@@ -57,14 +57,14 @@ class Slow(Site):
 
     async def learn(self, out: str) -> tuple[int, str]:
         """Learn from the record, as little as there is; return the exit status and what is said."""
-        words = ("learn", "--from-record", self._folder / "state", self._folder / "agent.toml", "--thin",
-                 "--out", self._folder / out, "--no-sign")
+        words = ("learn", "--from-record", self.folder / "state", self.folder / "agent.toml", "--thin",
+                 "--out", self.folder / out, "--no-sign")
         done = await asyncio.to_thread(forewarn, *words)
         return done.exit_code, " ".join(done.output.split())
 
     def rows_of(self, out: str) -> int:
         """How many rows a bundle was learnt from."""
-        return bundle.load(self._folder / out).manifest.learnt_rows
+        return bundle.load(self.folder / out).manifest.learnt_rows
 
     async def condition(self, of: str) -> str:
         """Let the agent judge by a bundle; return what it makes of the machine."""

@@ -45,7 +45,7 @@ class Mill(Site):
         self.clock = ManualClock()
         self.target = USUAL_RPM
         self.is_faulty = False
-        self._folder, self._agent, self._url, self.rows = folder, None, "", 0
+        self.folder, self._agent, self._url, self.rows = folder, None, "", 0
         self._columns = (*TAGS, ("target", "rpm"))
         self._healthy = coupled(ROWS_MAX, 2)
         self.plc = ModbusPlc([Tag(name, unit, ModbusAddress(1, Table.INPUT_REGISTER, 2 * place), Dtype.FLOAT32)
