@@ -288,9 +288,7 @@ def learn_command(
         try:
             bundle.save(out)
         except OSError as error:
-            raise BundleError(
-                f"{out}: cannot be written ({error.strerror}); name a folder that can"
-            ) from error
+            raise BundleError(f"{out}: cannot be written ({error.strerror}); name a folder that can") from error
     regimes = len(bundle.manifest.regimes)
     typer.echo(
         f"{out}: learnt from {found.rows:,} rows of {len(found.tags)} tags; "

@@ -109,7 +109,8 @@ def read_history(path: Path, reading: Reading) -> History:
         part = Rows(name, times_ns[healthy], _rows_of(values, healthy), label[healthy])
         found += segments_of(part, period_ms * NS_PER_MS, hold)
     if not found:
-        raise BacktestError(f"{path} has no row to learn from")
+        why = f": its {int(without.sum()):,} rows are of times that are left out" if without.any() else ""
+        raise BacktestError(f"{path} has no row to learn from{why}")
     recorded = sum(segment.rows for segment in found)
     if (days := recorded * period_ms / MS_PER_DAY) < DAYS_MIN:
         notes.append(

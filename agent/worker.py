@@ -209,13 +209,17 @@ class Worker:
             self._telemetry.append(Step(job.asset, job.now_ns, job.frame, recovered=True), monotonic_ns)
             return
         self._renew_line(job.asset, monotonic_ns)
-        line = self._lines[job.asset]
+        line, waiting, frame = self._lines[job.asset], self._commands[job.asset], job.frame
         state = line.state() if self._is_state_due(job.asset) else b""
-        commands = self._hand_over(line, self._commands[job.asset], monotonic_ns)
-        self._step(Step(job.asset, job.now_ns, job.frame, tuple(commands), state=state), monotonic_ns)
-        for command in commands:
-            if isinstance(command, GiveLabel):
-                self._tell_kin(job.asset, command, job.now_ns, monotonic_ns)
+        while True:
+            commands = self._hand_over(line, waiting, monotonic_ns)
+            self._step(Step(job.asset, job.now_ns, frame, tuple(commands), state=state), monotonic_ns)
+            for command in commands:
+                if isinstance(command, GiveLabel):
+                    self._tell_kin(job.asset, command, job.now_ns, monotonic_ns)
+            if not (commands and waiting and GiveLabel in (type(commands[-1]), type(waiting[0]))):
+                break
+            frame, state = Frame.empty(len(line.tags)), b""  # a label has a step of its own, not a read
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
@@ -246,9 +250,9 @@ class Worker:
     def _hand_over(self, line: Line, waiting: deque[Command], monotonic_ns: int) -> list[Command]:
         """Give a line the commands that wait for it; what it refuses waits for its next job.
 
-        A label brings along the alert as it stands, so it is given alone: what is before or behind it may be of the
-        same alert. Where the journal cannot tell how that stands, the label waits and is tried again as what is not
-        recorded is.
+        A label brings along the alert as it stands, so it has a step of its own: what is before or behind it may be of
+        the same alert. Where the journal cannot tell how that stands, the label waits, and is tried again as what is
+        not recorded is.
         """
         given: list[Command] = []
         while waiting:

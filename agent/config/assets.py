@@ -163,7 +163,7 @@ class AssetConfig(Model):
         default=None, description='the stage it begins in with a bundle: "live", or "shadow" until somebody goes live'
     )
     learn_after_h: float = Field(
-        default=168.0, gt=0, le=8760, description="hours that are recorded before a model is learnt, without a bundle"
+        default=168.0, gt=0, le=8760, description="without a bundle: hours recorded to learn from, before that is done"
     )
     promote: Literal["person", "rule"] = Field(
         default="person", description="who decides that a challenger takes its model's place"

@@ -12,7 +12,7 @@ from agent.line.lifecycle import last_told
 from agent.line.source_clock import behind_ns
 from agent.line.spans import Span, union
 from agent.line.verdict import Cause
-from agent.line.withholding import withheld_spans
+from agent.line.withholding import withheld_anyhow, withheld_spans
 from agent.store import reading
 from agent.store.journal import JournalReader
 
@@ -99,7 +99,7 @@ class History:
 
     def unwatched(self, until_ns: int) -> list[Span]:
         """Return when its alerts were withheld up to a time, in any way."""
-        return union(span for spans in self.withheld(until_ns).values() for span in spans)
+        return withheld_anyhow(self.events, until_ns)
 
     def untold(self, until_ns: int) -> list[Span]:
         """Return when nobody was told of its alerts up to a time: they were withheld, or it was not live yet."""

@@ -117,7 +117,7 @@ class Watch:
 
     While the asset's alerts are withheld no alarm is raised, nor in the REMEMBERS_ROWS after that; then counting begins
     anew. One that stands returns as ever, and is due again (REALARM) when the deviation has grown to WORSE times what
-    it was; while its alert is put aside that is due to nobody, and what has grown meanwhile is seen when it is back.
+    it was; not while its alert is withheld, so that what has grown meanwhile is due once it no longer is.
     """
 
     def __init__(self, delays: Delays, *, raised: bool, level: float = 1.0, chatter: Sequence[float] = ()) -> None:
@@ -158,12 +158,12 @@ class Watch:
         withheld: Bools | None = None,
         opinion: OpinionOf = lambda _row: None,
         *,
-        aside: bool = False,
+        alert_withheld: bool = False,
     ) -> list[Change]:
         """Return what the new rows call for, in order; `withheld` bool[N] says in which the asset's alerts are.
 
-        `opinion` tells the cause of a row that deviates, where alarms wait for it. `aside`: the open alert is withheld,
-        by a person from this one alone or as all of the asset's are.
+        `opinion` tells the cause of a row that deviates, where alarms wait for it. `alert_withheld`: the open alert is,
+        which may be shelved while the asset's others are not withheld.
         """
         if withheld is None and not self._quiet_rows and not self._raised and not self._count \
                 and not (assessment.evidence >= 1.0).any():
@@ -182,7 +182,7 @@ class Watch:
             if self._deliberation.waits:
                 if self._deliberation.is_due(partial(opinion, row)):
                     found.append(self._tell(row, evidence, self._deliberation.rows))
-            elif self._raised and self._is_worse(evidence, shown=not aside and not self._quiet_rows):
+            elif self._raised and self._is_worse(evidence, told=not alert_withheld and not self._quiet_rows):
                 found.append(Change(row, AlarmEvent.REALARM, self._on_rows - 1))
             if self._raised and self._is_elsewhere(evidence, mode):
                 continue
@@ -215,12 +215,13 @@ class Watch:
             self._deliberation.lose_sight()
             self._count = self._count if self._raised else 0
 
-    def _is_worse(self, evidence: float, *, shown: bool) -> bool:
+    def _is_worse(self, evidence: float, *, told: bool) -> bool:
         """Return whether a row completes the on delay at WORSE times the level, which is then that of the row.
 
-        A row that is not `shown` to anybody counts for nothing: who took the alert on has not seen it grow.
+        A row that nobody is `told` of does not count: who took the alert on would not know that it has grown. Nor does
+        one whose evidence remembers what was done to the machine while its alerts were withheld.
         """
-        self._worse_rows = self._worse_rows + 1 if shown and evidence >= WORSE * self._level else 0
+        self._worse_rows = self._worse_rows + 1 if told and evidence >= WORSE * self._level else 0
         if self._worse_rows < self._on_rows:
             return False
         self._level, self._worse_rows = evidence, 0

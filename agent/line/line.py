@@ -383,8 +383,9 @@ class Line:
 
     def _advise(self, assessment: Assessment, withheld: Bools | None, now_ns: int) -> list[Entry]:
         changed: list[Entry] = []
-        noted, aside = 0, self._alert is not None and bool(self._alert.withheld)
-        for change in self._watch.changes(assessment, withheld, self._opinions.of(assessment), aside=aside):
+        noted, opinion = 0, self._opinions.of(assessment)
+        alert_withheld = self._alert is not None and bool(self._alert.withheld)
+        for change in self._watch.changes(assessment, withheld, opinion, alert_withheld=alert_withheld):
             changed += self._follow(assessment, noted, change.row + 1, withheld, now_ns)
             changed += self._apply(change, assessment, now_ns)
             noted = change.row + 1

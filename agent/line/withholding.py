@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,6 +25,8 @@ UNKNOWN_NS: Final = 60_000_000_000
 """So long without a good value of the tag, and it is told that nobody knows whether to suppress."""
 DEAF_NS_MAX: Final = 3_600_000_000_000
 """So long without one, and suppression ends: a broken tag must not keep a machine unwatched."""
+LATE_NS_MAX: Final = 3_600_000_000_000
+"""A row that is dated longer than this before it was read, or after, is dated by a clock that is wrong."""
 CHANGES_MAX: Final = 1000
 """Changes of the tag that are kept for rows which are still to be judged."""
 
@@ -38,7 +40,11 @@ def withheld_by(event: AssetEvent) -> Withheld | None:
 
 
 def withheld_spans(events: Iterable[AssetEvent], until_ns: int) -> dict[WithheldKind, list[Span]]:
-    """Return when the alerts of an asset were withheld, in each way, by all of its events up to a time, in order."""
+    """Return when the alerts of an asset were withheld, in each way, by all of its events up to a time, in order.
+
+    All by the gateway's clock: a tag suppresses from a row on that is dated by its source, whose clock may be wrong by
+    more than rows are late.
+    """
     begun: dict[WithheldKind, Withheld] = {}
     found: dict[WithheldKind, list[Span]] = {kind: [] for kind in KINDS}
     for event in events:
@@ -46,10 +52,16 @@ def withheld_spans(events: Iterable[AssetEvent], until_ns: int) -> dict[Withheld
             if event.kind in kinds and (before := begun.pop(kind, None)) is not None:
                 found[kind].append((before.since_ns, min(event.time_ns, before.until_ns or event.time_ns)))
         if (way := withheld_by(event)) is not None:
-            begun[way.kind] = way
+            wrong = way.kind is WithheldKind.SUPPRESSED and not 0 <= event.time_ns - event.since_ns <= LATE_NS_MAX
+            begun[way.kind] = replace(way, since_ns=event.time_ns) if wrong else way
     for kind, way in begun.items():
         found[kind].append((way.since_ns, min(until_ns, way.until_ns or until_ns)))
     return {kind: union((begin, min(end, until_ns)) for begin, end in spans) for kind, spans in found.items()}
+
+
+def withheld_anyhow(events: Iterable[AssetEvent], until_ns: int) -> list[Span]:
+    """Return when the alerts of an asset were withheld in any way, by all of its events up to a time, in order."""
+    return union(span for spans in withheld_spans(events, until_ns).values() for span in spans)
 
 
 class Withholding:

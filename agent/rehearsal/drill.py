@@ -67,9 +67,9 @@ def drill(
         moments += 1
     if moments < MOMENTS_MIN:
         raise StoreError(
-            f"{record.source}: at {moments} of {repeats} moments {record.asset} ran, all was well, and stayed so for "
-            f"{lasting(within_s)}; {MOMENTS_MIN} are needed: let the agent watch for some days more, or take more "
-            "--repeats, or a shorter --within"
+            f"{record.source}: at {moments} of {repeats} moments {record.asset} ran, all was well, stayed so for "
+            f"{lasting(within_s)}, and alerts were not withheld then; {MOMENTS_MIN} are needed: let the agent watch "
+            "for some days more, or take more --repeats, or a shorter --within"
         )
     findings = [_finding(record, column, fault, moments, tries) for (column, fault), tries in seen.items()]
     return Drill(

@@ -193,7 +193,10 @@ def show(held: Drill, console: Console) -> None:
         soft_wrap=True,
     )
     if held.moments < held.wanted:
-        why = f"elsewhere an alert stood, came by itself within {lasting(held.within_s)}, or too little was recorded"
+        why = (
+            f"elsewhere an alert stood or came by itself within {lasting(held.within_s)}, alerts were withheld, or too "
+            "little was recorded"
+        )
         console.print(to_the_letter(f"{held.moments} of {held.wanted} moments suited: {why}"), soft_wrap=True)
     for fault in dict.fromkeys(one.fault for one in held.findings):
         console.print()

@@ -24,14 +24,14 @@ from agent.learning.bundle import learn_bundle
 from agent.line import state
 from agent.line.alert import Alert, ReturnToService, TakeOutOfService
 from agent.line.line import Line, LineSettings
-from agent.line.spans import Span
+from agent.line.spans import Span, union
 from agent.replay import recorded, replay
 from agent.shadow.versions import FOLDER, past_series, version
 from agent.store import codec
 from agent.store.blocks import Started, Step
 from agent.store.journal import StoreError
 from agent.trust import KEY, signing_key
-from connectors.frame import Frame
+from connectors.frame import Frame, Int64s
 from models import bundle as bundles
 from models.bundle import BundleError
 from models.learn import LearnError
@@ -48,7 +48,10 @@ LearntTags = Sequence[tuple[str, str, int, float | None]]
 def learning(
     state_dir: Path, asset: str, tags: LearntTags, period_ms: int, until_ns: int, without: Sequence[Span]
 ) -> dict[str, Any]:
-    """Ask for a model to be learnt of what was recorded of an asset before `until_ns` (UTC), `without` some times."""
+    """Ask for a model to be learnt of what was recorded of an asset before `until_ns`, `without` some times, UTC.
+
+    These are by the gateway's clock, as `agent.line.spans.union` returns them.
+    """
     return {
         "task": "learn", "state_dir": str(state_dir), "asset": asset, "tags": tags, "period_ms": period_ms,
         "until_ns": until_ns, "without": without,
@@ -71,10 +74,13 @@ def learn(asked: dict[str, Any]) -> dict[str, Any]:
     names, units, periods_ms, max_rates = zip(*asked["tags"], strict=True)
     folder = state_dir / FOLDER / asset
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    layout = {asset: tuple(zip(names, units, strict=True))}
     with tempfile.TemporaryDirectory(prefix=".learning-", dir=folder) as place:
         table = Path(place) / "record.parquet"
         try:
-            write_table(state_dir, asset, table, names, 0, asked["until_ns"])
+            frames = _frames(recorded(state_dir, layout, 0, asked["until_ns"]))
+            whole = _by_source(frames, [(0, asked["until_ns"])])
+            write_table(state_dir, asset, table, names, 0, whole[-1][1] if whole else 0)
             found = read_history(table, Reading(
                 time="time" if "time" not in names else "_time",
                 tags=names,
@@ -84,7 +90,7 @@ def learn(asked: dict[str, Any]) -> dict[str, Any]:
                 period_option=f"assets.{asset}.period_ms",
                 periods_ms=dict(zip(names, periods_ms, strict=True)),
                 max_rates={name: rate for name, rate in zip(names, max_rates, strict=True) if rate is not None},
-                without=tuple((begin_ns, end_ns) for begin_ns, end_ns in asked["without"]),
+                without=_by_source(frames, asked["without"]),
             ))
             bundle = learn_bundle(found, asset, "what was recorded here", Console(stderr=True))
         except (StoreError, BacktestError, LearnError) as error:
@@ -94,8 +100,27 @@ def learn(asked: dict[str, Any]) -> dict[str, Any]:
         kept = folder / version(bundle.hash)
         if not kept.exists():
             new.rename(kept)
-    rows, regimes = sum(int((~np.isnan(part)).any(1).sum()) for part in found.segments), len(bundle.manifest.regimes)
-    return {"model": bundle.hash, "rows": rows, "rows_without": found.rows_without, "regimes": regimes}
+    manifest = bundle.manifest
+    return {
+        "model": bundle.hash, "rows": manifest.learnt_rows, "rows_without": found.rows_without,
+        "regimes": len(manifest.regimes),
+    }  # fmt: skip
+
+
+def _frames(events: Iterator[Step | Started]) -> Int64s:
+    """Return of each frame when it was read and its earliest and latest source time, i64[N, 3], UTC."""
+    found = [
+        (event.now_ns, int(event.frame.source_time_ns.min()), int(event.frame.source_time_ns.max()))
+        for event in events
+        if isinstance(event, Step) and not event.recovered and event.frame.rows
+    ]
+    return np.array(found, np.int64).reshape(-1, 3)
+
+
+def _by_source(frames: Int64s, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Return spans of the gateway's time as times of the source, by the frames that were read in them."""
+    read = [frames[(frames[:, 0] >= begin_ns) & (frames[:, 0] < end_ns)] for begin_ns, end_ns in spans]
+    return tuple(union((int(of[:, 1].min()), int(of[:, 2].max()) + 1) for of in read if len(of)))
 
 
 def look_back(asked: dict[str, Any]) -> dict[str, Any]:

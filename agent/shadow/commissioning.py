@@ -21,9 +21,10 @@ from agent.config.file import Config
 from agent.line.alert import Alert
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
-from agent.line.spans import Span, length_ns, union, without
+from agent.line.spans import Span, length_ns, without
 from agent.line.stage import Decide, Decision, Stage
-from agent.line.withholding import withheld_spans
+from agent.line.withholding import KINDS as WITHHOLDING_KINDS
+from agent.line.withholding import withheld_anyhow
 from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
@@ -43,6 +44,7 @@ CHECK_NS: Final = 60_000_000_000
 AGAIN_NS: Final = 86_400_000_000_000
 """So long after a model could not be learnt it is tried again, from more of the record."""
 TIMEOUT_NS: Final = 12 * 3_600_000_000_000
+_OF_WITHHOLDING: Final = [kind for kinds in WITHHOLDING_KINDS.values() for kind in kinds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,8 @@ class Commissioning:
         return None
 
     def _withheld(self, asset: str, until_ns: int) -> list[Span]:
-        """Return when people or a tag said that an asset was not at its work: out of service, or in cleaning."""
-        return union(
-            span for spans in withheld_spans(self._journal.all_events(asset), until_ns).values() for span in spans
-        )
+        """Return when an asset's alerts were withheld, or would have been: it was not at its usual work."""
+        return withheld_anyhow(self._journal.events_of(asset, _OF_WITHHOLDING), until_ns)
 
     async def _each(self, see_to: Callable[[str], Awaitable[None]]) -> None:
         while True:
@@ -165,7 +165,7 @@ class Commissioning:
             waits = bool(now.since_ns) and self._clock.time_ns() - now.since_ns < AGAIN_NS
             found = self.collected(asset)
             if not waits and found.recorded_h >= found.needed_h:
-                self._decide(asset, now, Decision.LEARN, f"{found.recorded_h:.3g} hours are recorded")
+                self._decide(asset, now, Decision.LEARN, f"{found.recorded_h:.3g} hours are recorded to learn from")
         elif now.model is not None:
             wanted = Models(now.model, now.challenger)
             if self._models.get(asset) != wanted:
@@ -263,7 +263,7 @@ class Commissioning:
         regimes = f"{answer['regimes']} operating regime{'s' * (answer['regimes'] > 1)}"
         comment = f"{answer['rows']:,} rows were learnt from, {regimes} found in them"
         if left_out := answer["rows_without"]:
-            comment += f"; {left_out:,} from when it was out of service or in cleaning are left out"
+            comment += f"; {left_out:,} from when its alerts would have been withheld are left out"
         self._decide(asset, now, Decision.LEARNT, comment, answer["model"])
 
     async def _look_back(self, asset: str, now: Standing, model: str) -> None:

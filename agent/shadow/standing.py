@@ -37,7 +37,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """How much of an asset is recorded, and of how much a model is learnt, in hours; `refused` says why it was not yet.
+    """How much of an asset is recorded to learn from, and of how much a model is learnt, in hours.
+
+    `refused` says why it was not yet.
     """
 
     recorded_h: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,28 @@ def test_a_history_has_the_values_left_out_that_a_running_agent_refuses(tmp_path
     assert np.flatnonzero(np.isnan(segment[:, 0])).tolist() == [100, 300, 400, 401]
     assert not np.isnan(segment[:, 1]).any()
     assert "4 values that moved faster than max_rate are left out" in found.notes
+
+
+@pytest.mark.parametrize(("spans", "left"), [
+    ([], range(600)),
+    ([(100, 250)], [*range(100), *range(250, 600)]),
+    ([(0, 30), (590, 700)], range(30, 590)),
+    ([(900, 999)], range(600)),
+])  # fmt: skip
+def test_no_row_of_some_times_is_learnt_from(spans: list[tuple[int, int]], left: Sequence[int], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    table = pl.DataFrame({"t": np.arange(600) * PERIOD_S, "load": np.arange(600.0), "heat": rng.normal(size=600)})
+    table.write_parquet(tmp_path / "history.parquet")
+    minute = PERIOD_S * 1_000_000_000
+    without = tuple((begin * minute, end * minute) for begin, end in spans)
+    found = read_history(tmp_path / "history.parquet", Reading(time="t", without=without))
+    load = np.concatenate([segment[:, 0] for segment in found.segments])
+    assert load[np.isfinite(load)].tolist() == [*left]
+    assert found.rows_without == 600 - len(left)
+
+
+def test_a_history_of_which_all_is_left_out_says_so(tmp_path: Path) -> None:
+    table = pl.DataFrame({"t": np.arange(200) * PERIOD_S, "load": np.random.default_rng(0).normal(size=200)})
+    table.write_parquet(tmp_path / "history.parquet")
+    with pytest.raises(BacktestError, match="has no row to learn from: its 200 rows are of times that are left out"):
+        read_history(tmp_path / "history.parquet", Reading(time="t", without=((0, 2**62),)))

@@ -23,7 +23,7 @@ from agent.line.alert import (
 )
 from agent.line.event import AssetEvent, Entry, EventKind
 from agent.line.line import Line, LineSettings
-from agent.line.withholding import SuppressedWhen
+from agent.line.withholding import SuppressedWhen, withheld_anyhow, withheld_spans
 from connectors.frame import BAD_NO_DATA, BAD_TIMEOUT, GOOD, Frame, is_bad
 from tests.line.scripted import SECOND_NS, START_NS, ScriptedDetector
 
@@ -83,6 +83,18 @@ def test_a_machine_in_cleaning_raises_no_alert_and_counting_starts_anew_afterwar
     assert (alert.onset_time_ns, alert.raised_time_ns) == (at(first), at(first + 9))
 
 
+@pytest.mark.parametrize("ahead_s", [0, -2 * 3600, 5 * 3600])
+def test_when_a_machine_was_in_cleaning_is_told_by_the_gateways_clock_however_wrong_that_of_its_source_is(
+    ahead_s: int,
+) -> None:
+    line, entries = Line("pump", ScriptedDetector(), CLEANING), list[Entry]()
+    for second, cleaning in enumerate([0.0] * 55 + [1.0] * 100 + [0.0] * 50):
+        entries += line.step(frame([QUIET], [cleaning], second), at(second - ahead_s))
+    spans = withheld_spans(events(entries), at(10_000 - ahead_s))
+    assert spans[WithheldKind.SUPPRESSED] == [(at(55 - ahead_s), at(155 - ahead_s))]
+    assert withheld_anyhow(events(entries), at(100 - ahead_s)) == [(at(55 - ahead_s), at(100 - ahead_s))]
+
+
 def test_each_of_the_values_suppresses_and_no_other() -> None:
     line = Line("pump", ScriptedDetector(), CLEANING)
     kinds = [(event.kind, event.comment) for event in events(play(line, [QUIET] * 50, [*[0, 2, 3, 1, 0] * 10]))]
@@ -111,6 +123,21 @@ def test_an_open_alert_is_suppressed_too_and_goes_on_underneath() -> None:
         (AlarmEvent.RETURN, AlarmState.RETURNED_UNACKNOWLEDGED, [WithheldKind.SUPPRESSED]),
         (AlarmEvent.UNSUPPRESS, AlarmState.RETURNED_UNACKNOWLEDGED, []),
     ]
+
+
+@pytest.mark.parametrize("rows", [1, 7])
+def test_what_doubles_while_its_machine_is_cleaned_is_raised_again_once_no_row_remembers_the_cleaning(
+    rows: int,
+) -> None:
+    line = Line("pump", ScriptedDetector(), CLEANING)
+    assert len(alerts(play(line, [QUIET] * 20 + [HIGH] * 50, [0.0] * 70, rows))) == 1
+    assert line.submit(Acknowledge("pump-1", "Ana", at(70)))
+    found = alerts(play(line, [HIGH] * 10 + [2.1 * HIGH] * 220, [0.0] * 7 + [1.0] * 105 + [0.0] * 118, rows, 70))
+    assert [one.event for one in found] == [
+        AlarmEvent.ACKNOWLEDGE, AlarmEvent.SUPPRESS, AlarmEvent.UNSUPPRESS, AlarmEvent.REALARM,
+    ]
+    due = 70 + 112 + REMEMBERS_ROWS - 1 + 9
+    assert at(due) <= found[-1].updated_time_ns < at(due + 2 * rows)
 
 
 @pytest.mark.parametrize("gone", [float("nan"), -1.0], ids=["bad", "not sampled"])
