@@ -5,47 +5,15 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.build import layout_of, load_detectors, make_line
-from agent.config.advisories import rules_of
-from agent.config.file import load
-from agent.replay import recorded, replay
 from agent.store import codec
-from agent.store.journal import JournalReader
-from tests.end_to_end.site import Site, site
-from tests.line.fold import assert_folds
+from tests.end_to_end.alerts import deviates, revisions, states
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.site import site
 
 pytestmark = pytest.mark.timeout(300)
-
-
-async def states(site: Site) -> list[tuple[str, str, str | None]]:
-    items = (await site.get("/alerts"))["items"]
-    return [(one["id"], one["state"], one["root"]) for one in reversed(items)]
-
-
-async def revisions(site: Site, alert_id: str = "pump-1") -> list[dict[str, Any]]:
-    return list((await site.get(f"/alerts/{alert_id}/history"))["items"])
-
-
-def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte, and each alert is the fold of its own."""
-    config = load(folder / "agent.toml")
-    detectors = load_detectors(config)
-    events = recorded(folder / "state", layout_of(config))
-    rules = rules_of(config)
-    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start, rules[name]))
-    journal = JournalReader.open(folder / "state" / "journal.sqlite3")
-    histories = [journal.history(alert.id) for alert in journal.alerts(limit=500).alerts]
-    kept = [one for history in histories for one in history]
-    wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
-    journal.close()
-    assert sorted(map(codec.encode, again)) == sorted(wanted)
-    assert wanted
-    for history in histories:
-        assert_folds(history)
 
 
 def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path: Path) -> None:
@@ -324,17 +292,6 @@ def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restar
 
     asyncio.run(scenario())
     replayed_as_recorded(tmp_path)
-
-
-async def deviates(plant: Site, asset: str, pressure: float = 0.0, temperature: float = 0.0) -> None:
-    """A machine deviates for a minute, somebody takes on what is raised, and all is well again for two."""
-    plant.off = {asset: (pressure, temperature)}
-    await plant.play(60)
-    alert = (await plant.get(f"/assets/{asset}"))["alert"]
-    if alert is not None:
-        await plant.say(f"/alerts/{alert['id']}/acknowledge", by="Ana")
-    plant.off = {}
-    await plant.play(120)
 
 
 def test_a_labelled_fault_is_named_the_next_time_on_its_machine_and_on_its_sisters(tmp_path: Path) -> None:

@@ -19,8 +19,9 @@ from agent.shadow import versions
 from models.bundle import Bundle
 from models.learn import learn
 from tests.agent.samples import quiet_rows
+from tests.end_to_end.alerts import kinds
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import Site, site
-from tests.end_to_end.test_commissioning import replayed_as_recorded
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -83,10 +84,6 @@ async def until_alert(site: Site, number: int, state: str) -> None:
     raise AssertionError(str(newest))
 
 
-async def decided(site: Site) -> list[tuple[str, str | None]]:
-    return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
-
-
 def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by_one(tmp_path: Path) -> None:
     new = learnt(quiet_rows(900), "new")
 
@@ -133,7 +130,7 @@ def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by
                 await plant.command("models", "rollback", "pump", "--by", "Bo", "--comment", "not yet")
                 await until_judged_by(plant, old)
                 assert await roles(plant) == {"m": "champion", "new": "none"}
-                assert await decided(plant) == [
+                assert await kinds(plant) == [
                     ("in_force", None), ("challenged", None), ("promoted", "Ana"), ("rolled_back", "Bo"),
                 ]
                 shown = await plant.command("models", "show", "pump", versions.version(new.hash))
@@ -163,7 +160,7 @@ def test_a_challenger_is_promoted_by_rule_and_rolled_back_when_it_leaves_the_bud
                     await until_alert(plant, number, "normal")
             await until(plant, role("m", "champion"))
             await until_judged_by(plant, old)
-            assert await decided(plant) == [
+            assert await kinds(plant) == [
                 ("in_force", None), ("challenged", None), ("promoted", None), ("rolled_back", None),
             ]
             (last, *_) = (await plant.get("/events", asset="pump"))["items"]
@@ -186,7 +183,7 @@ def test_a_challenger_that_misses_an_alert_is_not_promoted_by_rule_and_one_that_
             await plant.play(10)
             put(tmp_path, other)
             for _ in range(WAIT_S):
-                if ("dismissed", None) in await decided(plant):
+                if ("dismissed", None) in await kinds(plant):
                     break
                 await plant.play(1)
             (last, *_) = (await plant.get("/events", asset="pump"))["items"]
@@ -274,7 +271,7 @@ def test_an_older_model_does_not_come_back_unseen_and_a_person_brings_it_back_by
                     await plant.say("/assets/pump/rollback", by="Ana", version="0123456789ab")
                 await plant.command("models", "rollback", "pump", "--to", version, "--by", "Ana")
                 await until_judged_by(plant, new.hash)
-                assert (await decided(plant))[-1] == ("rolled_back", "Ana")
+                assert (await kinds(plant))[-1] == ("rolled_back", "Ana")
                 assert len(await in_force(plant)) == 4
 
     asyncio.run(scenario())

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.store import codec
+from tests.end_to_end.alerts import states
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.alerts import states
 from tests.end_to_end.cell import Cell, cell
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
+from tests.end_to_end.replayed import replayed_as_recorded
 
 pytestmark = pytest.mark.timeout(300)
 

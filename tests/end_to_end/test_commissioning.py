@@ -10,13 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.build import layout_of, line_maker
-from agent.config.file import load
-from agent.replay import recorded, replay
-from agent.store import codec
-from agent.store.journal import AlertFilter, JournalReader
+from tests.end_to_end.alerts import kinds
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import FAULT, Site, site
-from tests.line.fold import assert_folds
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -60,34 +56,10 @@ async def until_looked_back(site: Site) -> str:
     return str(await looked_back())
 
 
-async def kinds(site: Site) -> list[tuple[str, str | None]]:
-    return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
-
-
 async def labels(site: Site, alert_id: str) -> list[tuple[str, str | None, str, str] | None]:
     """What people had said of an alert at each of its revisions."""
     found = [one["label"] for one in (await site.get(f"/alerts/{alert_id}/history"))["items"]]
     return [one and (one["answer"], one["fault"], one["by"], one["comment"]) for one in found]
-
-
-def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it.
-
-    Each alert that people were told of is the fold of its revisions.
-    """
-    config = load(folder / "agent.toml")
-    again = replay(recorded(folder / "state", layout_of(config)), line_maker(config))
-    journal = JournalReader.open(folder / "state" / "journal.sqlite3")
-    alerts = [one for shadow in (False, True) for one in journal.alerts(AlertFilter(shadow=shadow), limit=500).alerts]
-    histories = [journal.history(alert.id) for alert in alerts if ".past-" not in alert.id]
-    kept = [one for history in histories for one in history]
-    wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
-    journal.close()
-    assert sorted(map(codec.encode, again)) == sorted(wanted)
-    assert wanted
-    for history in histories:
-        if not history[-1].shadow:
-            assert_folds(history)
 
 
 def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_live(tmp_path: Path) -> None:

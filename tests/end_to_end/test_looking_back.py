@@ -16,8 +16,8 @@ from agent.line.alert import Alert
 from agent.store.codec import format_time
 from agent.store.journal import JournalReader
 from tests.agent.commands import command
+from tests.end_to_end.alerts import states
 from tests.end_to_end.site import SECOND_NS, Site, site
-from tests.end_to_end.test_alarm_life import states
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,9 +10,10 @@ import pytest
 from agent.store import codec
 from simulators.faults import EFFECTS, degradation
 from simulators.machine import EPOCH_NS
+from tests.end_to_end.alerts import states
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import SECOND_NS
 from tests.end_to_end.skid import PERIOD_S, skid
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
 
 pytestmark = pytest.mark.timeout(300)
 

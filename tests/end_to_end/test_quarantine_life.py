@@ -15,8 +15,8 @@ from models.learn import learn
 from tests.agent.commands import forewarn
 from tests.agent.samples import quiet_rows
 from tests.clock import ManualClock
+from tests.end_to_end.alerts import states
 from tests.end_to_end.site import SECOND_NS, SLEEPERS, Site
-from tests.end_to_end.test_alarm_life import states
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -14,8 +14,9 @@ from connectors.frame import Dtype, Float32s, ModbusAddress, Table, Tag
 from models.learn import learn
 from simulators.modbus import ModbusPlc
 from tests.clock import ManualClock
+from tests.end_to_end.alerts import states
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import ADDRESS, Site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
 from tests.models.plants import TAGS, coupled
 
 pytestmark = pytest.mark.timeout(300)

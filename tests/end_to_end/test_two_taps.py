@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 
 from agent.label_link import LabelLinks
 from agent.say_command import add_say
+from tests.end_to_end.alerts import deviates, revisions
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import SECOND_NS, Site, site
-from tests.end_to_end.test_alarm_life import deviates, replayed_as_recorded, revisions
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from agent.store import codec
+from tests.end_to_end.alerts import revisions, states
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.end_to_end.site import Site, site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, revisions, states
 
 pytestmark = pytest.mark.timeout(300)
 
