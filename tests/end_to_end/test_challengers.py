@@ -21,7 +21,7 @@ from models.learn import learn
 from tests.agent.samples import quiet_rows
 from tests.end_to_end.alerts import kinds
 from tests.end_to_end.replayed import replayed_as_recorded
-from tests.end_to_end.site import Site, site
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -88,7 +88,7 @@ def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by
     new = learnt(quiet_rows(900), "new")
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 old = await judged_by(plant)
@@ -144,7 +144,7 @@ def test_a_challenger_is_promoted_by_rule_and_rolled_back_when_it_leaves_the_bud
     new = learnt(quiet_rows(900), "new")
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], RULE) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], RULE).on_the_wire() as plant, plant.running():
             await plant.play(10)
             old = await judged_by(plant)
             put(tmp_path, new)
@@ -179,7 +179,7 @@ def test_a_challenger_that_misses_an_alert_is_not_promoted_by_rule_and_one_that_
     other = learn([quiet_rows(900)], [("pressure", "bar"), ("heat", "degC")], 1000, name="other")
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], RULE) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], RULE).on_the_wire() as plant, plant.running():
             await plant.play(10)
             put(tmp_path, other)
             for _ in range(WAIT_S):
@@ -209,7 +209,7 @@ def test_the_rule_counts_the_time_in_which_the_challenger_judged(tmp_path: Path)
         return float((await plant.get("/assets/pump/models"))["trial"]["days"])
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], RULE) as plant:
+        async with Site(tmp_path, ["pump"], RULE).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(10)
                 put(tmp_path, learnt(quiet_rows(900), "new"))
@@ -243,7 +243,7 @@ def test_an_older_model_does_not_come_back_unseen_and_a_person_brings_it_back_by
         return [(one["kind"], one["about"], one["comment"]) for one in events]
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 ((kind, first, said),) = await in_force(plant)
                 assert (kind, said) == ("in_force", "the configuration names it; not signed")

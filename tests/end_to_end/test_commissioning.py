@@ -12,11 +12,12 @@ import pytest
 
 from tests.end_to_end.alerts import kinds
 from tests.end_to_end.replayed import replayed_as_recorded
-from tests.end_to_end.site import FAULT, Site, site
+from tests.end_to_end.site import FAULT, Site
 
 pytestmark = pytest.mark.timeout(300)
 
 COLLECTED = 'learn_after_h = 0.25\n'  # 15 minutes, 900 rows
+TOO_SOON = "learn_after_h = 0.01\n"  # 36 s
 CHILD_S = 120.0
 """A child that learns and looks back takes its time on a busy machine: so long, on the wall, it is waited for."""
 BREATH_S = 0.02
@@ -64,7 +65,7 @@ async def labels(site: Site, alert_id: str) -> list[tuple[str, str | None, str, 
 
 def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_live(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], COLLECTED, bundle="") as plant:
+        async with Site(tmp_path, ["pump"], COLLECTED, bundle="").on_the_wire() as plant:
             async with plant.running():
                 await plant.play(60)
                 assert await stage(plant) == "collecting"
@@ -112,7 +113,7 @@ def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_liv
 
 def test_what_is_recorded_out_of_service_and_in_cleaning_is_not_learnt_from_and_seen_afterwards(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], COLLECTED, bundle="") as plant, plant.running():
+        async with Site(tmp_path, ["pump"], COLLECTED, bundle="").on_the_wire() as plant, plant.running():
             await plant.play(200)
             await plant.say("/assets/pump/out-of-service", by="Ana", reason="new bearing", duration_s=3600)
             plant.faulty = {"pump"}
@@ -146,7 +147,7 @@ def test_what_is_recorded_out_of_service_and_in_cleaning_is_not_learnt_from_and_
 
 def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_have_raised(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(60)
                 plant.faulty = {"pump"}
@@ -180,7 +181,7 @@ def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_
 
 def test_a_record_that_teaches_nothing_is_told_and_goes_on_to_be_collected(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], "learn_after_h = 0.01\n", bundle="") as plant, plant.running():
+        async with Site(tmp_path, ["pump"], TOO_SOON, bundle="").on_the_wire() as plant, plant.running():
             async def is_refused() -> bool:
                 return ("not_learnt", None) in await kinds(plant)
 

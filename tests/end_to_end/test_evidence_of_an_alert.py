@@ -12,7 +12,7 @@ from agent.evidence import child, contents, pack
 from agent.store.journal import StoreError
 from tests.agent.commands import forewarn
 from tests.clock import ManualClock
-from tests.end_to_end.site import Site, site
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(400)
 PATH = "/alerts/pump-1/evidence"
@@ -28,7 +28,7 @@ async def alarmed(plant: Site) -> None:
 
 def test_the_pack_from_an_agent_that_runs_is_the_one_of_the_command_line(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ("pump",)) as plant, plant.running():
+        async with Site(tmp_path, ("pump",)).on_the_wire() as plant, plant.running():
             await alarmed(plant)
             answer = await plant.fetch(PATH)
             assert answer.status_code == 200, answer.text
@@ -56,7 +56,7 @@ def test_the_pack_from_an_agent_that_runs_is_the_one_of_the_command_line(tmp_pat
 
 def test_what_keeps_evidence_from_being_made_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ("pump",)) as plant, plant.running():
+        async with Site(tmp_path, ("pump",)).on_the_wire() as plant, plant.running():
             await alarmed(plant)
             (tmp_path / "bundle").rename(tmp_path / "elsewhere")
             answer = await plant.fetch(PATH)
@@ -71,7 +71,7 @@ def test_what_keeps_evidence_from_being_made_is_told_and_the_agent_goes_on(tmp_p
 
 def test_where_the_record_is_gone_the_pack_says_so(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ("pump",)) as plant:
+        async with Site(tmp_path, ("pump",)).on_the_wire() as plant:
             async with plant.running():
                 await alarmed(plant)
             for segment in (tmp_path / "state" / "telemetry").iterdir():

@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 from agent.label_link import LabelLinks
 from agent.say_command import add_say
 from tests.end_to_end.alerts import deviates, revisions
+from tests.end_to_end.place import SECOND_NS
 from tests.end_to_end.replayed import replayed_as_recorded
-from tests.end_to_end.site import SECOND_NS, Site, site
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -52,7 +53,7 @@ async def tapped(plant: Site, link: str, answer: str, **fields: str) -> None:
 
 def test_a_technician_says_what_an_alert_was_by_a_link_that_is_good_for_its_days(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 plant.faulty = {"pump"}
@@ -84,7 +85,7 @@ def test_a_technician_says_what_an_alert_was_by_a_link_that_is_good_for_its_days
 
 def test_a_link_that_was_changed_or_that_another_gateway_made_says_nothing_of_any_alert(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump", "fan"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump", "fan"]).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump", "fan"}
             await plant.play(30)
@@ -112,7 +113,7 @@ def test_a_link_that_was_changed_or_that_another_gateway_made_says_nothing_of_an
 
 def test_what_nobody_looked_at_is_no_example_of_anything_until_somebody_has(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant, plant.running():
             await plant.play(30)
             await deviates(plant, "pump", temperature=6.0)
             await plant.command("label", "pump-1", "--not-looked-at", "--by", "Ana", "--comment", "night shift")
