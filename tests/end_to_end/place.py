@@ -167,6 +167,13 @@ class Place(ABC):
         """Tell the REST API something."""
         return await self._request(path, json.dumps(body).encode())
 
+    async def refused(self, path: str, **body: object) -> int:
+        """Tell the REST API what it refuses; return the status that it answers with."""
+        async with httpx.AsyncClient(base_url=f"{self._url}/api/v1", timeout=PATIENCE_S) as http:
+            answer = await http.post(path, json=body)
+        assert answer.is_error, answer.text
+        return answer.status_code
+
     async def _request(self, path: str, body: bytes | None) -> Any:
         request = urllib.request.Request(f"{self._url}/api/v1{path}", body, {"Content-Type": "application/json"})
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import urllib.error
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,7 @@ def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by
             async with plant.running():
                 await plant.play(30)
                 old = await judged_by(plant)
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/promote", by="Ana")
+                assert await plant.refused("/assets/pump/promote", by="Ana") == HTTPStatus.CONFLICT
                 new.save(tmp_path / "relearnt")
                 words = ["models", "add", str(tmp_path / "agent.toml"), "pump", str(tmp_path / "relearnt")]
                 added = await asyncio.to_thread(CliRunner().invoke, app, words)
@@ -124,8 +123,7 @@ def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by
                 graph = tmp_path / "bundle" / "model.onnx"
                 kept = graph.read_bytes()
                 graph.write_bytes(b"damaged")
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/rollback", by="Bo")
+                assert await plant.refused("/assets/pump/rollback", by="Bo") == HTTPStatus.CONFLICT
                 graph.write_bytes(kept)
                 await plant.command("models", "rollback", "pump", "--by", "Bo", "--comment", "not yet")
                 await until_judged_by(plant, old)
@@ -267,8 +265,8 @@ def test_an_older_model_does_not_come_back_unseen_and_a_person_brings_it_back_by
                 refused = await asyncio.to_thread(CliRunner().invoke, app, words)
                 assert f"forewarn models rollback pump --to {versions.version(str(first))}" in refused.output
                 version = versions.version(new.hash)
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/rollback", by="Ana", version="0123456789ab")
+                unknown = await plant.refused("/assets/pump/rollback", by="Ana", version="0123456789ab")
+                assert unknown == HTTPStatus.CONFLICT
                 await plant.command("models", "rollback", "pump", "--to", version, "--by", "Ana")
                 await until_judged_by(plant, new.hash)
                 assert (await kinds(plant))[-1] == ("rolled_back", "Ana")
