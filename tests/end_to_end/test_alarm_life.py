@@ -5,52 +5,20 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent.build import layout_of, load_detectors, make_line
-from agent.config.advisories import rules_of
-from agent.config.file import load
-from agent.replay import recorded, replay
 from agent.store import codec
-from agent.store.journal import JournalReader
-from tests.end_to_end.site import Site, site
-from tests.line.fold import assert_folds
+from tests.end_to_end.alerts import deviates, revisions, states
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
 
-async def states(site: Site) -> list[tuple[str, str, str | None]]:
-    items = (await site.get("/alerts"))["items"]
-    return [(one["id"], one["state"], one["root"]) for one in reversed(items)]
-
-
-async def revisions(site: Site, alert_id: str = "pump-1") -> list[dict[str, Any]]:
-    return list((await site.get(f"/alerts/{alert_id}/history"))["items"])
-
-
-def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte, and each alert is the fold of its own."""
-    config = load(folder / "agent.toml")
-    detectors = load_detectors(config)
-    events = recorded(folder / "state", layout_of(config))
-    rules = rules_of(config)
-    again = replay(events, lambda name, start: make_line(config, name, detectors[name], start, rules[name]))
-    journal = JournalReader.open(folder / "state" / "journal.sqlite3")
-    histories = [journal.history(alert.id) for alert in journal.alerts(limit=500).alerts]
-    kept = [one for history in histories for one in history]
-    wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
-    journal.close()
-    assert sorted(map(codec.encode, again)) == sorted(wanted)
-    assert wanted
-    for history in histories:
-        assert_folds(history)
-
-
 def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.cleaning, plant.faulty = {"pump"}, {"pump"}
             await plant.play(60)
@@ -71,7 +39,7 @@ def test_a_machine_in_cleaning_raises_nothing_and_is_watched_afterwards(tmp_path
 
 def test_a_slight_deviation_waits_for_its_cause_and_is_nothing_if_it_returns_before(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], "cause_delay_s = 160\n") as plant, plant.running():
+        async with Site(tmp_path, ["pump"], "cause_delay_s = 160\n").on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.off = {"pump": (0.0, 0.6)}
             await plant.play(40)
@@ -94,7 +62,7 @@ def test_a_slight_deviation_waits_for_its_cause_and_is_nothing_if_it_returns_bef
 
 def test_planned_work_holds_over_a_restart_in_the_middle_and_ends_as_planned(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(20)
                 later = codec.format_time(plant.clock.time_ns() + 10_000_000_000)
@@ -121,7 +89,7 @@ def test_planned_work_holds_over_a_restart_in_the_middle_and_ends_as_planned(tmp
 
 def test_work_that_begins_now_and_is_done_early_is_said_on_the_machines_page(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant, plant.running():
             await plant.play(20)
             await plant.tap("pump", "out-of-service", name="Ana", comment="new seal", hours="4")
             await plant.play(2)
@@ -151,7 +119,7 @@ def test_what_nobody_looks_at_rises_in_priority_and_what_nobody_mends_comes_back
     keys = 'escalate_after_h = 0.01\nrealarm_after_h = 0.02\nconsequence = "minor"\n'  # 36 s and 72 s
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], keys) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], keys).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump"}
             await plant.play(130)
@@ -178,7 +146,7 @@ def test_the_same_fault_is_more_urgent_where_a_failure_would_do_more(tmp_path: P
     says = {f"{one}_pump": f'consequence = "{one}"\n' for one in ("minor", "major", "severe")}
 
     async def scenario() -> None:
-        async with site(tmp_path, list(says), of_assets=says) as plant, plant.running():
+        async with Site(tmp_path, list(says), of_assets=says).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.off = dict.fromkeys(says, (0.0, 2.0))
             await plant.play(30)
@@ -196,7 +164,7 @@ def test_the_same_fault_is_more_urgent_where_a_failure_would_do_more(tmp_path: P
 
 def test_what_has_grown_to_twice_what_it_was_must_be_taken_on_again_and_who_had_is_kept(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], 'consequence = "minor"\n') as plant, plant.running():
+        async with Site(tmp_path, ["pump"], 'consequence = "minor"\n').on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.off = {"pump": (0.0, 1.0)}
             await plant.play(25)
@@ -235,7 +203,7 @@ def test_what_has_grown_to_twice_what_it_was_must_be_taken_on_again_and_who_had_
 
 def test_an_alarm_that_comes_and_goes_stands_longer_each_time(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant, plant.running():
             await plant.play(30)
             for _ in range(4):
                 plant.faulty = {"pump"}
@@ -251,7 +219,7 @@ def test_an_alarm_that_comes_and_goes_stands_longer_each_time(tmp_path: Path) ->
 
 def test_what_a_failing_connection_does_to_machines_is_one_alert_and_another_fault_is_not(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump", "press", "fan"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump", "press", "fan"]).on_the_wire() as plant, plant.running():
             await plant.play(70)
             for _ in range(3):
                 plant.off = dict.fromkeys(("pump", "press"), (30.0, -20.0))
@@ -275,7 +243,7 @@ def test_machines_on_one_cooling_water_are_one_alert_and_a_flood_is_one_too(tmp_
     shared = dict.fromkeys(("pump", "press"), 'group = "cooling water"\n')
 
     async def scenario() -> None:
-        async with site(tmp_path, assets, of_assets=shared) as plant, plant.running():
+        async with Site(tmp_path, assets, of_assets=shared).on_the_wire() as plant, plant.running():
             await plant.play(30)
             for machine in ("pump", "fan0", "press"):
                 plant.faulty |= {machine}
@@ -300,7 +268,7 @@ def test_machines_on_one_cooling_water_are_one_alert_and_a_flood_is_one_too(tmp_
 
 def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restart(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 plant.faulty = {"pump"}
@@ -326,20 +294,9 @@ def test_what_an_alert_was_is_said_after_the_repair_and_corrected_after_a_restar
     replayed_as_recorded(tmp_path)
 
 
-async def deviates(plant: Site, asset: str, pressure: float = 0.0, temperature: float = 0.0) -> None:
-    """A machine deviates for a minute, somebody takes on what is raised, and all is well again for two."""
-    plant.off = {asset: (pressure, temperature)}
-    await plant.play(60)
-    alert = (await plant.get(f"/assets/{asset}"))["alert"]
-    if alert is not None:
-        await plant.say(f"/alerts/{alert['id']}/acknowledge", by="Ana")
-    plant.off = {}
-    await plant.play(120)
-
-
 def test_a_labelled_fault_is_named_the_next_time_on_its_machine_and_on_its_sisters(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump", "fan"]) as plant:
+        async with Site(tmp_path, ["pump", "fan"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 await deviates(plant, "pump", temperature=6.0)
@@ -365,7 +322,7 @@ def test_a_labelled_fault_is_named_the_next_time_on_its_machine_and_on_its_siste
 
 def test_what_is_labelled_normal_is_raised_no_more_until_it_grows_and_nothing_else_is_silenced(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 await deviates(plant, "pump", temperature=6.0)
@@ -395,7 +352,7 @@ def test_what_is_labelled_normal_is_raised_no_more_until_it_grows_and_nothing_el
 
 def test_what_people_say_of_an_alert_and_of_a_failure_is_in_the_ledger(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump", "press"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump", "press"]).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump"}
             await plant.play(40)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import urllib.error
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from agent.shadow import versions
 from models.bundle import Bundle
 from models.learn import learn
 from tests.agent.samples import quiet_rows
-from tests.end_to_end.site import Site, site
-from tests.end_to_end.test_commissioning import replayed_as_recorded
+from tests.end_to_end.alerts import kinds
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -83,20 +84,15 @@ async def until_alert(site: Site, number: int, state: str) -> None:
     raise AssertionError(str(newest))
 
 
-async def decided(site: Site) -> list[tuple[str, str | None]]:
-    return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
-
-
 def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by_one(tmp_path: Path) -> None:
     new = learnt(quiet_rows(900), "new")
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 old = await judged_by(plant)
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/promote", by="Ana")
+                assert await plant.refused("/assets/pump/promote", by="Ana") == HTTPStatus.CONFLICT
                 new.save(tmp_path / "relearnt")
                 words = ["models", "add", str(tmp_path / "agent.toml"), "pump", str(tmp_path / "relearnt")]
                 added = await asyncio.to_thread(CliRunner().invoke, app, words)
@@ -127,13 +123,12 @@ def test_a_challenger_is_tried_in_shadow_promoted_by_a_person_and_rolled_back_by
                 graph = tmp_path / "bundle" / "model.onnx"
                 kept = graph.read_bytes()
                 graph.write_bytes(b"damaged")
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/rollback", by="Bo")
+                assert await plant.refused("/assets/pump/rollback", by="Bo") == HTTPStatus.CONFLICT
                 graph.write_bytes(kept)
                 await plant.command("models", "rollback", "pump", "--by", "Bo", "--comment", "not yet")
                 await until_judged_by(plant, old)
                 assert await roles(plant) == {"m": "champion", "new": "none"}
-                assert await decided(plant) == [
+                assert await kinds(plant) == [
                     ("in_force", None), ("challenged", None), ("promoted", "Ana"), ("rolled_back", "Bo"),
                 ]
                 shown = await plant.command("models", "show", "pump", versions.version(new.hash))
@@ -147,7 +142,7 @@ def test_a_challenger_is_promoted_by_rule_and_rolled_back_when_it_leaves_the_bud
     new = learnt(quiet_rows(900), "new")
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], RULE) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], RULE).on_the_wire() as plant, plant.running():
             await plant.play(10)
             old = await judged_by(plant)
             put(tmp_path, new)
@@ -163,7 +158,7 @@ def test_a_challenger_is_promoted_by_rule_and_rolled_back_when_it_leaves_the_bud
                     await until_alert(plant, number, "normal")
             await until(plant, role("m", "champion"))
             await until_judged_by(plant, old)
-            assert await decided(plant) == [
+            assert await kinds(plant) == [
                 ("in_force", None), ("challenged", None), ("promoted", None), ("rolled_back", None),
             ]
             (last, *_) = (await plant.get("/events", asset="pump"))["items"]
@@ -182,11 +177,11 @@ def test_a_challenger_that_misses_an_alert_is_not_promoted_by_rule_and_one_that_
     other = learn([quiet_rows(900)], [("pressure", "bar"), ("heat", "degC")], 1000, name="other")
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], RULE) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], RULE).on_the_wire() as plant, plant.running():
             await plant.play(10)
             put(tmp_path, other)
             for _ in range(WAIT_S):
-                if ("dismissed", None) in await decided(plant):
+                if ("dismissed", None) in await kinds(plant):
                     break
                 await plant.play(1)
             (last, *_) = (await plant.get("/events", asset="pump"))["items"]
@@ -212,7 +207,7 @@ def test_the_rule_counts_the_time_in_which_the_challenger_judged(tmp_path: Path)
         return float((await plant.get("/assets/pump/models"))["trial"]["days"])
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], RULE) as plant:
+        async with Site(tmp_path, ["pump"], RULE).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(10)
                 put(tmp_path, learnt(quiet_rows(900), "new"))
@@ -246,7 +241,7 @@ def test_an_older_model_does_not_come_back_unseen_and_a_person_brings_it_back_by
         return [(one["kind"], one["about"], one["comment"]) for one in events]
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 ((kind, first, said),) = await in_force(plant)
                 assert (kind, said) == ("in_force", "the configuration names it; not signed")
@@ -270,11 +265,11 @@ def test_an_older_model_does_not_come_back_unseen_and_a_person_brings_it_back_by
                 refused = await asyncio.to_thread(CliRunner().invoke, app, words)
                 assert f"forewarn models rollback pump --to {versions.version(str(first))}" in refused.output
                 version = versions.version(new.hash)
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/rollback", by="Ana", version="0123456789ab")
+                unknown = await plant.refused("/assets/pump/rollback", by="Ana", version="0123456789ab")
+                assert unknown == HTTPStatus.CONFLICT
                 await plant.command("models", "rollback", "pump", "--to", version, "--by", "Ana")
                 await until_judged_by(plant, new.hash)
-                assert (await decided(plant))[-1] == ("rolled_back", "Ana")
+                assert (await kinds(plant))[-1] == ("rolled_back", "Ana")
                 assert len(await in_force(plant)) == 4
 
     asyncio.run(scenario())

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from agent.store import codec
-from tests.end_to_end.site import site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
+from tests.end_to_end.alerts import states
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
 
 def test_what_a_person_says_is_normal_is_kept_as_an_event_and_the_alert_stands(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant, plant.running():
             await plant.play(30)
             since = codec.format_time(plant.clock.time_ns())
             plant.faulty = {"pump"}
@@ -34,7 +35,7 @@ def test_what_a_person_says_is_normal_is_kept_as_an_event_and_the_alert_stands(t
 
 def test_a_download_that_moved_the_words_puts_alerts_on_hold_until_a_person_has_looked(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], "hold_after_change_h = 1\n") as plant, plant.running():
+        async with Site(tmp_path, ["pump"], "hold_after_change_h = 1\n").on_the_wire() as plant, plant.running():
             await plant.play(200)
             assert await plant.events() == []
             await plant.download("CDAB")
@@ -66,7 +67,7 @@ def test_a_download_that_moved_the_words_puts_alerts_on_hold_until_a_person_has_
 
 def test_a_sensor_that_was_replaced_is_re_baselined_over_a_restart_and_judged_again(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(30)
                 plant.faulty = {"pump"}  # of the sensor, not of the machine: it shows 6 K more
@@ -96,7 +97,7 @@ def test_a_sensor_that_was_replaced_is_re_baselined_over_a_restart_and_judged_ag
 
 def test_a_sensor_that_comes_back_as_another_is_a_change_that_is_told_with_the_remedy(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant, plant.running():
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant, plant.running():
             await plant.play(60)
             plant.broken = {"pump"}
             await plant.play(70)

@@ -8,29 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.cell import Cell, cell
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
+from tests.end_to_end.alerts import states
+from tests.end_to_end.cell import Cell
+from tests.end_to_end.replayed import replayed_as_recorded
 
 pytestmark = pytest.mark.timeout(300)
 
 
-async def library(plant: Cell) -> None:
-    await plant.download()
-
-
-async def firmware(plant: Cell) -> None:
-    await plant.cpu.flash("4711")
-
-
 @pytest.mark.parametrize(("change", "said"), [
-    (library, "the namespace table of OPC UA server {} has moved at "),
-    (firmware, "the firmware of OPC UA server {} was changed ("),
+    (Cell.change_program, "the namespace table of OPC UA server {} has moved at "),
+    (Cell.change_firmware, "the firmware of OPC UA server {} was changed ("),
 ])
 def test_a_changed_opcua_server_holds_the_alerts_of_its_machine_until_a_person_has_looked(
     tmp_path: Path, change: Callable[[Cell], Awaitable[None]], said: str
 ) -> None:
     async def scenario() -> None:
-        async with cell(tmp_path, "hold_after_change_h = 1\n") as plant, plant.running():
+        async with Cell(tmp_path, "hold_after_change_h = 1\n").on_the_wire() as plant, plant.running():
             await plant.play(60)
             assert await plant.events() == []
             await change(plant)

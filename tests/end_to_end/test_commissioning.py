@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-import urllib.error
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
-from agent.build import layout_of, line_maker
-from agent.config.file import load
-from agent.replay import recorded, replay
 from agent.store import codec
-from agent.store.journal import AlertFilter, JournalReader
-from tests.end_to_end.site import FAULT, Site, site
-from tests.line.fold import assert_folds
+from tests.end_to_end.alerts import kinds
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.site import FAULT, Site
 
 pytestmark = pytest.mark.timeout(300)
 
 COLLECTED = 'learn_after_h = 0.25\n'  # 15 minutes, 900 rows
+TOO_SOON = "learn_after_h = 0.01\n"  # 36 s
 CHILD_S = 120.0
 """A child that learns and looks back takes its time on a busy machine: so long, on the wall, it is waited for."""
 BREATH_S = 0.02
@@ -60,47 +58,22 @@ async def until_looked_back(site: Site) -> str:
     return str(await looked_back())
 
 
-async def kinds(site: Site) -> list[tuple[str, str | None]]:
-    return [(one["kind"], one["by"]) for one in reversed((await site.get("/events", asset="pump"))["items"])]
-
-
 async def labels(site: Site, alert_id: str) -> list[tuple[str, str | None, str, str] | None]:
     """What people had said of an alert at each of its revisions."""
     found = [one["label"] for one in (await site.get(f"/alerts/{alert_id}/history"))["items"]]
     return [one and (one["answer"], one["fault"], one["by"], one["comment"]) for one in found]
 
 
-def replayed_as_recorded(folder: Path) -> None:
-    """The telemetry gives every revision and event again, to the byte, but for what came of looking back at it.
-
-    Each alert that people were told of is the fold of its revisions.
-    """
-    config = load(folder / "agent.toml")
-    again = replay(recorded(folder / "state", layout_of(config)), line_maker(config))
-    journal = JournalReader.open(folder / "state" / "journal.sqlite3")
-    alerts = [one for shadow in (False, True) for one in journal.alerts(AlertFilter(shadow=shadow), limit=500).alerts]
-    histories = [journal.history(alert.id) for alert in alerts if ".past-" not in alert.id]
-    kept = [one for history in histories for one in history]
-    wanted = [codec.encode(one) for one in (*kept, *journal.events(limit=500).events)]
-    journal.close()
-    assert sorted(map(codec.encode, again)) == sorted(wanted)
-    assert wanted
-    for history in histories:
-        if not history[-1].shadow:
-            assert_folds(history)
-
-
 def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_live(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], COLLECTED, bundle="") as plant:
+        async with Site(tmp_path, ["pump"], COLLECTED, bundle="").on_the_wire() as plant:
             async with plant.running():
                 await plant.play(60)
                 assert await stage(plant) == "collecting"
                 told = await plant.get("/assets/pump/commissioning")
                 assert told["model"] is None
                 assert told["collected"]["recorded_h"] < told["collected"]["needed_h"] == 0.25
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/assets/pump/go-live", by="Ana")
+                assert await plant.refused("/assets/pump/go-live", by="Ana") == HTTPStatus.CONFLICT
             async with plant.running():  # what was collected before counts
                 await until_stage(plant, "shadow")
                 await until_looked_back(plant)
@@ -115,8 +88,7 @@ def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_liv
                 assert "next: look at these alerts, and then forewarn go-live pump --by NAME" in shown
                 assert "pump-1" in shown
                 await plant.command("label", "pump-1", "--real", "worn bearing", "--by", "Ana", "--comment", "it hums")
-                with pytest.raises(urllib.error.HTTPError, match="409"):
-                    await plant.say("/alerts/pump-1/acknowledge", by="Ana")
+                assert await plant.refused("/alerts/pump-1/acknowledge", by="Ana") == HTTPStatus.CONFLICT
                 await plant.play(3)
             async with plant.running():
                 assert await stage(plant) == "shadow"
@@ -140,7 +112,8 @@ def test_a_new_machine_is_collected_learnt_and_in_shadow_until_a_person_goes_liv
 
 def test_what_is_recorded_out_of_service_and_in_cleaning_is_not_learnt_from_and_seen_afterwards(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], COLLECTED, bundle="") as plant, plant.running():
+        async with Site(tmp_path, ["pump"], COLLECTED, bundle="").on_the_wire() as plant, plant.running():
+            begin_ns = plant.clock.time_ns()
             await plant.play(200)
             await plant.say("/assets/pump/out-of-service", by="Ana", reason="new bearing", duration_s=3600)
             plant.faulty = {"pump"}
@@ -156,9 +129,15 @@ def test_what_is_recorded_out_of_service_and_in_cleaning_is_not_learnt_from_and_
             assert told["stage"] == "collecting"
             assert told["collected"]["recorded_h"] == pytest.approx(420 / 3600, abs=20 / 3600)
             await until_stage(plant, "shadow")
-            (learnt,) = [one for one in (await plant.get("/events"))["items"] if one["kind"] == "learnt"]
-            rows, left_out = re.findall(r"(\d+) rows were learnt from, .*; (\d+) from when", learnt["comment"])[0]
-            assert (int(rows), int(left_out)) == (pytest.approx(930, abs=30), pytest.approx(500, abs=20))
+            (learning,), (learnt,) = [
+                (await plant.get("/events", kind=kind))["items"] for kind in ("learning", "learnt")
+            ]
+            counts = re.findall(r"(\S+) rows were learnt from, .*; (\S+) from when", learnt["comment"])[0]
+            rows, left_out = (int(count.replace(",", "")) for count in counts)
+            assert left_out == pytest.approx(500, abs=20)
+            assert rows >= 900, "as many as are asked for"
+            recorded_ns = codec.parse_time(learning["time"]) - begin_ns
+            assert rows + left_out == pytest.approx(recorded_ns / 1e9, abs=5), "whenever it was seen to be enough"
             await until_looked_back(plant)
             for off in ((0.0, FAULT), (3.0, 0.0)):
                 plant.off = {"pump": off}
@@ -174,7 +153,7 @@ def test_what_is_recorded_out_of_service_and_in_cleaning_is_not_learnt_from_and_
 
 def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_have_raised(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"]) as plant:
+        async with Site(tmp_path, ["pump"]).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(60)
                 plant.faulty = {"pump"}
@@ -208,7 +187,7 @@ def test_a_given_bundle_is_in_shadow_where_that_is_said_and_tells_what_it_would_
 
 def test_a_record_that_teaches_nothing_is_told_and_goes_on_to_be_collected(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], "learn_after_h = 0.01\n", bundle="") as plant, plant.running():
+        async with Site(tmp_path, ["pump"], TOO_SOON, bundle="").on_the_wire() as plant, plant.running():
             async def is_refused() -> bool:
                 return ("not_learnt", None) in await kinds(plant)
 

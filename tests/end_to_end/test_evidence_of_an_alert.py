@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from agent.evidence import child, contents, pack
 from agent.store.journal import StoreError
 from tests.agent.commands import forewarn
 from tests.clock import ManualClock
-from tests.end_to_end.site import Site, site
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(400)
 PATH = "/alerts/pump-1/evidence"
@@ -28,10 +29,10 @@ async def alarmed(plant: Site) -> None:
 
 def test_the_pack_from_an_agent_that_runs_is_the_one_of_the_command_line(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ("pump",)) as plant, plant.running():
+        async with Site(tmp_path, ("pump",)).on_the_wire() as plant, plant.running():
             await alarmed(plant)
             answer = await plant.fetch(PATH)
-            assert answer.status_code == 200, answer.text
+            assert answer.status_code == HTTPStatus.OK, answer.text
             assert answer.headers["content-type"] == "text/html; charset=utf-8"
             assert answer.headers["content-disposition"] == 'attachment; filename="pump-1.html"'
             found = pack.unseal(answer.content)
@@ -56,29 +57,30 @@ def test_the_pack_from_an_agent_that_runs_is_the_one_of_the_command_line(tmp_pat
 
 def test_what_keeps_evidence_from_being_made_is_told_and_the_agent_goes_on(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ("pump",)) as plant, plant.running():
+        async with Site(tmp_path, ("pump",)).on_the_wire() as plant, plant.running():
             await alarmed(plant)
             (tmp_path / "bundle").rename(tmp_path / "elsewhere")
             answer = await plant.fetch(PATH)
-            assert (answer.status_code, answer.headers["content-type"]) == (409, "application/problem+json")
+            assert answer.status_code == HTTPStatus.CONFLICT
+            assert answer.headers["content-type"] == "application/problem+json"
             assert "there can be no evidence of pump-1" in answer.json()["detail"]
             (tmp_path / "elsewhere").rename(tmp_path / "bundle")
             await plant.play(5)
-            assert (await plant.fetch(PATH)).status_code == 200
+            assert (await plant.fetch(PATH)).status_code == HTTPStatus.OK
 
     asyncio.run(scenario())
 
 
 def test_where_the_record_is_gone_the_pack_says_so(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ("pump",)) as plant:
+        async with Site(tmp_path, ("pump",)).on_the_wire() as plant:
             async with plant.running():
                 await alarmed(plant)
             for segment in (tmp_path / "state" / "telemetry").iterdir():
                 segment.unlink()
             async with plant.running():
                 answer = await plant.fetch(PATH)
-                assert answer.status_code == 200, answer.text
+                assert answer.status_code == HTTPStatus.OK, answer.text
                 found = pack.unseal(answer.content)
                 assert json.loads(found.files[contents.FACTS])["replay"].startswith("It cannot be replayed")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.agent import commands
-from tests.end_to_end.skid import Skid, skid
+from tests.end_to_end.skid import Skid
 from tests.test_docs import blocks, read, sections
 
 pytestmark = pytest.mark.timeout(400)
@@ -68,7 +68,7 @@ def test_the_walk_through_an_incident_is_what_happens(tmp_path: Path, monkeypatc
             await plant.play(1)
 
     async def scenario() -> None:
-        async with skid(tmp_path, SEED, START_S, TAG) as plant:
+        async with Skid(tmp_path, SEED, START_S, TAG).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(120)
                 await loose(plant, 60)

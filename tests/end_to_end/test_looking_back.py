@@ -16,8 +16,9 @@ from agent.line.alert import Alert
 from agent.store.codec import format_time
 from agent.store.journal import JournalReader
 from tests.agent.commands import command
-from tests.end_to_end.site import SECOND_NS, Site, site
-from tests.end_to_end.test_alarm_life import states
+from tests.end_to_end.alerts import states
+from tests.end_to_end.place import SECOND_NS
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -78,7 +79,7 @@ def test_budget_drill_week_and_ledger_tell_of_what_the_agent_recorded_and_agree(
     file = tmp_path / "agent.toml"
 
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], 'budget = "1/week"\n') as plant:
+        async with Site(tmp_path, ["pump"], 'budget = "1/week"\n').on_the_wire() as plant:
             begin_ns = plant.clock.time_ns()
             await live_through_two_faults_and_some_work(plant)
             end_ns = plant.clock.time_ns() + SECOND_NS
@@ -138,7 +139,7 @@ def test_a_tighter_budget_counts_fewer_rows_of_the_same_drift_as_deviations_and_
     of_assets = {asset: f'budget = "{said}"\n' for asset, said in budgets.items()}
 
     async def scenario() -> int:
-        async with site(tmp_path, tuple(budgets), "", of_assets) as plant, plant.running():
+        async with Site(tmp_path, tuple(budgets), "", of_assets).on_the_wire() as plant, plant.running():
             await plant.play(60)
             await drift(plant, 1.5, 180)
             for asset, said in budgets.items():

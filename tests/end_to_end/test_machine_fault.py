@@ -10,9 +10,10 @@ import pytest
 from agent.store import codec
 from simulators.faults import EFFECTS, degradation
 from simulators.machine import EPOCH_NS
-from tests.end_to_end.site import SECOND_NS
-from tests.end_to_end.skid import PERIOD_S, skid
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
+from tests.end_to_end.alerts import states
+from tests.end_to_end.place import SECOND_NS
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.skid import Skid
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -33,10 +34,10 @@ def test_a_fault_that_grows_is_the_machines_and_says_where_to_look_first(
     fault = degradation("pump", kind, ONSET_S, DURATION_S)
 
     async def scenario() -> None:
-        async with skid(tmp_path, SEED, START_S, TAG, [fault]) as plant, plant.running():
-            await plant.play((ONSET_S - START_S) // PERIOD_S)
+        async with Skid(tmp_path, SEED, START_S, TAG, [fault]).on_the_wire() as plant, plant.running():
+            await plant.play((ONSET_S - START_S) // Skid.period_s)
             assert await states(plant) == [], "it is healthy so far"
-            for _ in range(DURATION_S // PERIOD_S // 20):
+            for _ in range(DURATION_S // Skid.period_s // 20):
                 await plant.play(20)
                 if await states(plant):
                     break

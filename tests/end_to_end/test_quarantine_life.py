@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,12 @@ from models.learn import learn
 from tests.agent.commands import forewarn
 from tests.agent.samples import quiet_rows
 from tests.clock import ManualClock
-from tests.end_to_end.site import SECOND_NS, SLEEPERS, Site
-from tests.end_to_end.test_alarm_life import states
+from tests.end_to_end.alerts import states
+from tests.end_to_end.place import SECOND_NS
+from tests.end_to_end.site import MEASURED, Site
 
 pytestmark = pytest.mark.timeout(300)
 
-PERIOD_S = 60
 BEGIN_NS = 1_790_553_600 * SECOND_NS
 """2026-09-28, a Monday, 00:00 UTC."""
 HEALTHY_ROWS, BEFORE_ROWS, FAULTY_ROWS, LATER_ROWS = 320, 60, 90, 60
@@ -32,28 +30,20 @@ SETTLED_ROWS = 50
 class Slow(Site):
     """A pump that is read once a minute, and not at all on most days, so that they are soon over."""
 
+    period_s = 60
+
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, ["pump"], bundle='bundle = "slow"\n')
         self.clock = ManualClock(BEGIN_NS)
-        tags = [("pressure", "bar"), ("temperature", "degC")]
-        learn([quiet_rows(800)], tags, PERIOD_S * 1000, name="pump").save(folder / "slow")
-
-    async def play(self, rows: int) -> None:
-        """Let time pass, a row every PERIOD_S, each judged before the next."""
-        for _ in range(rows):
-            await self.show()
-            period_ns = PERIOD_S * SECOND_NS
-            await self.clock.advance(period_ns - self.clock.time_ns() % period_ns, SLEEPERS)
-            self._shown_ns = self.clock.time_ns()
-            await self._until_judged()
+        learn([quiet_rows(800)], MEASURED, self.period_s * 1000, name="pump").save(folder / "slow")
 
     def _configuration(self) -> str:
-        text = super()._configuration().replace("period_ms = 1000", f"period_ms = {PERIOD_S * 1000}")
-        return text.replace("_delay_s = 10\n", f"_delay_s = {3 * PERIOD_S}\n")
+        text = super()._configuration().replace("period_ms = 1000", f"period_ms = {self.period_s * 1000}")
+        return text.replace("_delay_s = 10\n", f"_delay_s = {3 * self.period_s}\n")
 
     async def switched_off(self, days: float) -> None:
         """Let time pass in which there is no agent, up to a full minute."""
-        await self.clock.advance(int(days * DAY_S) * SECOND_NS + -self.clock.time_ns() % (PERIOD_S * SECOND_NS))
+        await self.clock.advance(int(days * DAY_S) * SECOND_NS + -self.clock.time_ns() % (self.period_s * SECOND_NS))
 
     async def learn(self, out: str) -> tuple[int, str]:
         """Learn from the record, as little as there is; return the exit status and what is said."""
@@ -75,22 +65,9 @@ class Slow(Site):
             return str((await self.get("/assets/pump"))["verdict"]["condition"])
 
 
-@asynccontextmanager
-async def slow(folder: Path) -> AsyncIterator[Slow]:
-    """Put the pump on the wire."""
-    place = Slow(folder)
-    await place.plc.start()
-    await place.show()
-    place.rows = 0
-    try:
-        yield place
-    finally:
-        await place.plc.stop()
-
-
 def test_a_fault_that_stands_is_learnt_only_once_a_person_has_said_that_it_is_normal(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with slow(tmp_path) as plant:
+        async with Slow(tmp_path).on_the_wire() as plant:
             async with plant.running():
                 await plant.play(HEALTHY_ROWS)
             code, said = await plant.learn("early")

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from connectors.frame import Dtype, Float32s, ModbusAddress, Table, Tag
+from connectors.frame import Float32s
 from models.learn import learn
-from simulators.modbus import ModbusPlc
-from tests.clock import ManualClock
-from tests.end_to_end.site import ADDRESS, Site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, states
+from tests.end_to_end.alerts import states
+from tests.end_to_end.place import Place, floats, tag_of
+from tests.end_to_end.replayed import replayed_as_recorded
 from tests.models.plants import TAGS, coupled
 
 pytestmark = pytest.mark.timeout(300)
 
-LEARNT_ROWS, ROWS_MAX, HELD_ROWS = 12_000, 600, 300
+LEARNT_ROWS, HEALTHY_ROWS, HELD_ROWS = 12_000, 600, 300
+COLUMNS = (*TAGS, ("target", "rpm"))
 SPEEDS_RPM = np.arange(900, 1501, 25)
 USUAL_RPM, NEVER_LEARNT_RPM = 1200, 1800
 PER_RPM = 0.02
@@ -37,54 +35,32 @@ def driven(rows: int, seed: int) -> Float32s:
     return np.column_stack([coupled(rows, seed) + PER_RPM * (target[:, None] - USUAL_RPM), target]).astype(np.float32)
 
 
-class Mill(Site):
+class Mill(Place):
     """Six tags that follow the `target`, a set-point; `is_faulty` where the last of them runs hot."""
 
     def __init__(self, folder: Path) -> None:
-        self.assets = ("mill",)
-        self.clock = ManualClock()
+        super().__init__(folder, ["mill"], floats(len(COLUMNS)))
         self.target = USUAL_RPM
         self.is_faulty = False
-        self.folder, self._agent, self._url, self.rows = folder, None, "", 0
-        self._columns = (*TAGS, ("target", "rpm"))
-        self._healthy = coupled(ROWS_MAX, 2)
-        self.plc = ModbusPlc([Tag(name, unit, ModbusAddress(1, Table.INPUT_REGISTER, 2 * place), Dtype.FLOAT32)
-                              for place, (name, unit) in enumerate(self._columns)])
-        learn([driven(LEARNT_ROWS, 1)], self._columns, 1000, name="mill").save(folder / "bundle")
+        self._healthy = coupled(HEALTHY_ROWS, 2)
+        learn([driven(LEARNT_ROWS, 1)], COLUMNS, 1000, name="mill").save(folder / "bundle")
 
     def _next_row(self) -> list[float]:
-        row = self._healthy[self.rows] + PER_RPM * (self.target - USUAL_RPM)
+        row = self._healthy[self.rows % HEALTHY_ROWS] + PER_RPM * (self.target - USUAL_RPM)
         row[-1] += FAULT * self.is_faulty
         return [*row.tolist(), self.target]
 
     def _configuration(self) -> str:
-        text = (
-            f'[agent]\nstate_dir = "state"\n[api]\nport = 0\n[connections.plc]\nprotocol = "modbus-tcp"\n'
-            f'host = "127.0.0.1"\nport = {self.plc.port}\ntimeout_ms = 60000\nmax_requests_per_s = 1000\n'
+        text = super()._configuration() + (
             '[assets.mill]\nbundle = "bundle"\nperiod_ms = 1000\non_delay_s = 10\noff_delay_s = 10\n'
             "hold_after_change_h = 8\n"
         )
-        for place, (name, unit) in enumerate(self._columns):
-            text += f'[[assets.mill.tags]]\nname = "{name}"\nunit = "{unit}"\n{ADDRESS.format(2 * place)}'
-        return text
-
-
-@asynccontextmanager
-async def mill(folder: Path) -> AsyncIterator[Mill]:
-    """Put the mill on the wire."""
-    place = Mill(folder)
-    await place.plc.start()
-    await place.show()
-    place.rows = 0
-    try:
-        yield place
-    finally:
-        await place.plc.stop()
+        return text + "".join(tag_of("mill", column, *told) for column, told in enumerate(COLUMNS))
 
 
 def test_a_set_point_that_was_never_learnt_holds_alerts_until_it_is_back(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with mill(tmp_path) as plant, plant.running():
+        async with Mill(tmp_path).on_the_wire() as plant, plant.running():
             await plant.play(60)
             plant.target = NEVER_LEARNT_RPM
             await plant.play(OUTSIDE_S - 10)

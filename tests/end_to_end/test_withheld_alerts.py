@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import urllib.error
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
 
 from agent.store import codec
-from tests.end_to_end.site import Site, site
-from tests.end_to_end.test_alarm_life import replayed_as_recorded, revisions, states
+from tests.end_to_end.alerts import revisions, states
+from tests.end_to_end.replayed import replayed_as_recorded
+from tests.end_to_end.site import Site
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -32,7 +33,7 @@ async def color(plant: Site) -> str:
 
 def test_what_a_person_puts_aside_goes_on_underneath_and_is_back_by_itself_or_by_a_person(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], IMPATIENT) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], IMPATIENT).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump"}
             await plant.play(20)
@@ -46,8 +47,8 @@ def test_what_a_person_puts_aside_goes_on_underneath_and_is_back_by_itself_or_by
             assert shelf == {"kind": "shelved", "by": "Ana", "since": since, "until": until, "reason": "part ordered"}
             assert await color(plant) == "aside", "nobody has to look"
             assert "unacknowledged, shelved" in await plant.command("alerts", "--open")
-            with pytest.raises(urllib.error.HTTPError, match="409"):
-                await plant.say("/alerts/pump-1/shelve", by="Bo", reason="too", duration_s=60)
+            again = await plant.refused("/alerts/pump-1/shelve", by="Bo", reason="too", duration_s=60)
+            assert again == HTTPStatus.CONFLICT
 
             plant.faulty = set()
             await plant.play(80)
@@ -81,7 +82,7 @@ def test_what_a_person_puts_aside_goes_on_underneath_and_is_back_by_itself_or_by
 
 def test_an_alert_that_stands_is_suppressed_while_its_machine_is_cleaned_and_is_the_same_after(tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with site(tmp_path, ["pump"], IMPATIENT) as plant, plant.running():
+        async with Site(tmp_path, ["pump"], IMPATIENT).on_the_wire() as plant, plant.running():
             await plant.play(30)
             plant.faulty = {"pump"}
             await plant.play(20)
