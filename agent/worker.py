@@ -209,22 +209,26 @@ class Worker:
             self._telemetry.append(Step(job.asset, job.now_ns, job.frame, recovered=True), monotonic_ns)
             return
         self._renew_line(job.asset, monotonic_ns)
-        line, waiting, frame = self._lines[job.asset], self._commands[job.asset], job.frame
+        line, waiting = self._lines[job.asset], self._commands[job.asset]
         state = line.state() if self._is_state_due(job.asset) else b""
-        while True:
-            commands = self._hand_over(line, waiting, monotonic_ns)
-            self._step(Step(job.asset, job.now_ns, frame, tuple(commands), state=state), monotonic_ns)
-            for command in commands:
-                if isinstance(command, GiveLabel):
-                    self._tell_kin(job.asset, command, job.now_ns, monotonic_ns)
-            if not (commands and waiting and GiveLabel in (type(commands[-1]), type(waiting[0]))):
-                break
-            frame, state = Frame.empty(len(line.tags)), b""  # a label has a step of its own, not a read
+        commands = self._hand_over(line, waiting, monotonic_ns)
+        self._give(Step(job.asset, job.now_ns, job.frame, commands, state=state), monotonic_ns)
+        while commands and waiting and GiveLabel in (type(commands[-1]), type(waiting[0])):
+            # A label has a step of its own, but waits for no other read.
+            if commands := self._hand_over(line, waiting, monotonic_ns):
+                self._give(Step(job.asset, job.now_ns, Frame.empty(len(line.tags)), commands), monotonic_ns)
         if monotonic_ns >= self._retry_at_ns and not (self._finishing and self.journal_error):
             self._record(monotonic_ns)  # at the end the last tries do it: no wait for the lock with each job
         self._publish()
         if self._memories is not None and self._memories.is_due(job.asset, monotonic_ns):
             self._remember(job.asset)
+
+    def _give(self, step: Step, monotonic_ns: int) -> None:
+        """Take a step, and tell the labels in it to the other lines of the bundle."""
+        self._step(step, monotonic_ns)
+        for command in step.commands:
+            if isinstance(command, GiveLabel):
+                self._tell_kin(step.asset, command, step.now_ns, monotonic_ns)
 
     def _renew_line(self, asset: str, monotonic_ns: int) -> None:
         """Make a line anew as at a start of the agent, where that is wanted; the record tells of it, for replays."""
@@ -247,7 +251,7 @@ class Worker:
         self._steps_to_state[asset] = (0, self._state_steps)
         log.info("a line was made anew", extra={"asset": asset, "stage": start.stage.value, "model": start.model})
 
-    def _hand_over(self, line: Line, waiting: deque[Command], monotonic_ns: int) -> list[Command]:
+    def _hand_over(self, line: Line, waiting: deque[Command], monotonic_ns: int) -> tuple[Command, ...]:
         """Give a line the commands that wait for it; what it refuses waits for its next job.
 
         A label brings along the alert as it stands, so it has a step of its own: what is before or behind it may be of
@@ -272,7 +276,7 @@ class Worker:
             waiting.popleft()
             if isinstance(command, GiveLabel):
                 break
-        return given
+        return tuple(given)
 
     def _as_it_stands(self, alert_id: str) -> Alert | None:
         """Return the newest revision of an alert, recorded or not; None where there is none; raise StoreError."""

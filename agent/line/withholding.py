@@ -20,6 +20,8 @@ KINDS: Final[dict[WithheldKind, tuple[EventKind, EventKind]]] = {
     WithheldKind.ON_HOLD: (EventKind.CHANGE_SEEN, EventKind.HOLD_ENDED),
 }
 """The events that an asset's alerts are withheld by, in each way, and are no longer; the last one counts."""
+EVENTS: Final = tuple(event for kinds in KINDS.values() for event in kinds)
+"""All of these."""
 
 UNKNOWN_NS: Final = 60_000_000_000
 """So long without a good value of the tag, and it is told that nobody knows whether to suppress."""

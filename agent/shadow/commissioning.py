@@ -18,13 +18,12 @@ from agent import child as children
 from agent.clock import Clock
 from agent.config.base import ConfigError
 from agent.config.file import Config
+from agent.line import withholding
 from agent.line.alert import Alert
 from agent.line.event import EventKind
 from agent.line.line import LineSettings
 from agent.line.spans import Span, length_ns, without
 from agent.line.stage import Decide, Decision, Stage
-from agent.line.withholding import KINDS as WITHHOLDING_KINDS
-from agent.line.withholding import withheld_anyhow
 from agent.rehearsal.achieved import Achieved
 from agent.replay import TELEMETRY
 from agent.shadow import child, versions
@@ -44,7 +43,6 @@ CHECK_NS: Final = 60_000_000_000
 AGAIN_NS: Final = 86_400_000_000_000
 """So long after a model could not be learnt it is tried again, from more of the record."""
 TIMEOUT_NS: Final = 12 * 3_600_000_000_000
-_OF_WITHHOLDING: Final = [kind for kinds in WITHHOLDING_KINDS.values() for kind in kinds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +137,7 @@ class Commissioning:
 
     def _withheld(self, asset: str, until_ns: int) -> list[Span]:
         """Return when an asset's alerts were withheld, or would have been: it was not at its usual work."""
-        return withheld_anyhow(self._journal.events_of(asset, _OF_WITHHOLDING), until_ns)
+        return withholding.withheld_anyhow(self._journal.events_of(asset, withholding.EVENTS), until_ns)
 
     async def _each(self, see_to: Callable[[str], Awaitable[None]]) -> None:
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,3 +20,8 @@ def forewarn(*arguments: str | Path) -> Result:
 
 def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "agent", *map(str, arguments)]
+
+
+def in_a_child(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own, as one has to be that lowers its priority for good."""
+    return subprocess.run(command(*arguments), capture_output=True, text=True, check=False, cwd=cwd)

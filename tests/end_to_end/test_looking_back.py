@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from agent.build import JOURNAL
 from agent.line.alert import Alert
 from agent.store.codec import format_time
 from agent.store.journal import JournalReader
-from tests.agent.commands import command
+from tests.agent.commands import in_a_child
 from tests.end_to_end.alerts import states
 from tests.end_to_end.place import SECOND_NS
 from tests.end_to_end.site import Site
@@ -28,8 +27,8 @@ MAINTENANCE_S = 100
 
 
 def told(*words: str | Path) -> Any:
-    """What a command prints as JSON; in a child, for it lowers the priority of its process for good."""
-    done = subprocess.run([*command(*words), "--json"], capture_output=True, text=True, check=False)
+    """What a command prints as JSON."""
+    done = in_a_child(*words, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -32,7 +32,7 @@ from agent.store.codec import format_time
 from agent.store.journal import Journal
 from agent.store.loads import FILE, Loads
 from connectors.load import Load
-from tests.agent.commands import command
+from tests.agent.commands import in_a_child
 from tests.agent.samples import CONFIG, START_NS, quiet_rows
 from tests.agent.samples import SECOND_NS as NS
 from tests.agent.test_evidence import Page
@@ -56,7 +56,7 @@ def lived(file: Path) -> Config:
 
 
 def weekly(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command("report", "weekly", *arguments), capture_output=True, text=True, check=False)
+    return in_a_child("report", "weekly", *arguments)
 
 
 def weekly_at(now_ns: int, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

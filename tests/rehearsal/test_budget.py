@@ -30,7 +30,7 @@ from agent.store import export, reading
 from agent.store.blocks import Step
 from agent.store.journal import Journal, StoreError
 from models.runtime import Detector
-from tests.agent.commands import command
+from tests.agent.commands import command, in_a_child
 from tests.agent.samples import SECOND_NS as NS
 from tests.agent.samples import START_NS, alert, revised
 from tests.agent.test_replay import faulty_frames, live_run
@@ -42,8 +42,7 @@ AFTERWARDS_NS = 90 * NS
 
 
 def budget_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run it as a child: it lowers the priority of its process for good."""
-    return subprocess.run(command("budget", *arguments), capture_output=True, text=True)
+    return in_a_child("budget", *arguments)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from agent.store.journal import JournalReader, StoreError
 from simulators.faults import degradation
 from simulators.machine import EPOCH_NS
 from simulators.plant import Plant
-from tests.agent.commands import command, forewarn
+from tests.agent.commands import forewarn, in_a_child
 from tests.agent.samples import CONFIG, START_NS
 from tests.agent.samples import SECOND_NS as NS
 from tests.rehearsal.recordings import BEGIN_S, PERIOD_S, record_of, waiting
@@ -56,8 +56,7 @@ def held(pump: Config) -> Drill:
 
 
 def drill_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Hold it in a child: it lowers the priority of its process for good."""
-    return subprocess.run(command("drill", *arguments), capture_output=True, text=True)
+    return in_a_child("drill", *arguments)
 
 
 def test_large_faults_are_seen_and_small_ones_are_not(held: Drill) -> None:
